@@ -1,0 +1,13 @@
+//! What the gateway and the services share.
+//!
+//! Each feature of the crate opens one layer, and no layer knows the ones above it:
+//! `dynamo ─► repository ─► entities ─► ids` and `auth ─► ids`. The gateway takes none of the store's layers, so it
+//! never compiles the AWS SDK.
+
+pub mod auth;
+pub mod ids;
+
+#[cfg(feature = "dynamo")]
+pub mod entities;
+#[cfg(feature = "dynamo")]
+pub mod repository;
