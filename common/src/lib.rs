@@ -5,6 +5,7 @@
 //! never compiles the AWS SDK.
 
 pub mod auth;
+pub mod config;
 pub mod ids;
 
 #[cfg(feature = "dynamo")]

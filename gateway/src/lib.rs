@@ -1,1 +1,3 @@
-//! Skeleton.
+//! A programmable edge gateway on Cloudflare's Pingora.
+
+pub mod config;

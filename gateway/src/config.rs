@@ -1,0 +1,4 @@
+//! The gateway's configuration file: read, checked whole, and handed on typed.
+
+pub mod file;
+pub mod values;

@@ -1,0 +1,385 @@
+//! The shape of `gateway.yaml`, one type per block, in the words the file uses.
+//!
+//! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::values::{ByteSize, Secret, Span};
+
+/// The whole file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayFile {
+    /// Listeners, threads, shutdown, and the bounds of what a client may send.
+    #[serde(default)]
+    pub server: ServerFile,
+    /// The line written for each request.
+    #[serde(default)]
+    pub access_log: AccessLogFile,
+    /// The Redis that gateways share; needed by rate limits of scope `redis`.
+    pub redis: Option<RedisFile>,
+    /// Who issues tokens, by name.
+    #[serde(default)]
+    pub jwt_providers: BTreeMap<String, JwtProviderFile>,
+    /// Rate-limit policies, by name.
+    #[serde(default)]
+    pub rate_limits: BTreeMap<String, RateLimitFile>,
+    /// Pools of servers behind the gateway, by name.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, UpstreamFile>,
+    /// What runs on every route before the route's own list.
+    #[serde(default)]
+    pub middleware: Vec<MiddlewareFile>,
+    /// Which request goes where.
+    pub routes: Vec<RouteFile>,
+}
+
+/// Listeners, threads, shutdown, and the bounds of what a client may send.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerFile {
+    /// Where clients connect.
+    pub listen: Vec<SocketAddr>,
+    /// Where metrics, readiness and state are shown; keep it off the public network.
+    pub admin: SocketAddr,
+    /// Worker threads; as many as there are cores when left out.
+    pub threads: Option<usize>,
+    /// How long requests are still taken after the signal to stop, while `/ready` already says 503.
+    pub shutdown_grace: Span,
+    /// How long requests under way may then still take.
+    pub shutdown_timeout: Span,
+    /// How long a connection may be idle between two requests.
+    pub keepalive_timeout: Span,
+    /// How long a client may take to send the next part of its request.
+    pub read_timeout: Span,
+    /// How long a client may take to accept the next part of its response.
+    pub write_timeout: Span,
+    /// The largest request body; more is answered with 413.
+    pub max_body: ByteSize,
+    /// The longest request target; more is answered with 414.
+    pub max_uri: ByteSize,
+    /// The largest sum of all request headers; more is answered with 431.
+    pub max_headers: ByteSize,
+}
+
+impl Default for ServerFile {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            threads: None,
+            shutdown_grace: Span::from_secs(0),
+            shutdown_timeout: Span::from_secs(10),
+            keepalive_timeout: Span::from_secs(60),
+            read_timeout: Span::from_secs(10),
+            write_timeout: Span::from_secs(10),
+            max_body: ByteSize::from_kib(1024),
+            max_uri: ByteSize::from_kib(8),
+            max_headers: ByteSize::from_kib(32),
+        }
+    }
+}
+
+/// The line written for each request.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLogFile {
+    /// Whether lines are written at all.
+    pub enabled: bool,
+    /// The file they are appended to; standard output when left out.
+    pub path: Option<PathBuf>,
+    /// Lines that may wait for the disk; more are dropped and counted.
+    pub queue: usize,
+}
+
+impl Default for AccessLogFile {
+    fn default() -> Self {
+        Self { enabled: true, path: None, queue: 16_384 }
+    }
+}
+
+/// The Redis that gateways share.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisFile {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    #[serde(default = "default_redis_port")]
+    pub port: u16,
+    /// ACL user; the default user when left out.
+    pub username: Option<String>,
+    /// Its password; an empty one counts as none.
+    pub password: Option<Secret>,
+    /// Database number.
+    #[serde(default)]
+    pub database: u32,
+    /// Whether to speak TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// How long a request waits for an answer at most.
+    #[serde(default = "default_redis_timeout")]
+    pub timeout: Span,
+    /// What every key begins with.
+    #[serde(default = "default_redis_prefix")]
+    pub key_prefix: String,
+}
+
+fn default_redis_port() -> u16 {
+    6379
+}
+
+fn default_redis_timeout() -> Span {
+    Span::from_millis(50)
+}
+
+fn default_redis_prefix() -> String {
+    "gateway".to_owned()
+}
+
+/// An issuer of tokens, and what is made of its claims.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwtProviderFile {
+    /// The only signature algorithm accepted.
+    pub algorithm: JwtAlgorithm,
+    /// The shared secret; or `secret_file`.
+    pub secret: Option<Secret>,
+    /// A file that holds the shared secret.
+    pub secret_file: Option<PathBuf>,
+    /// The `iss` a token must have.
+    pub issuer: String,
+    /// The `aud` a token must have.
+    pub audience: String,
+    /// Tolerated clock difference, at most 60 s.
+    #[serde(default = "default_leeway")]
+    pub leeway: Span,
+    /// Which claim goes to the upstream in which header. The client's own copies of these headers never do.
+    #[serde(default)]
+    pub claims_to_headers: BTreeMap<String, String>,
+    /// Whether the upstream sees the token itself.
+    #[serde(default = "default_true")]
+    pub forward_token: bool,
+}
+
+/// How tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+}
+
+fn default_leeway() -> Span {
+    Span::from_secs(5)
+}
+
+fn default_true() -> bool {
+    true
+}
+
+/// How many requests one key may make.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitFile {
+    /// Where it is counted.
+    pub scope: RateLimitScope,
+    /// Requests per window.
+    pub limit: u32,
+    /// The window.
+    pub window: Span,
+    /// How many of them may come at once; `limit` when left out. Only for scope `redis`.
+    pub burst: Option<u32>,
+    /// What requests are counted by: `client_address` or `claim.<name>`.
+    pub key: String,
+    /// What happens while Redis does not answer. Only for scope `redis`.
+    pub on_redis_failure: Option<RedisFailureMode>,
+}
+
+/// Where a rate limit is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitScope {
+    /// In each gateway for itself: constant memory, an estimate that may count too much when very many keys are active.
+    Local,
+    /// In Redis, exactly, for all gateways together.
+    Redis,
+}
+
+/// What a Redis rate limit does while Redis does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RedisFailureMode {
+    /// Lets every request through.
+    Open,
+    /// Lets no request through (503).
+    Closed,
+    /// Each gateway counts for itself.
+    #[default]
+    Local,
+}
+
+/// A pool of servers that can each answer the same requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamFile {
+    /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
+    pub targets: Vec<String>,
+    /// How a target is chosen.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How targets are probed; none are probed when left out.
+    pub health_check: Option<HealthCheckFile>,
+    /// Deadlines.
+    #[serde(default)]
+    pub timeouts: TimeoutsFile,
+    /// How many other targets are tried when a connection cannot be made, and for idempotent requests also when it breaks.
+    #[serde(default = "default_retries")]
+    pub retries: usize,
+}
+
+fn default_retries() -> usize {
+    2
+}
+
+/// How a target is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Each in turn.
+    #[default]
+    RoundRobin,
+}
+
+/// How targets are probed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheckFile {
+    /// The path asked for; a 2xx answer is healthy.
+    pub path: String,
+    /// Time between two probes of one target.
+    #[serde(default = "default_probe_interval")]
+    pub interval: Span,
+    /// How long a probe may take.
+    #[serde(default = "default_probe_timeout")]
+    pub timeout: Span,
+    /// Failures in a row until a target gets no more requests.
+    #[serde(default = "default_unhealthy_after")]
+    pub unhealthy_after: usize,
+    /// Successes in a row until it gets them again.
+    #[serde(default = "default_healthy_after")]
+    pub healthy_after: usize,
+}
+
+fn default_probe_interval() -> Span {
+    Span::from_secs(2)
+}
+
+fn default_probe_timeout() -> Span {
+    Span::from_secs(1)
+}
+
+fn default_unhealthy_after() -> usize {
+    2
+}
+
+fn default_healthy_after() -> usize {
+    1
+}
+
+/// Deadlines towards an upstream.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsFile {
+    /// For a connection to be made.
+    pub connect: Span,
+    /// For the next part of the response to come.
+    pub read: Span,
+    /// For the next part of the request to be taken.
+    pub write: Span,
+    /// How long an idle connection is kept for the next request.
+    pub idle: Span,
+}
+
+impl Default for TimeoutsFile {
+    fn default() -> Self {
+        Self {
+            connect: Span::from_secs(1),
+            read: Span::from_secs(15),
+            write: Span::from_secs(15),
+            idle: Span::from_secs(60),
+        }
+    }
+}
+
+/// One step of a middleware list; written as `- name: { settings }`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MiddlewareFile {
+    /// Requires a valid token.
+    Jwt(JwtFile),
+    /// Counts the request against policies, in this order.
+    RateLimit(RateLimitUseFile),
+}
+
+/// Requires a valid token.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JwtFile {
+    /// Whose tokens; a name under `jwt_providers`.
+    pub provider: String,
+}
+
+/// Counts the request against policies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitUseFile {
+    /// Names under `rate_limits`.
+    pub policies: Vec<String>,
+    /// Whether responses tell the client its quota.
+    #[serde(default = "default_true")]
+    pub headers: bool,
+}
+
+/// Which requests, and where they go.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteFile {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Which requests.
+    #[serde(rename = "match")]
+    pub matches: MatchFile,
+    /// Where they go; a name under `upstreams`.
+    pub upstream: String,
+    /// Says that no identity is asked for. A route has either this or a middleware that asks.
+    #[serde(default)]
+    pub public: bool,
+    /// What runs before the request goes on, in this order, after the gateway's own list.
+    #[serde(default)]
+    pub middleware: Vec<MiddlewareFile>,
+    /// The largest request body; `server.max_body` when left out.
+    pub max_body: Option<ByteSize>,
+}
+
+/// Which requests a route takes. The most specific route wins, wherever it stands in the file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchFile {
+    /// Host names, exact or `*.example.com`; every host when left out.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// `/exact`, `/with/{parameter}`, or `/prefix/*`, which also takes `/prefix` itself.
+    pub path: String,
+    /// Methods; every method when left out. `GET` includes `HEAD`.
+    #[serde(default)]
+    pub methods: Vec<String>,
+}
