@@ -9,6 +9,8 @@ pub mod config;
 pub mod ids;
 
 #[cfg(feature = "dynamo")]
+pub mod dynamo;
+#[cfg(feature = "dynamo")]
 pub mod entities;
 #[cfg(feature = "dynamo")]
 pub mod repository;
