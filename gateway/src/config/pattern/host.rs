@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub enum HostPattern {
     /// This host; an IPv6 address has its brackets.
     Exact(String),
-    /// Every host below this one, at any depth, but not itself: `example.com` for `*.example.com`.
+    /// Every host that ends so, at any depth: `.example.com` for `*.example.com`, which does not take `example.com`.
     Wildcard(String),
 }
 
@@ -45,7 +45,7 @@ impl FromStr for HostPattern {
             return Err(BadHost::Port);
         }
         match text.strip_prefix("*.") {
-            Some(below) => name(below).map(Self::Wildcard),
+            Some(below) => name(below).map(|name| Self::Wildcard(format!(".{name}"))),
             None => name(&text).map(Self::Exact),
         }
     }
@@ -77,7 +77,7 @@ impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(host) => f.write_str(host),
-            Self::Wildcard(below) => write!(f, "*.{below}"),
+            Self::Wildcard(suffix) => write!(f, "*{suffix}"),
         }
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     fn hosts_are_kept_in_their_normal_form() {
         let read = |text: &str| text.parse::<HostPattern>();
         assert_eq!(read("API.Example.com."), Ok(HostPattern::Exact("api.example.com".to_owned())));
-        assert_eq!(read("*.Example.com"), Ok(HostPattern::Wildcard("example.com".to_owned())));
+        assert_eq!(read("*.Example.com"), Ok(HostPattern::Wildcard(".example.com".to_owned())));
         assert_eq!(read("[0:0::1]"), Ok(HostPattern::Exact("[::1]".to_owned())));
         assert_eq!(read("127.0.0.1"), Ok(HostPattern::Exact("127.0.0.1".to_owned())));
     }
