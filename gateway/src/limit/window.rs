@@ -17,7 +17,7 @@
 //! 16,384. An over-counted key is refused early only if what it shares adds up to its limit. It is never under-counted.
 //! Policies with more active keys per window than that belong in Redis.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,9 +73,11 @@ impl SlidingWindow {
         let [present, previous] =
             if present.is_multiple_of(2) { [0, 1] } else { [1, 0] }.map(|turn| &self.sketches[turn]);
 
-        // Counted first and read afterwards: of two threads that compete for the last request at least one sees both,
-        // which a look before counting (or the value that `incr` returns) does not guarantee.
+        // Counted first and read afterwards, with a fence for the sketch's relaxed counters: of two threads that compete
+        // for the last request at least one sees both. A look before counting, or the minimum over the rows that `incr`
+        // returns, does not guarantee that.
         present.incr(key, 1);
+        fence(Ordering::SeqCst);
         let load = Load {
             previous: previous.get(key).max(0).unsigned_abs() as u128,
             present: (present.get(key) - 1).max(0).unsigned_abs() as u128,
