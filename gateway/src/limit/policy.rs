@@ -9,6 +9,7 @@ use super::redis_link::{NoAnswer, RedisLink};
 use super::verdict::{AnsweredBy, Counted, Outcome, Verdict};
 use super::window::SlidingWindow;
 use crate::config::file::{RateLimitFile, RateLimitScope, RedisFailureMode};
+use crate::config::pattern::RateLimitKey;
 
 /// The longest window: a year and a day.
 const MAX_WINDOW: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -52,7 +53,7 @@ pub(super) struct Settings {
     limit: u32,
     window: Duration,
     /// What is counted: another key is another policy.
-    key: String,
+    key: RateLimitKey,
     shared: Option<SharedSettings>,
 }
 
@@ -163,6 +164,12 @@ impl Policy {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// What a caller counts by.
+    #[must_use]
+    pub const fn key(&self) -> &RateLimitKey {
+        &self.settings.key
     }
 
     /// Requests per window.

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::config::file::{RateLimitScope, RedisFailureMode};
+use crate::config::pattern::RateLimitKey;
 use crate::config::values::{Secret, Span};
 
 /// Generous, because a loaded machine is no reason to fail; what matters is that it is not minutes.
@@ -46,7 +47,7 @@ fn in_redis(limit: u32, on_failure: RedisFailureMode) -> RateLimitFile {
         limit,
         window: Span::from_secs(24 * 60 * 60),
         burst: None,
-        key: "client_address".to_owned(),
+        key: RateLimitKey::ClientAddress,
         on_redis_failure: Some(on_failure),
     }
 }

@@ -5,6 +5,7 @@ use prometheus::Registry;
 use super::super::{AnsweredBy, Policies};
 use super::*;
 use crate::config::file::{RateLimitFile, RateLimitScope};
+use crate::config::pattern::RateLimitKey;
 use crate::config::values::Span;
 
 fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
@@ -13,7 +14,7 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
         limit,
         window,
         burst: None,
-        key: "client_address".to_owned(),
+        key: RateLimitKey::ClientAddress,
         on_redis_failure: None,
     };
     let files: BTreeMap<_, _> =
