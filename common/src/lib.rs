@@ -11,6 +11,8 @@ pub mod ids;
 pub mod telemetry;
 
 #[cfg(feature = "dynamo")]
+pub mod dynamo;
+#[cfg(feature = "dynamo")]
 pub mod entities;
 #[cfg(feature = "dynamo")]
 pub mod repository;

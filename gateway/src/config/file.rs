@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{ByteSize, Secret, Span};
+use super::pattern::{HostPattern, PathPattern, RateLimitKey};
+use super::values::{ByteSize, IdentityHeader, RouteMethod, Secret, Span, Target, Targets};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -161,7 +162,7 @@ pub struct JwtProviderFile {
     pub leeway: Span,
     /// Which claim goes to the upstream in which header. The client's own copies of these headers never do.
     #[serde(default)]
-    pub claims_to_headers: BTreeMap<String, String>,
+    pub claims_to_headers: BTreeMap<String, IdentityHeader>,
     /// Whether the upstream sees the token itself.
     #[serde(default = "default_true")]
     pub forward_token: bool,
@@ -199,7 +200,7 @@ pub struct RateLimitFile {
     /// How many of them may come at once; `limit` when left out. Only for scope `redis`.
     pub burst: Option<u32>,
     /// What requests are counted by: `client_address` or `claim.<name>`.
-    pub key: String,
+    pub key: RateLimitKey,
     /// What happens while Redis does not answer. Only for scope `redis`.
     pub on_redis_failure: Option<RedisFailureMode>,
 }
@@ -232,7 +233,7 @@ pub enum RedisFailureMode {
 #[serde(deny_unknown_fields)]
 pub struct UpstreamFile {
     /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
-    pub targets: Vec<String>,
+    pub targets: Vec<Targets>,
     /// How a target is chosen.
     #[serde(default)]
     pub balance: Balance,
@@ -244,6 +245,13 @@ pub struct UpstreamFile {
     /// How many other targets are tried when a connection cannot be made, and for idempotent requests also when it breaks.
     #[serde(default = "default_retries")]
     pub retries: usize,
+}
+
+impl UpstreamFile {
+    /// Every target of every entry, in the file's order.
+    pub fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().flat_map(Targets::iter)
+    }
 }
 
 fn default_retries() -> usize {
@@ -376,10 +384,10 @@ pub struct RouteFile {
 pub struct MatchFile {
     /// Host names, exact or `*.example.com`; every host when left out.
     #[serde(default)]
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostPattern>,
     /// `/exact`, `/with/{parameter}`, or `/prefix/*`, which also takes `/prefix` itself.
-    pub path: String,
+    pub path: PathPattern,
     /// Methods; every method when left out. `GET` includes `HEAD`.
     #[serde(default)]
-    pub methods: Vec<String>,
+    pub methods: Vec<RouteMethod>,
 }

@@ -1,4 +1,8 @@
-//! The values a configuration file writes as text: spans of time, sizes, secrets.
+//! The values a configuration file writes as text: spans of time, sizes, secrets, and words of HTTP.
+
+mod header;
+mod method;
+mod target;
 
 use std::fmt;
 use std::time::Duration;
@@ -6,6 +10,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
+
+pub use header::{BadHeader, IdentityHeader};
+pub use method::{BadMethod, RouteMethod};
+pub use target::{BadTarget, Target, Targets};
 
 /// A span of time written with its unit: `250ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

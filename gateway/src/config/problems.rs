@@ -1,0 +1,112 @@
+//! What is wrong with a configuration file, told so that a person can mend it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One thing that is wrong, or doubtful.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column, both counted from 1; `None` when it is about the file as a whole.
+    pub place: Option<Place>,
+    /// The key it is about, like `routes[3].match.path`; empty for the file as a whole.
+    pub key: String,
+    /// What is wrong and what to do. Never holds the value of a secret or of a variable.
+    pub message: String,
+}
+
+/// A position in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted in characters from 1.
+    pub column: usize,
+}
+
+/// Everything that is wrong with one file; never empty. Prints one line per problem, in the file's order, and a count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblems {
+    file: PathBuf,
+    problems: Vec<Problem>,
+}
+
+impl std::error::Error for ConfigProblems {}
+
+impl ConfigProblems {
+    pub(super) fn new(file: &Path, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.place);
+        problems.dedup();
+        Self { file: file.to_owned(), problems }
+    }
+
+    /// The problems in the file's order.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl Problem {
+    /// The problem as one line that begins with `file:line:column:`, which terminals and editors can jump to.
+    #[must_use]
+    pub fn line(&self, file: &Path) -> String {
+        let place = self.place.map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{}{place}: {key}{}", file.display(), self.message)
+    }
+}
+
+impl fmt::Display for ConfigProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{}", problem.line(&self.file))?;
+        }
+        match self.problems.len() {
+            1 => f.write_str("1 problem"),
+            count => write!(f, "{count} problems"),
+        }
+    }
+}
+
+/// The one of `known` that `text` is most likely a slip for, if any is near enough.
+pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let slips = |known: &str| strsim::osa_distance(text, known);
+    let near = known.into_iter().min_by_key(|known| slips(known))?;
+    // A third of the letters: two slips in `orders`, one in `jwt`, none in `id`.
+    (slips(near) * 3 <= near.chars().count()).then_some(near)
+}
+
+/// `; did you mean ...?` for the nearest of `known`, or nothing.
+pub(super) fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(text, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_are_only_made_for_slips() {
+        let known = ["user-service", "inventory-service", "jwt"];
+        assert_eq!(nearest("user-servic", known), Some("user-service"));
+        assert_eq!(nearest("jtw", known), Some("jwt"));
+        assert_eq!(nearest("redis", known), None);
+        assert_eq!(did_you_mean("xyz", []), "");
+    }
+
+    #[test]
+    fn problems_are_printed_in_the_order_of_the_file_with_a_count() {
+        let problem = |line, key: &str, message: &str| Problem {
+            place: Some(Place { line, column: 7 }),
+            key: key.to_owned(),
+            message: message.to_owned(),
+        };
+        let whole = Problem { place: None, key: String::new(), message: "no routes".to_owned() };
+        let problems = vec![problem(41, "routes[3].upstream", "there is none"), whole, problem(2, "a", "b")];
+        assert_eq!(
+            ConfigProblems::new(Path::new("conf/gateway.yaml"), problems).to_string(),
+            "conf/gateway.yaml: no routes\nconf/gateway.yaml:2:7: a: b\n\
+             conf/gateway.yaml:41:7: routes[3].upstream: there is none\n3 problems"
+        );
+    }
+}

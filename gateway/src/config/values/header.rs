@@ -1,0 +1,91 @@
+//! The header by which the gateway tells an upstream who is asking.
+
+use http::HeaderName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A header that only the gateway may assert, and that means nothing else to HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", example = &"X-User-Id")]
+pub struct IdentityHeader(HeaderName);
+
+/// Why a text cannot name an identity header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeader {
+    /// A character that no header name has (RFC 9110, section 5.1).
+    #[error("a header name has only letters, digits and `-`")]
+    Illegal,
+    /// A header that frames, routes or authenticates the message itself.
+    #[error("this header has a meaning of its own in HTTP; use one like `X-User-Id`")]
+    Reserved,
+}
+
+impl IdentityHeader {
+    const RESERVED: [&str; 24] = [
+        "accept",
+        "authorization",
+        "connection",
+        "cookie",
+        "date",
+        "expect",
+        "forwarded",
+        "from",
+        "host",
+        "keep-alive",
+        "origin",
+        "range",
+        "referer",
+        "set-cookie",
+        "te",
+        "trailer",
+        "traceparent",
+        "tracestate",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    /// Whole families: hop-by-hop and pseudo proxy credentials, body metadata, conditions, the chain of proxies.
+    const RESERVED_PREFIXES: [&str; 6] = ["accept-", "content-", "if-", "proxy-", "sec-", "x-forwarded-"];
+
+    /// The header's name.
+    #[must_use]
+    pub const fn get(&self) -> &HeaderName {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for IdentityHeader {
+    type Error = BadHeader;
+
+    fn try_from(text: String) -> Result<Self, BadHeader> {
+        // An underscore is refused although RFC 9110 has it: servers read `X_User_Id` and `X-User-Id` as one.
+        let name: HeaderName = text.parse().map_err(|_| BadHeader::Illegal)?;
+        if !name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(BadHeader::Illegal);
+        }
+        let reserved = Self::RESERVED.contains(&name.as_str())
+            || Self::RESERVED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        if reserved { Err(BadHeader::Reserved) } else { Ok(Self(name)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_mean_something_else_are_refused() {
+        let read = |text: &str| IdentityHeader::try_from(text.to_owned());
+        assert_eq!(read("X-User-Id").map(|header| header.get().to_string()), Ok("x-user-id".to_owned()));
+        for reserved in ["Host", "authorization", "Content-Length", "TE", "Proxy-Authorization", "X-Forwarded-For"] {
+            assert_eq!(read(reserved), Err(BadHeader::Reserved), "{reserved}");
+        }
+        for illegal in ["", "X User", "X_User_Id", "X-User:", "Ä"] {
+            assert_eq!(read(illegal), Err(BadHeader::Illegal), "{illegal}");
+        }
+    }
+}
