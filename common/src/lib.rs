@@ -6,9 +6,15 @@
 
 pub mod auth;
 pub mod config;
+pub mod health;
 pub mod ids;
+pub mod telemetry;
 
+#[cfg(feature = "dynamo")]
+pub mod dynamo;
 #[cfg(feature = "dynamo")]
 pub mod entities;
 #[cfg(feature = "dynamo")]
 pub mod repository;
+#[cfg(feature = "service")]
+pub mod service;
