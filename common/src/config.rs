@@ -1,6 +1,10 @@
 //! Settings from environment variables, read once at the start.
 
+mod reader;
+
 use std::collections::BTreeMap;
+
+pub use reader::{ConfigError, Reader};
 
 /// The variables a process was started with, or a test says it was.
 #[derive(Clone, Default)]

@@ -6,7 +6,9 @@
 
 pub mod auth;
 pub mod config;
+pub mod health;
 pub mod ids;
+pub mod telemetry;
 
 #[cfg(feature = "dynamo")]
 pub mod dynamo;
@@ -14,3 +16,5 @@ pub mod dynamo;
 pub mod entities;
 #[cfg(feature = "dynamo")]
 pub mod repository;
+#[cfg(feature = "service")]
+pub mod service;

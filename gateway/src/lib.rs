@@ -1,3 +1,4 @@
 //! A programmable edge gateway on Cloudflare's Pingora.
 
 pub mod config;
+pub mod limit;

@@ -1,1 +1,9 @@
 //! Real servers for the tests: each on a free loopback port, awaited until ready, ended by its own handle.
+
+mod ports;
+mod redis_server;
+mod wait;
+
+pub use ports::free_port;
+pub use redis_server::RedisServer;
+pub use wait::eventually;

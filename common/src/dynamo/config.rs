@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::Uri;
 use secrecy::SecretString;
 
+use crate::config::Reader;
 use crate::entities::InvalidValue;
 
 /// How to reach a DynamoDB.
@@ -23,11 +24,47 @@ pub struct DynamoConfig {
 }
 
 impl DynamoConfig {
+    const DEFAULT_REGION: &str = "us-east-1";
+
+    /// Reads `DYNAMODB_REGION`, `DYNAMODB_TABLE_PREFIX`, `AWS_ENDPOINT_URL_DYNAMODB`, the variables of an access key
+    /// (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`) and those of a role to assume (`AWS_ROLE_ARN`,
+    /// `AWS_ROLE_SESSION_NAME`, `AWS_ROLE_EXTERNAL_ID`, `AWS_ENDPOINT_URL_STS`).
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let region = reader.text("DYNAMODB_REGION", Self::DEFAULT_REGION);
+        let endpoint = Self::endpoint(reader, "AWS_ENDPOINT_URL_DYNAMODB");
+        let sts_endpoint = Self::endpoint(reader, "AWS_ENDPOINT_URL_STS");
+        let access_key = AccessKey::read(reader);
+        // With a web identity the SDK assumes the role itself.
+        let arn = reader.optional("AWS_ROLE_ARN").filter(|_| reader.optional("AWS_WEB_IDENTITY_TOKEN_FILE").is_none());
+        let role = arn.map(|arn| AssumedRole {
+            arn,
+            session_name: reader.text("AWS_ROLE_SESSION_NAME", "order-processor"),
+            external_id: reader.optional("AWS_ROLE_EXTERNAL_ID"),
+            sts_endpoint,
+        });
+        match TablePrefix::parse(&reader.text("DYNAMODB_TABLE_PREFIX", "order-processor-")) {
+            Ok(table_prefix) => Some(Self { region, table_prefix, endpoint, access_key, role }),
+            Err(invalid) => {
+                reader.problem("DYNAMODB_TABLE_PREFIX", invalid);
+                None
+            }
+        }
+    }
+
+    fn endpoint(reader: &mut Reader<'_>, name: &str) -> Option<String> {
+        let endpoint = reader.optional(name)?;
+        let is_http = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+        if !endpoint.parse::<Uri>().is_ok_and(|uri| is_http(&uri)) {
+            reader.problem(name, format_args!("is {endpoint:?}: must be a URL like http://localhost:8000"));
+        }
+        Some(endpoint)
+    }
+
     /// A DynamoDB on this machine, which takes any credentials.
     #[must_use]
     pub fn local(endpoint: impl Into<String>, table_prefix: TablePrefix) -> Self {
         Self {
-            region: "us-east-1".to_owned(),
+            region: Self::DEFAULT_REGION.to_owned(),
             table_prefix,
             endpoint: Some(endpoint.into()),
             access_key: None,
@@ -85,6 +122,24 @@ pub struct AccessKey {
     pub session_token: Option<SecretString>,
 }
 
+impl AccessKey {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let session_token = reader.secret("AWS_SESSION_TOKEN");
+        match (reader.optional("AWS_ACCESS_KEY_ID"), reader.secret("AWS_SECRET_ACCESS_KEY")) {
+            (Some(id), Some(secret)) => Some(Self { id, secret, session_token }),
+            (Some(_), None) => {
+                reader.problem("AWS_SECRET_ACCESS_KEY", "is not set, but AWS_ACCESS_KEY_ID is; set both or none");
+                None
+            }
+            (None, Some(_)) => {
+                reader.problem("AWS_ACCESS_KEY_ID", "is not set, but AWS_SECRET_ACCESS_KEY is; set both or none");
+                None
+            }
+            (None, None) => None,
+        }
+    }
+}
+
 /// A role that STS lends us.
 #[derive(Clone, Debug)]
 pub struct AssumedRole {
@@ -96,4 +151,29 @@ pub struct AssumedRole {
     pub external_id: Option<String>,
     /// Base URL of an STS that is not the region's own.
     pub sts_endpoint: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Env;
+
+    #[test]
+    fn half_an_access_key_an_unusable_endpoint_and_prefix_are_all_reported() {
+        let env = Env::default()
+            .with("AWS_ACCESS_KEY_ID", "AKIA")
+            .with("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000")
+            .with("DYNAMODB_TABLE_PREFIX", "a b");
+        let mut reader = Reader::new(&env);
+        let config = DynamoConfig::read(&mut reader);
+        let error = reader.finish(config).expect_err("three problems").to_string();
+        assert_eq!(error.lines().count(), 3, "{error}");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_documents() {
+        let config = DynamoConfig::read(&mut Reader::new(&Env::default())).expect("nothing is required");
+        assert_eq!((config.region.as_str(), config.table_prefix.as_str()), ("us-east-1", "order-processor-"));
+        assert!(config.endpoint.is_none() && config.access_key.is_none() && config.role.is_none());
+    }
 }

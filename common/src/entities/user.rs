@@ -163,12 +163,19 @@ impl Password {
     /// # Errors
     /// Says which rule `text` breaks.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
-        let composed: String = text.nfkc().take(Self::LENGTH.end() + 1).collect();
-        if Self::LENGTH.contains(&composed.chars().count()) {
-            Ok(Self(SecretString::from(composed)))
+        let password = Self::typed(text);
+        if Self::LENGTH.contains(&password.expose().chars().count()) {
+            Ok(password)
         } else {
             Err(InvalidValue::new("must have 12 to 128 characters"))
         }
+    }
+
+    /// Composes `text` as somebody typed it to log in. Only its size is bounded: a password that an older rule allowed
+    /// still opens its account.
+    #[must_use]
+    pub fn typed(text: &str) -> Self {
+        Self(SecretString::from(text.nfkc().take(Self::LENGTH.end() + 1).collect::<String>()))
     }
 
     /// What is hashed.

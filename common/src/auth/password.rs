@@ -1,0 +1,201 @@
+//! Passwords: hashed with Argon2id (RFC 9106), a bounded number at a time.
+//!
+//! One hash takes 19 MiB and some ten milliseconds of a core. Without a bound, a burst of logins takes the machine's
+//! memory and its async threads; so there are as many hashes at once as cores, off the async threads, a short queue
+//! behind them, and beyond that a plain "busy".
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use tokio::sync::Semaphore;
+
+use crate::entities::{Password, PasswordHash};
+
+/// Callers that may wait for each hash that runs; the last of them waits about 16 × 35 ms.
+const WAITING_PER_WORKER: usize = 16;
+
+/// Hashes and verifies passwords.
+pub struct PasswordHasher {
+    argon2: Argon2<'static>,
+    /// Compared when there is no account, so that its absence takes as long as a wrong password.
+    dummy: PasswordHash,
+    /// Callers that run or wait.
+    admitted: Arc<Semaphore>,
+    /// Callers that run.
+    workers: Arc<Semaphore>,
+    metrics: PasswordMetrics,
+}
+
+/// Why a password was neither hashed nor verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// As many callers wait as may; the same call may succeed in a second.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// The hash does not come from us, or the cryptographic library failed.
+    #[error("the password could not be hashed")]
+    Hash(#[source] password_hash::Error),
+    /// The thread that hashed is gone.
+    #[error("the password hashing was aborted")]
+    Aborted(#[source] tokio::task::JoinError),
+}
+
+struct PasswordMetrics {
+    seconds: Histogram,
+    in_flight: IntGauge,
+    rejected: IntCounter,
+}
+
+impl PasswordHasher {
+    /// A hasher that runs `workers` hashes at once and shows its work in `registry`.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails, or the registry already has a hasher's metrics.
+    pub fn new(workers: usize, registry: &Registry) -> Result<Self, StartHasherError> {
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters().map_err(StartHasherError::Argon2)?);
+        let dummy = hash(&argon2, b"no account has this password").map_err(StartHasherError::Hash)?;
+        Ok(Self {
+            argon2,
+            dummy,
+            admitted: Arc::new(Semaphore::new(workers * (1 + WAITING_PER_WORKER))),
+            workers: Arc::new(Semaphore::new(workers)),
+            metrics: PasswordMetrics::register(registry)?,
+        })
+    }
+
+    /// Hashes the password of a new account under a fresh random salt.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] at once when the queue is full.
+    pub async fn hash(self: &Arc<Self>, password: Password) -> Result<PasswordHash, PasswordError> {
+        self.run(move |hasher| hash(&hasher.argon2, password.expose().as_bytes())).await
+    }
+
+    /// Whether `typed` is the password of `stored`. Without a stored hash the answer is no, after the same work.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] at once when the queue is full.
+    pub async fn verify(
+        self: &Arc<Self>,
+        typed: Password,
+        stored: Option<PasswordHash>,
+    ) -> Result<bool, PasswordError> {
+        self.run(move |hasher| {
+            let known = stored.is_some();
+            let hash = stored.as_ref().unwrap_or(&hasher.dummy);
+            match hasher.argon2.verify_password(typed.expose().as_bytes(), hash.as_str()) {
+                Ok(()) => Ok(known),
+                Err(password_hash::Error::PasswordInvalid) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, password_hash::Error> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let Ok(admitted) = Arc::clone(&self.admitted).try_acquire_owned() else {
+            self.metrics.rejected.inc();
+            return Err(PasswordError::Busy);
+        };
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_closed| PasswordError::Busy)?;
+        let hasher = Arc::clone(self);
+        let job = tokio::task::spawn_blocking(move || {
+            // Held by the thread, not by the caller: a caller that hangs up does not make room for one hash more.
+            let _permits = (admitted, worker);
+            hasher.metrics.in_flight.inc();
+            let started = Instant::now();
+            let result = work(&hasher);
+            hasher.metrics.seconds.observe(started.elapsed().as_secs_f64());
+            hasher.metrics.in_flight.dec();
+            result
+        });
+        job.await.map_err(PasswordError::Aborted)?.map_err(PasswordError::Hash)
+    }
+}
+
+/// Why a [`PasswordHasher`] could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartHasherError {
+    /// The parameters are not Argon2's.
+    #[error("Argon2 refused its parameters")]
+    Argon2(#[source] argon2::Error),
+    /// The first hash failed.
+    #[error("Argon2 failed")]
+    Hash(#[source] password_hash::Error),
+    /// The metrics are there already.
+    #[error("the metrics could not be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl PasswordMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let buckets = vec![0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0];
+        let seconds = HistogramOpts::new("password_hash_seconds", "Time one password hash took").buckets(buckets);
+        let metrics = Self {
+            seconds: Histogram::with_opts(seconds)?,
+            in_flight: IntGauge::new("password_hashes_in_flight", "Password hashes being made")?,
+            rejected: IntCounter::new("password_hashes_rejected_total", "Hashes refused because the queue was full")?,
+        };
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.rejected.clone()))?;
+        Ok(metrics)
+    }
+}
+
+/// 19 MiB, two passes, one lane: the first of the equal choices in OWASP's Password Storage Cheat Sheet.
+fn parameters() -> Result<Params, argon2::Error> {
+    Params::new(19 * 1024, 2, 1, None)
+}
+
+fn hash(argon2: &Argon2<'_>, password: &[u8]) -> Result<PasswordHash, password_hash::Error> {
+    argon2.hash_password(password).map(|hash| PasswordHash::from_phc(hash.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(workers: usize) -> Arc<PasswordHasher> {
+        Arc::new(PasswordHasher::new(workers, &Registry::new()).expect("starts"))
+    }
+
+    fn password(text: &str) -> Password {
+        Password::parse(text).expect("valid")
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_matches_its_hash() {
+        let hasher = hasher(2);
+        let hash = hasher.hash(password("correct horse battery")).await.expect("hashed");
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
+        let verify = |text: &str| hasher.verify(Password::typed(text), Some(hash.clone()));
+        assert!(verify("correct horse battery").await.expect("verified"));
+        assert!(!verify("correct horse batterx").await.expect("verified"));
+    }
+
+    #[tokio::test]
+    async fn an_absent_account_costs_one_hash_and_never_matches() {
+        let hasher = hasher(1);
+        let known = hasher.verify(Password::typed("no account has this password"), None).await.expect("verified");
+        assert!(!known);
+        assert_eq!(hasher.metrics.seconds.get_sample_count(), 1);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_callers_are_told_busy_and_the_queue_is_served() {
+        let hasher = hasher(1);
+        let callers = (0..WAITING_PER_WORKER + 5).map(|_| hasher.verify(Password::typed("x"), None));
+        let results = futures::future::join_all(callers).await;
+        let busy = results.iter().filter(|result| matches!(result, Err(PasswordError::Busy))).count();
+        assert_eq!((busy, results.len() - busy), (4, 1 + WAITING_PER_WORKER));
+        assert_eq!(hasher.metrics.rejected.get(), 4);
+        assert!(hasher.verify(Password::typed("x"), None).await.is_ok(), "the queue is free again");
+    }
+}

@@ -1,0 +1,101 @@
+//! Tells clients their quota: verdicts to header fields.
+//!
+//! `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10 (structured fields, RFC 9651);
+//! `X-RateLimit-*` carry the tightest policy's numbers for older clients. All times are in whole seconds, rounded up, so
+//! that nobody who waits that long comes too early.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::policy::Policy;
+use super::verdict::{Outcome, Quota, Verdict};
+
+/// What `Retry-After` says when a policy fails closed: long enough for the next attempts to reach Redis.
+const RETRY_UNAVAILABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// The header fields for one list of policies, as far as they are the same for all requests.
+pub struct QuotaHeaders {
+    names: Vec<Box<str>>,
+    policy: HeaderValue,
+}
+
+impl QuotaHeaders {
+    /// Prepares the fields of requests that are counted against `policies` in this order.
+    ///
+    /// # Errors
+    /// Never for policies that were compiled: their names are legal in a header.
+    pub fn prepare(policies: &[Arc<Policy>]) -> Result<Self, http::header::InvalidHeaderValue> {
+        let members: Vec<String> = policies.iter().map(|policy| policy_member(policy)).collect();
+        let names = policies.iter().map(|policy| policy.name().into()).collect();
+        Ok(Self { names, policy: HeaderValue::from_str(&members.join(", "))? })
+    }
+
+    /// Hands each field to `set`. `verdicts` are those of the prepared policies, in their order; they may end early, at
+    /// the first refusal.
+    pub fn write(&self, verdicts: &[Verdict], mut set: impl FnMut(&'static str, HeaderValue)) {
+        set("RateLimit-Policy", self.policy.clone());
+        let mut counted: Vec<_> = self
+            .names
+            .iter()
+            .zip(verdicts)
+            .filter_map(|(name, verdict)| verdict.quota.map(|quota| (name, verdict.outcome, quota)))
+            .collect();
+        counted.sort_by_key(|(_, outcome, quota)| tightness(*outcome, *quota));
+        if let Some((_, _, tightest)) = counted.first() {
+            set("X-RateLimit-Limit", HeaderValue::from(tightest.limit));
+            set("X-RateLimit-Remaining", HeaderValue::from(tightest.remaining));
+            set("X-RateLimit-Reset", HeaderValue::from(whole_seconds(tightest.reset)));
+        }
+        let mut members = String::new();
+        for (name, _, quota) in counted {
+            let separator = if members.is_empty() { "" } else { ", " };
+            let (remaining, reset) = (quota.remaining, whole_seconds(quota.reset));
+            // Writing to a `String` cannot fail.
+            let _ = write!(members, r#"{separator}"{name}";r={remaining};t={reset}"#);
+        }
+        if let Ok(value) = HeaderValue::try_from(members)
+            && !value.is_empty()
+        {
+            set("RateLimit", value);
+        }
+        if let Some(wait) = retry_after(verdicts) {
+            set("Retry-After", HeaderValue::from(whole_seconds(wait).max(1)));
+        }
+    }
+}
+
+/// How long a client should wait before it asks again; none if every policy allowed the request.
+#[must_use]
+pub fn retry_after(verdicts: &[Verdict]) -> Option<Duration> {
+    let wait = |verdict: &Verdict| match verdict.outcome {
+        Outcome::Allowed => None,
+        Outcome::Refused { retry_after } => Some(retry_after),
+        Outcome::Unavailable => Some(RETRY_UNAVAILABLE_AFTER),
+    };
+    verdicts.iter().filter_map(wait).max()
+}
+
+/// Sorts the quota that ends first to the front: what refused, then what has least left, for the longest time.
+const fn tightness(outcome: Outcome, quota: Quota) -> (bool, u64, Reverse<Duration>) {
+    (matches!(outcome, Outcome::Allowed), quota.remaining, Reverse(quota.reset))
+}
+
+/// `"name";q=100;w=60`; without `w` when the window is no whole number of seconds, which the field cannot say.
+fn policy_member(policy: &Policy) -> String {
+    let (name, limit, window) = (policy.name(), policy.limit(), policy.window());
+    match window.subsec_nanos() {
+        0 => format!(r#""{name}";q={limit};w={}"#, window.as_secs()),
+        _ => format!(r#""{name}";q={limit}"#),
+    }
+}
+
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests;

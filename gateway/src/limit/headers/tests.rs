@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+
+use prometheus::Registry;
+
+use super::super::{AnsweredBy, Policies};
+use super::*;
+use crate::config::file::{RateLimitFile, RateLimitScope};
+use crate::config::pattern::RateLimitKey;
+use crate::config::values::Span;
+
+fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
+    let file = |limit, window| RateLimitFile {
+        scope: RateLimitScope::Local,
+        limit,
+        window,
+        burst: None,
+        key: RateLimitKey::ClientAddress,
+        on_redis_failure: None,
+    };
+    let files: BTreeMap<_, _> =
+        windows.iter().map(|&(name, limit, window)| (name.to_owned(), file(limit, window))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let compiled = Policies::compile(&files, None, &Registry::new(), runtime.handle(), None).expect("legal");
+    windows.iter().map(|(name, ..)| Arc::clone(compiled.get(name).expect("compiled"))).collect()
+}
+
+fn two_policies() -> QuotaHeaders {
+    let policies = policies(&[("per-user", 100, Span::from_secs(60)), ("burst", 5, Span::from_millis(500))]);
+    QuotaHeaders::prepare(&policies).expect("legal names")
+}
+
+fn verdict(outcome: Outcome, limit: u64, remaining: u64, reset_millis: u64) -> Verdict {
+    let quota = Quota { limit, remaining, reset: Duration::from_millis(reset_millis) };
+    Verdict { outcome, quota: Some(quota), answered_by: AnsweredBy::Local }
+}
+
+fn written(headers: &QuotaHeaders, verdicts: &[Verdict]) -> BTreeMap<&'static str, String> {
+    let mut fields = BTreeMap::new();
+    headers.write(verdicts, |name, value| {
+        let earlier = fields.insert(name, value.to_str().expect("visible ASCII").to_owned());
+        assert_eq!(earlier, None, "{name} is set once");
+    });
+    fields
+}
+
+#[test]
+fn the_tightest_policy_comes_first_and_gives_the_plain_numbers() {
+    let verdicts = [verdict(Outcome::Allowed, 100, 50, 29_001), verdict(Outcome::Allowed, 5, 4, 400)];
+    let expected = [
+        ("RateLimit", r#""burst";r=4;t=1, "per-user";r=50;t=30"#),
+        ("RateLimit-Policy", r#""per-user";q=100;w=60, "burst";q=5"#),
+        ("X-RateLimit-Limit", "5"),
+        ("X-RateLimit-Remaining", "4"),
+        ("X-RateLimit-Reset", "1"),
+    ];
+    assert_eq!(written(&two_policies(), &verdicts), expected.map(|(name, value)| (name, value.to_owned())).into());
+}
+
+#[test]
+fn a_refusal_says_when_to_come_back_rounded_up() {
+    let refused = |millis| Outcome::Refused { retry_after: Duration::from_millis(millis) };
+    for (millis, seconds) in [(1, "1"), (1000, "1"), (1001, "2")] {
+        let fields = written(&two_policies(), &[verdict(refused(millis), 100, 0, 60_000)]);
+        assert_eq!(fields["Retry-After"], seconds);
+        assert_eq!(fields["RateLimit"], r#""per-user";r=0;t=60"#);
+    }
+}
+
+#[test]
+fn a_quota_that_nobody_counted_is_not_invented() {
+    let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open };
+    assert_eq!(written(&two_policies(), &[open]).into_keys().collect::<Vec<_>>(), ["RateLimit-Policy"]);
+    let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed };
+    let fields = written(&two_policies(), &[closed]);
+    assert_eq!(fields.get("Retry-After").map(String::as_str), Some("1"));
+    assert_eq!(fields.get("RateLimit"), None);
+}

@@ -1,0 +1,214 @@
+//! One named limit, ready to be asked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::gcra::{Gcra, redis_key};
+use super::metrics::{Metrics, PolicyMetrics};
+use super::redis_link::{NoAnswer, RedisLink};
+use super::verdict::{AnsweredBy, Counted, Outcome, Verdict};
+use super::window::SlidingWindow;
+use crate::config::file::{RateLimitFile, RateLimitScope, RedisFailureMode};
+use crate::config::pattern::RateLimitKey;
+
+/// The longest window: a year and a day.
+const MAX_WINDOW: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Longer names bloat every response.
+const MAX_NAME_BYTES: usize = 64;
+
+/// A rate limit that requests are counted against, by name.
+pub struct Policy {
+    settings: Settings,
+    counter: Counter,
+    metrics: PolicyMetrics,
+}
+
+/// Why a policy cannot be compiled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyProblem {
+    /// The name goes into a header as a quoted string (RFC 9651, section 3.3.3), and into metrics.
+    #[error("its name must be 1 to 64 visible ASCII characters other than quotation mark and backslash")]
+    Name,
+    /// A limit, burst or window of nothing.
+    #[error("`{0}` must not be zero")]
+    Zero(&'static str),
+    /// Longer than a year.
+    #[error("`window` must not be longer than 366 days")]
+    WindowTooLong,
+    /// Beyond what the script can express.
+    #[error("`limit` may be at most one request per microsecond, and `burst` must come back within 31 years")]
+    Inexpressible,
+    /// A setting that a local policy cannot honour.
+    #[error("`{0}` is only for scope `redis`")]
+    OnlyForRedis(&'static str),
+    /// Scope `redis` without the `redis` block.
+    #[error("scope `redis` needs the `redis` block")]
+    NoRedis,
+}
+
+/// What a policy is made from; compared to know whether a reload may keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    name: String,
+    limit: u32,
+    window: Duration,
+    /// What is counted: another key is another policy.
+    key: RateLimitKey,
+    shared: Option<SharedSettings>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SharedSettings {
+    gcra: Gcra,
+    on_failure: RedisFailureMode,
+}
+
+enum Counter {
+    Local(SlidingWindow),
+    Shared { link: Arc<RedisLink>, gcra: Gcra, key_prefix: String, on_failure: Fallback },
+}
+
+/// What answers while Redis does not.
+enum Fallback {
+    Open,
+    Closed,
+    Local(SlidingWindow),
+}
+
+impl Settings {
+    pub(super) fn read(name: &str, file: &RateLimitFile) -> Result<Self, PolicyProblem> {
+        let window = file.window.get();
+        if !is_legal_name(name) {
+            return Err(PolicyProblem::Name);
+        }
+        if file.limit == 0 {
+            return Err(PolicyProblem::Zero("limit"));
+        }
+        if window.as_micros() == 0 {
+            return Err(PolicyProblem::Zero("window"));
+        }
+        if window > MAX_WINDOW {
+            return Err(PolicyProblem::WindowTooLong);
+        }
+        let shared = match file.scope {
+            RateLimitScope::Redis => Some(SharedSettings::read(file, window)?),
+            RateLimitScope::Local if file.burst.is_some() => return Err(PolicyProblem::OnlyForRedis("burst")),
+            RateLimitScope::Local if file.on_redis_failure.is_some() => {
+                return Err(PolicyProblem::OnlyForRedis("on_redis_failure"));
+            }
+            RateLimitScope::Local => None,
+        };
+        Ok(Self { name: name.to_owned(), limit: file.limit, window, key: file.key.clone(), shared })
+    }
+}
+
+impl SharedSettings {
+    fn read(file: &RateLimitFile, window: Duration) -> Result<Self, PolicyProblem> {
+        let burst = file.burst.unwrap_or(file.limit);
+        if burst == 0 {
+            return Err(PolicyProblem::Zero("burst"));
+        }
+        let gcra = Gcra::new(file.limit, window, burst).ok_or(PolicyProblem::Inexpressible)?;
+        Ok(Self { gcra, on_failure: file.on_redis_failure.unwrap_or_default() })
+    }
+}
+
+impl Policy {
+    pub(super) fn new(
+        settings: Settings,
+        link: Option<&Arc<RedisLink>>,
+        metrics: &Metrics,
+    ) -> Result<Self, PolicyProblem> {
+        let window = || SlidingWindow::new(u64::from(settings.limit), settings.window);
+        let counter = match settings.shared {
+            None => Counter::Local(window()),
+            Some(SharedSettings { gcra, on_failure }) => {
+                let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
+                let key_prefix = format!("{}:limit:{}:", link.settings().key_prefix(), settings.name);
+                let on_failure = match on_failure {
+                    RedisFailureMode::Open => Fallback::Open,
+                    RedisFailureMode::Closed => Fallback::Closed,
+                    RedisFailureMode::Local => Fallback::Local(window()),
+                };
+                Counter::Shared { link, gcra, key_prefix, on_failure }
+            }
+        };
+        let failure_mode = settings.shared.map(|shared| match shared.on_failure {
+            RedisFailureMode::Open => AnsweredBy::Open,
+            RedisFailureMode::Closed => AnsweredBy::Closed,
+            RedisFailureMode::Local => AnsweredBy::Local,
+        });
+        let metrics = metrics.policy(&settings.name, failure_mode);
+        Ok(Self { settings, counter, metrics })
+    }
+
+    /// Takes one request from the quota of `key`, or says how long to wait.
+    ///
+    /// Local policies answer at once. Those in Redis answer within the link's deadline, whatever Redis does.
+    pub async fn take(&self, key: &[u8]) -> Verdict {
+        let verdict = match &self.counter {
+            Counter::Local(window) => window.take(key, Instant::now()).by(AnsweredBy::Local),
+            Counter::Shared { link, gcra, key_prefix, on_failure } => {
+                match take_shared(link, *gcra, key_prefix, key).await {
+                    Ok(counted) => counted.by(AnsweredBy::Redis),
+                    // The link has logged it, once for all requests, and the counters tell the rest.
+                    Err(_) => on_failure.answer(key),
+                }
+            }
+        };
+        self.metrics.count(&verdict);
+        verdict
+    }
+
+    /// Its name in the file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What a caller counts by.
+    #[must_use]
+    pub const fn key(&self) -> &RateLimitKey {
+        &self.settings.key
+    }
+
+    /// Requests per window.
+    #[must_use]
+    pub const fn limit(&self) -> u32 {
+        self.settings.limit
+    }
+
+    /// The window.
+    #[must_use]
+    pub const fn window(&self) -> Duration {
+        self.settings.window
+    }
+
+    /// Whether it is what `settings` and `link` would give, so that a reload can keep its counts.
+    pub(super) fn is_made_from(&self, settings: &Settings, link: Option<&Arc<RedisLink>>) -> bool {
+        let same_link = match &self.counter {
+            Counter::Local(_) => true,
+            Counter::Shared { link: own, .. } => link.is_some_and(|link| Arc::ptr_eq(own, link)),
+        };
+        same_link && self.settings == *settings
+    }
+}
+
+impl Fallback {
+    fn answer(&self, key: &[u8]) -> Verdict {
+        match self {
+            Self::Open => Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open },
+            Self::Closed => Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed },
+            Self::Local(window) => window.take(key, Instant::now()).by(AnsweredBy::Local),
+        }
+    }
+}
+
+async fn take_shared(link: &RedisLink, gcra: Gcra, key_prefix: &str, key: &[u8]) -> Result<Counted, NoAnswer> {
+    link.run(&gcra.invocation(&redis_key(key_prefix, key))).await.map(|reply| gcra.read(reply))
+}
+
+fn is_legal_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+}

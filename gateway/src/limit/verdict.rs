@@ -1,0 +1,65 @@
+//! What a policy answers.
+
+use std::time::Duration;
+
+/// A policy's answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the request may go on.
+    pub outcome: Outcome,
+    /// What is left of the quota; none when nobody counted.
+    pub quota: Option<Quota>,
+    /// Who counted, or which failure mode stood in.
+    pub answered_by: AnsweredBy,
+}
+
+/// Whether a request may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It may.
+    Allowed,
+    /// The quota is used up (429).
+    Refused {
+        /// When one request would fit again, if no other came in between; never zero.
+        retry_after: Duration,
+    },
+    /// Redis does not answer and the policy fails closed (503).
+    Unavailable,
+}
+
+/// The state of a key's quota after the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The most that `remaining` can be.
+    pub limit: u64,
+    /// Requests that would be allowed at this moment.
+    pub remaining: u64,
+    /// Until the whole quota is there again (counted in Redis), or until the present window ends (counted locally).
+    pub reset: Duration,
+}
+
+/// Who counted, or which failure mode stood in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnsweredBy {
+    /// Redis, for all gateways.
+    Redis,
+    /// This gateway for itself: by the policy's scope, or because Redis does not answer.
+    Local,
+    /// Nobody: Redis does not answer and the policy fails open.
+    Open,
+    /// Nobody: Redis does not answer and the policy fails closed.
+    Closed,
+}
+
+/// What something that counts says: the two halves of a [`Verdict`] that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) outcome: Outcome,
+    pub(super) quota: Quota,
+}
+
+impl Counted {
+    pub(super) const fn by(self, answered_by: AnsweredBy) -> Verdict {
+        Verdict { outcome: self.outcome, quota: Some(self.quota), answered_by }
+    }
+}
