@@ -1,6 +1,108 @@
 //! The gateway's configuration file: read, checked whole, and handed on typed.
+//!
+//! A file goes through `yaml` (text to a tree with positions), `variables` (`${VAR}`), `decode` (the tree to
+//! [`file::GatewayFile`], guided by its own JSON Schema) and `check` (what belongs together). Each of them goes on after a
+//! mistake, so that one run tells everything.
 
+mod check;
+mod decode;
 pub mod file;
 pub mod pattern;
 pub mod problems;
+mod report;
+mod schema;
 pub mod values;
+mod variables;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use common::auth::SigningSecret;
+use common::config::Env;
+
+use file::GatewayFile;
+use problems::{ConfigProblems, KeyPath, Problem};
+use report::Report;
+
+/// A file without problems.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says. `redis` is `None` also when its host is empty.
+    pub file: GatewayFile,
+    /// The secret of each provider under `jwt_providers`, wherever it came from.
+    pub secrets: BTreeMap<String, SigningSecret>,
+    /// What is allowed and hardly meant, each as one line.
+    pub warnings: Vec<String>,
+}
+
+/// No configuration written by hand comes near.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// Reads the file at `path`. Blocks while it reads; a relative `secret_file` begins where the file stands.
+///
+/// # Errors
+/// Everything that is wrong with the file, at once.
+pub fn load(path: &Path, env: &Env) -> Result<Loaded, ConfigProblems> {
+    let whole =
+        |message: String| ConfigProblems::new(path, vec![Problem { place: None, key: KeyPath::default(), message }]);
+    let text = read(path).map_err(|error| whole(format!("the file cannot be read: {error}")))?;
+    let text = text.ok_or_else(|| whole(format!("the file has more than {MAX_FILE_BYTES} bytes")))?;
+    parse(&text, path, env)
+}
+
+/// The same for a `text` that stands, or could stand, at `path`.
+///
+/// # Errors
+/// Everything that is wrong with the text, at once.
+pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblems> {
+    let mut problems = Vec::new();
+    let mut root = match yaml::parse(text, &mut problems) {
+        Ok(root) => root,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(ConfigProblems::new(path, problems));
+        }
+    };
+    variables::replace(&mut root, &KeyPath::default(), env, &mut problems);
+    let Some(decoded) = decode::decode(&mut root, &mut problems) else {
+        return Err(ConfigProblems::new(path, problems));
+    };
+    let mut file = decoded.file;
+    let mut report = Report::new(&root, problems, decoded.stand_ins);
+    let secrets = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
+    if !report.problems.is_empty() {
+        return Err(ConfigProblems::new(path, report.problems));
+    }
+    file.redis = file.redis.filter(|redis| !redis.host.is_empty());
+    let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
+    Ok(Loaded { file, secrets, warnings })
+}
+
+/// Checks the file at `path` for a person: the warnings and a closing line about what is there.
+///
+/// # Errors
+/// Everything that is wrong with the file, at once.
+pub fn check_file(path: &Path, env: &Env) -> Result<String, ConfigProblems> {
+    let Loaded { file, warnings, .. } = load(path, env)?;
+    let mut told = String::new();
+    for warning in &warnings {
+        let _ = writeln!(told, "warning: {warning}");
+    }
+    let (routes, upstreams) = (file.routes.len(), file.upstreams.len());
+    let _ = write!(told, "{}: no problems ({routes} routes, {upstreams} upstreams)", path.display());
+    Ok(told)
+}
+
+/// `None` when the file is too large.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    Ok((text.len() as u64 <= MAX_FILE_BYTES).then_some(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,11 +16,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How often expired items are dropped.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// Expired items are first dropped when the start is over, and seldom after it: each time the tables are read whole.
+const FIRST_SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long running requests may take to end when the store is stopped.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -59,9 +60,18 @@ pub enum EmbeddedError {
         /// The directory.
         path: PathBuf,
     },
-    /// The database in it cannot be read.
-    #[error("cannot open the embedded store")]
-    Open(#[source] DynoxideError),
+    /// The file in it is no database of ours.
+    #[error("cannot open the database {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: DynoxideError,
+    },
+    /// There is no memory for a database.
+    #[error("cannot open a database in memory")]
+    Memory(#[source] DynoxideError),
     /// No port, or no thread.
     #[error("cannot serve the embedded store")]
     Serve(#[source] io::Error),
@@ -119,17 +129,16 @@ struct Opened {
 impl Opened {
     fn at(place: &Place) -> Result<Self, EmbeddedError> {
         match place {
-            Place::Memory => Ok(Self { database: Database::memory().map_err(EmbeddedError::Open)?, lock: None }),
+            Place::Memory => Ok(Self { database: Database::memory().map_err(EmbeddedError::Memory)?, lock: None }),
             Place::Directory(path) => {
                 let lock = lock(path)?;
                 let file = path.join("dynamodb.sqlite");
+                let not_writable = |source| EmbeddedError::NotWritable { path: path.clone(), source };
                 // Ahead of SQLite, whose words for it would be less clear.
-                File::options()
-                    .append(true)
-                    .create(true)
-                    .open(&file)
-                    .map_err(|source| EmbeddedError::NotWritable { path: path.clone(), source })?;
-                let database = Database::new(&file.to_string_lossy()).map_err(EmbeddedError::Open)?;
+                File::options().append(true).create(true).open(&file).map_err(not_writable)?;
+                let name = file.to_str().ok_or_else(|| not_writable(io::ErrorKind::InvalidFilename.into()))?;
+                let database =
+                    Database::new(name).map_err(|source| EmbeddedError::Open { path: file.clone(), source })?;
                 Ok(Self { database, lock: Some(lock) })
             }
         }
@@ -151,7 +160,7 @@ impl Opened {
             }
             Err(error) => return drop(ready.send(Err(EmbeddedError::Serve(error)))),
         };
-        runtime.spawn(sweep(self.database.clone()));
+        runtime.spawn(sweep(self.database.clone(), FIRST_SWEEP));
         runtime.block_on(async {
             let served = dynoxide::server::serve_with_shutdown(listener, self.database, stop.clone().cancelled_owned());
             tokio::select! {
@@ -166,8 +175,8 @@ impl Opened {
 }
 
 /// Drops expired items, as DynamoDB does by itself.
-async fn sweep(database: Database) {
-    let mut ticks = interval(SWEEP_INTERVAL);
+async fn sweep(database: Database, first: Duration) {
+    let mut ticks = interval_at(Instant::now() + first, SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -189,5 +198,46 @@ fn lock(directory: &Path) -> Result<File, EmbeddedError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse { path: directory.to_owned() }),
         Err(TryLockError::Error(source)) => Err(not_writable(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn expired_items_are_swept_and_others_stay() -> anyhow::Result<()> {
+        let database = Database::memory()?;
+        database.create_table(serde_json::from_value(json!({
+            "TableName": "things",
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        }))?)?;
+        database.update_time_to_live(serde_json::from_value(json!({
+            "TableName": "things",
+            "TimeToLiveSpecification": {"Enabled": true, "AttributeName": "expires_at"},
+        }))?)?;
+        for (id, expires_at) in [("old", "1700000000"), ("new", "9900000000")] {
+            database.put_item(serde_json::from_value(json!({
+                "TableName": "things", "Item": {"id": {"S": id}, "expires_at": {"N": expires_at}},
+            }))?)?;
+        }
+
+        let sweeping = tokio::spawn(sweep(database.clone(), Duration::ZERO));
+        let left =
+            || database.scan(serde_json::from_value(json!({"TableName": "things"}))?).map_err(anyhow::Error::from);
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while left()?.count > 1 {
+                sleep(Duration::from_millis(5)).await;
+            }
+            anyhow::Ok(())
+        })
+        .await??;
+        sweeping.abort();
+        assert!(format!("{:?}", left()?.items).contains("new"));
+        Ok(())
     }
 }

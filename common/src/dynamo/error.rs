@@ -7,13 +7,12 @@ use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 
 use crate::repository::RepositoryError;
 
-/// Codes by which DynamoDB asks to be left alone for a while.
-/// (Amazon DynamoDB Developer Guide, "Error handling", the codes marked "OK to retry".)
+/// DynamoDB's codes for what passes by itself.
 const PASSING: &[&str] = &[
     "InternalServerError",
-    "ItemCollectionSizeLimitExceededException",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
+    "ReplicatedWriteConflictException",
     "RequestLimitExceeded",
     "ServiceUnavailable",
     "ThrottlingException",

@@ -90,9 +90,14 @@ async fn create(client: &Client, shape: &Shape<'_>) -> Result<(), RepositoryErro
 async fn until_active(client: &Client, table: &str) -> Result<(), RepositoryError> {
     let deadline = Instant::now() + USABLE_WITHIN;
     loop {
-        let described = client.describe_table().table_name(table).send().await.map_err(error::failed)?;
-        if described.table().and_then(|table| table.table_status()) == Some(&TableStatus::Active) {
-            return Ok(());
+        match client.describe_table().table_name(table).send().await {
+            Ok(described) if described.table().and_then(|t| t.table_status()) == Some(&TableStatus::Active) => {
+                return Ok(());
+            }
+            Ok(_) => {}
+            // Descriptions follow a creation with some delay.
+            Err(failure) if failure.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {}
+            Err(failure) => return Err(error::failed(failure)),
         }
         if Instant::now() >= deadline {
             return Err(RepositoryError::Unavailable(Box::new(NotUsable { table: table.to_owned() })));

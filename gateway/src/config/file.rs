@@ -22,7 +22,7 @@ pub struct GatewayFile {
     /// The line written for each request.
     #[serde(default)]
     pub access_log: AccessLogFile,
-    /// The Redis that gateways share; needed by rate limits of scope `redis`.
+    /// The Redis that gateways share; needed by rate limits of scope `redis`. An empty host counts as no Redis.
     pub redis: Option<RedisFile>,
     /// Who issues tokens, by name.
     #[serde(default)]
@@ -36,7 +36,8 @@ pub struct GatewayFile {
     /// What runs on every route before the route's own list.
     #[serde(default)]
     pub middleware: Vec<MiddlewareFile>,
-    /// Which request goes where.
+    /// Which request goes where. At least one.
+    #[serde(default)]
     pub routes: Vec<RouteFile>,
 }
 
@@ -45,10 +46,13 @@ pub struct GatewayFile {
 #[serde(deny_unknown_fields, default)]
 pub struct ServerFile {
     /// Where clients connect.
+    #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8080"]}))]
     pub listen: Vec<SocketAddr>,
     /// Where metrics, readiness and state are shown; keep it off the public network.
+    #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
     /// Worker threads; as many as there are cores when left out.
+    #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
     /// How long requests are still taken after the signal to stop, while `/ready` already says 503.
     pub shutdown_grace: Span,
@@ -95,6 +99,7 @@ pub struct AccessLogFile {
     /// The file they are appended to; standard output when left out.
     pub path: Option<PathBuf>,
     /// Lines that may wait for the disk; more are dropped and counted.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub queue: usize,
 }
 
@@ -112,6 +117,7 @@ pub struct RedisFile {
     pub host: String,
     /// Port.
     #[serde(default = "default_redis_port")]
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// ACL user; the default user when left out.
     pub username: Option<String>,
@@ -194,10 +200,12 @@ pub struct RateLimitFile {
     /// Where it is counted.
     pub scope: RateLimitScope,
     /// Requests per window.
+    #[schemars(range(min = 1))]
     pub limit: u32,
     /// The window.
     pub window: Span,
     /// How many of them may come at once; `limit` when left out. Only for scope `redis`.
+    #[schemars(range(min = 1))]
     pub burst: Option<u32>,
     /// What requests are counted by: `client_address` or `claim.<name>`.
     pub key: RateLimitKey,
@@ -244,6 +252,7 @@ pub struct UpstreamFile {
     pub timeouts: TimeoutsFile,
     /// How many other targets are tried when a connection cannot be made, and for idempotent requests also when it breaks.
     #[serde(default = "default_retries")]
+    #[schemars(range(max = 10))]
     pub retries: usize,
 }
 
@@ -281,9 +290,11 @@ pub struct HealthCheckFile {
     pub timeout: Span,
     /// Failures in a row until a target gets no more requests.
     #[serde(default = "default_unhealthy_after")]
+    #[schemars(range(min = 1, max = 100))]
     pub unhealthy_after: usize,
     /// Successes in a row until it gets them again.
     #[serde(default = "default_healthy_after")]
+    #[schemars(range(min = 1, max = 100))]
     pub healthy_after: usize,
 }
 

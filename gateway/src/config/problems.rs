@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 pub struct Problem {
     /// Line and column, both counted from 1; `None` when it is about the file as a whole.
     pub place: Option<Place>,
-    /// The key it is about, like `routes[3].match.path`; empty for the file as a whole.
-    pub key: String,
+    /// The key it is about; empty for the file as a whole.
+    pub key: KeyPath,
     /// What is wrong and what to do. Never holds the value of a secret or of a variable.
     pub message: String,
 }
@@ -21,6 +21,16 @@ pub struct Place {
     pub line: usize,
     /// Counted in characters from 1.
     pub column: usize,
+}
+
+/// The way to a key from the top of the file, printed like `routes[3].match.path`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyPath(Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
 }
 
 /// Everything that is wrong with one file; never empty. Prints one line per problem, in the file's order, and a count.
@@ -46,12 +56,50 @@ impl ConfigProblems {
     }
 }
 
+impl KeyPath {
+    /// The key `name` of the block at this path.
+    pub(super) fn key(&self, name: &str) -> Self {
+        self.with(Step::Key(name.to_owned()))
+    }
+
+    /// The item at `index` of the list at this path.
+    pub(super) fn index(&self, index: usize) -> Self {
+        self.with(Step::Index(index))
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// Whether `self` is `other` or stands somewhere below it.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
+    pub(super) fn with(&self, step: Step) -> Self {
+        Self(self.0.iter().cloned().chain([step]).collect())
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(name) if position == 0 => f.write_str(name)?,
+                Step::Key(name) => write!(f, ".{name}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Problem {
     /// The problem as one line that begins with `file:line:column:`, which terminals and editors can jump to.
     #[must_use]
     pub fn line(&self, file: &Path) -> String {
         let place = self.place.map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
-        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        let key = if self.key.steps().is_empty() { String::new() } else { format!("{}: ", self.key) };
         format!("{}{place}: {key}{}", file.display(), self.message)
     }
 }
@@ -96,13 +144,15 @@ mod tests {
 
     #[test]
     fn problems_are_printed_in_the_order_of_the_file_with_a_count() {
-        let problem = |line, key: &str, message: &str| Problem {
+        let problem = |line, key: KeyPath, message: &str| Problem {
             place: Some(Place { line, column: 7 }),
-            key: key.to_owned(),
+            key,
             message: message.to_owned(),
         };
-        let whole = Problem { place: None, key: String::new(), message: "no routes".to_owned() };
-        let problems = vec![problem(41, "routes[3].upstream", "there is none"), whole, problem(2, "a", "b")];
+        let top = KeyPath::default();
+        let whole = Problem { place: None, key: top.clone(), message: "no routes".to_owned() };
+        let upstream = top.key("routes").index(3).key("upstream");
+        let problems = vec![problem(41, upstream, "there is none"), whole, problem(2, top.key("a"), "b")];
         assert_eq!(
             ConfigProblems::new(Path::new("conf/gateway.yaml"), problems).to_string(),
             "conf/gateway.yaml: no routes\nconf/gateway.yaml:2:7: a: b\n\

@@ -17,6 +17,7 @@ pub use target::{BadTarget, Target, Targets};
 
 /// A span of time written with its unit: `250ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(example = &"5s")]
 pub struct Span(#[schemars(with = "String")] Duration);
 
 impl Span {
@@ -48,13 +49,14 @@ impl fmt::Debug for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let problem = || de::Error::custom(format!("`{text}` is no span of time; write it like 250ms, 2s or 1m"));
-        humantime::parse_duration(&text).map(Self).map_err(|_| problem())
+        let problem = |_| de::Error::custom("a span of time is written with its unit, like 250ms, 2s or 1m");
+        humantime::parse_duration(&text).map(Self).map_err(problem)
     }
 }
 
 /// A number of bytes written with its unit: `512B`, `64KiB`, `10MiB`, `1GiB`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(example = &"64KiB")]
 pub struct ByteSize(#[schemars(with = "String")] u64);
 
 impl ByteSize {
@@ -84,9 +86,21 @@ impl ByteSize {
     }
 }
 
+impl fmt::Display for ByteSize {
+    /// In the largest unit that needs no fraction, as the file would have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes > 0 && bytes % (1 << 30) == 0 => write!(f, "{}GiB", bytes >> 30),
+            bytes if bytes > 0 && bytes % (1 << 20) == 0 => write!(f, "{}MiB", bytes >> 20),
+            bytes if bytes > 0 && bytes % (1 << 10) == 0 => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}B"),
+        }
+    }
+}
+
 impl fmt::Debug for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}B", self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -94,7 +108,7 @@ impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text)
-            .ok_or_else(|| de::Error::custom(format!("`{text}` is no size; write it like 512B, 64KiB or 10MiB")))
+            .ok_or_else(|| de::Error::custom("a size is written with its unit, like 512B, 64KiB or 10MiB"))
     }
 }
 
@@ -119,6 +133,13 @@ impl<'de> Deserialize<'de> for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for text in ["0B", "1023B", "1KiB", "1536KiB", "10MiB", "2GiB"] {
+            assert_eq!(ByteSize::parse(text).map(|size| size.to_string()).as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn sizes_need_a_unit() {

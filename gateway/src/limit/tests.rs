@@ -123,6 +123,40 @@ async fn two_gateways_that_share_redis_allow_exactly_the_burst() {
     assert_eq!(allowed, 100);
 }
 
+/// As in the gateway: proxy threads with a runtime each, and a control runtime that outlives their requests.
+#[test]
+fn threads_with_runtimes_of_their_own_share_the_connection_of_the_control_runtime() {
+    let control = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut server = control.block_on(RedisServer::start()).expect("Redis");
+    let files = [("api".to_owned(), in_redis(20, RedisFailureMode::Closed))].into();
+    let redis = patient(server.port());
+    let policies = Policies::compile(&files, Some(&redis), &Registry::new(), control.handle(), None).expect("legal");
+    let allowed_by_threads = |key: &'static [u8]| -> usize {
+        let thread = || {
+            let proxy = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            proxy.block_on(async {
+                let mut allowed = 0;
+                for _ in 0..10 {
+                    allowed += usize::from(take(&policies, "api", key).await.outcome == Outcome::Allowed);
+                }
+                allowed
+            })
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(thread)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        })
+    };
+    assert_eq!(allowed_by_threads(b"key"), 20);
+
+    // A thread that noticed the break has ended with its runtime; the connection made since does not depend on it.
+    server.kill().expect("killed");
+    assert_eq!(allowed_by_threads(b"key"), 0);
+    control.block_on(server.restart()).expect("restarted");
+    control.block_on(until_up(&policies));
+    assert_eq!(allowed_by_threads(b"key"), 20);
+}
+
 #[tokio::test]
 async fn a_refusal_says_when_the_next_request_fits() {
     let server = RedisServer::start().await.expect("Redis");
@@ -198,6 +232,9 @@ async fn the_state_of_redis_is_logged_once_per_change_and_without_the_password()
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
+    // While there is only one dispatcher, tracing lets the thread that reaches a log line first decide whether anybody
+    // wants it, and that may be another test's thread, which has no subscriber. With two it asks them all.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
 
     let server = RedisServer::start_with_password(PASSWORD).await.expect("Redis");
     let wrong = "wrong horse battery staple";

@@ -91,6 +91,9 @@ fn over_counting_begins_where_the_documentation_says() {
 }
 
 proptest! {
+    // Each case clears a megabyte many times, unoptimised.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn in_no_span_of_a_window_more_than_twice_the_limit_passes(
         limit in 1_u64..20,

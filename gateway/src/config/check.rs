@@ -1,0 +1,98 @@
+//! What a file must also be, once every value is of its type: references that lead somewhere, numbers that make sense
+//! together, routes that cannot be confused, and no route that is open by accident.
+
+mod jwt;
+mod limits;
+mod routes;
+mod server;
+mod upstreams;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use common::auth::SigningSecret;
+
+use super::file::GatewayFile;
+use super::problems::{KeyPath, did_you_mean};
+use super::report::Report;
+use super::values::{ByteSize, Span};
+
+/// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
+///
+/// Gives the secret of each provider, by name; one that is missing was told.
+pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, SigningSecret> {
+    let top = KeyPath::default();
+    server::check(file, report);
+    limits::check(file, report);
+    upstreams::check(file, report);
+    let secrets = jwt::check(file, directory, report);
+    let used = routes::check(file, report);
+    for (block, kind, names, used) in [
+        ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
+        ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
+        ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
+    ] {
+        for name in names {
+            let key = top.key(block).key(name);
+            name_is_legal(name, &key, report);
+            if !used.contains(name) {
+                report.warning(&key, format!("nothing uses this {kind}"));
+            }
+        }
+    }
+    secrets
+}
+
+/// What routes and middlewares refer to.
+#[derive(Default)]
+struct Used<'f> {
+    upstreams: BTreeSet<&'f str>,
+    providers: BTreeSet<&'f str>,
+    policies: BTreeSet<&'f str>,
+}
+
+fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {
+    map.keys().map(String::as_str).collect()
+}
+
+/// Names become labels of metrics and parts of Redis keys, so their letters are few.
+fn name_is_legal(name: &str, key: &KeyPath, report: &mut Report<'_>) {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let legal =
+        name.len() <= 63 && name.starts_with(letter) && name.chars().all(|c| letter(c) || matches!(c, '-' | '_'));
+    if !legal {
+        report.problem(key, "a name has up to 63 of a-z, 0-9, `-` and `_`, and begins with a letter or digit");
+    }
+}
+
+/// Whether `name` is a key of `map`; tells when it is not.
+fn refers_to<T>(kind: &str, name: &str, map: &BTreeMap<String, T>, key: &KeyPath, report: &mut Report<'_>) -> bool {
+    let known = map.contains_key(name);
+    if !known {
+        let hint = did_you_mean(name, map.keys().map(String::as_str));
+        report.problem(key, format!("there is no {kind} `{}`{hint}", report.shown(key)));
+    }
+    known
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn span_is_within(span: Span, least: Duration, most: Duration, key: &KeyPath, report: &mut Report<'_>) {
+    if !(least..=most).contains(&span.get()) {
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+        report.problem(key, format!("`{}` is not between {least} and {most}", report.shown(key)));
+    }
+}
+
+/// A deadline of nothing could never be kept, and one of more than an hour is none.
+fn is_deadline(span: Span, key: &KeyPath, report: &mut Report<'_>) {
+    span_is_within(span, Duration::from_millis(1), HOUR, key, report);
+}
+
+fn size_is_within(size: ByteSize, least: ByteSize, most: ByteSize, key: &KeyPath, report: &mut Report<'_>) {
+    if !(least..=most).contains(&size) {
+        report.problem(key, format!("`{}` is not between {least} and {most}", report.shown(key)));
+    }
+}

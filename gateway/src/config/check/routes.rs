@@ -1,0 +1,186 @@
+//! Checks the routes, and the middlewares before them.
+
+use std::collections::HashMap;
+
+use http::Method;
+
+use super::{Used, name_is_legal, refers_to, server::MOST_BODY, size_is_within};
+use crate::config::file::{GatewayFile, MiddlewareFile, RouteFile};
+use crate::config::pattern::{HostPattern, PathPattern, RateLimitKey};
+use crate::config::problems::KeyPath;
+use crate::config::report::Report;
+use crate::config::values::ByteSize;
+
+pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<'f> {
+    let top = KeyPath::default();
+    let routes = top.key("routes");
+    let mut used = Used::default();
+    let mut shared = Chain::default();
+    shared.check(&file.middleware, &top.key("middleware"), file, &mut used, report);
+    if file.routes.is_empty() {
+        report.problem(&routes, "there is no route; a gateway needs at least one");
+    }
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    for (index, route) in file.routes.iter().enumerate() {
+        let at = routes.index(index);
+        name_is_legal(&route.name, &at.key("name"), report);
+        if let Some(first) = names.insert(&route.name, index) {
+            let line = report.line(&routes.index(first).key("name"));
+            report.problem(&at.key("name"), format!("the route in line {line} has the name `{}` already", route.name));
+        }
+        if refers_to("upstream", &route.upstream, &file.upstreams, &at.key("upstream"), report) {
+            used.upstreams.insert(&route.upstream);
+        }
+        if let Some(size) = route.max_body {
+            size_is_within(size, ByteSize::from_kib(0), MOST_BODY, &at.key("max_body"), report);
+        }
+        let mut chain = shared.clone();
+        chain.check(&route.middleware, &at.key("middleware"), file, &mut used, report);
+        check_identity(route, &chain, &at, report);
+        check_lists(route, &at.key("match"), report);
+    }
+    check_overlaps(&file.routes, &routes, report);
+    used
+}
+
+/// What the steps before some point ask for and count.
+#[derive(Clone, Default)]
+struct Chain<'f> {
+    asks_for_token: bool,
+    policies: Vec<&'f str>,
+}
+
+impl<'f> Chain<'f> {
+    fn check(
+        &mut self,
+        steps: &'f [MiddlewareFile],
+        at: &KeyPath,
+        file: &'f GatewayFile,
+        used: &mut Used<'f>,
+        report: &mut Report<'_>,
+    ) {
+        for (index, step) in steps.iter().enumerate() {
+            let here = at.index(index);
+            match step {
+                MiddlewareFile::Jwt(jwt) => {
+                    let here = here.key("jwt");
+                    if std::mem::replace(&mut self.asks_for_token, true) {
+                        report.problem(&here, "a step before this one asks for a token already");
+                    }
+                    if refers_to("provider", &jwt.provider, &file.jwt_providers, &here.key("provider"), report) {
+                        used.providers.insert(&jwt.provider);
+                    }
+                }
+                MiddlewareFile::RateLimit(limits) => {
+                    let here = here.key("rate_limit").key("policies");
+                    if limits.policies.is_empty() {
+                        report.problem(&here, "there is no policy to count against");
+                    }
+                    for (index, policy) in limits.policies.iter().enumerate() {
+                        self.check_policy(policy, &here.index(index), file, used, report);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_policy(
+        &mut self,
+        name: &'f str,
+        at: &KeyPath,
+        file: &'f GatewayFile,
+        used: &mut Used<'f>,
+        report: &mut Report<'_>,
+    ) {
+        if !refers_to("policy", name, &file.rate_limits, at, report) {
+            return;
+        }
+        used.policies.insert(name);
+        if self.policies.contains(&name) {
+            report.problem(at, format!("a step before this one counts against `{name}` already"));
+        }
+        self.policies.push(name);
+        let key = file.rate_limits.get(name).map(|policy| &policy.key);
+        if let Some(key @ RateLimitKey::Claim(_)) = key.filter(|_| !self.asks_for_token) {
+            report
+                .problem(at, format!("`{name}` counts by `{key}`, and no `jwt` step before this one reads the token"));
+        }
+    }
+}
+
+/// Fails closed: a route that neither asks for an identity nor says that it wants none is refused.
+fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &mut Report<'_>) {
+    let known = [at.key("public"), at.key("middleware"), KeyPath::default().key("middleware")];
+    if !known.iter().all(|key| report.is_written(key)) {
+        return;
+    }
+    match (route.public, chain.asks_for_token) {
+        (true, true) => {
+            report.problem(
+                &at.key("public"),
+                "the route is public, and a `jwt` step asks for a token; keep one of the two",
+            );
+        }
+        (false, false) => {
+            let message = "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to";
+            report.problem(at, message);
+        }
+        (true, false) | (false, true) => {}
+    }
+}
+
+fn check_lists(route: &RouteFile, at: &KeyPath, report: &mut Report<'_>) {
+    repeats(&route.matches.hosts, &at.key("hosts"), report);
+    repeats(&route.matches.methods, &at.key("methods"), report);
+}
+
+fn repeats<T: PartialEq>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
+    for (index, item) in items.iter().enumerate() {
+        let is_same = |(other, earlier): (usize, &T)| earlier == item && report.is_written(&at.index(other));
+        if items.iter().enumerate().take(index).any(is_same) {
+            let here = at.index(index);
+            report.problem(&here, format!("`{}` stands in this list already", report.shown(&here)));
+        }
+    }
+}
+
+/// Two routes of the same host and path are told apart by their methods alone, so those must not meet.
+fn check_overlaps(routes: &[RouteFile], at: &KeyPath, report: &mut Report<'_>) {
+    let mut taken: HashMap<(Option<&HostPattern>, PathPattern), Vec<usize>> = HashMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        let here = at.index(index).key("match");
+        // Where a part of the match is wrong, who knows what it takes.
+        if !report.is_written(&here) {
+            continue;
+        }
+        let hosts: Vec<Option<&HostPattern>> = match route.matches.hosts.as_slice() {
+            [] => vec![None],
+            hosts => hosts.iter().map(Some).collect(),
+        };
+        let mut told = None;
+        for host in hosts {
+            let others = taken.entry((host, route.matches.path.shape())).or_default();
+            let same =
+                others.iter().copied().find(|other| routes.get(*other).is_some_and(|other| methods_meet(route, other)));
+            told = told.or(same.filter(|other| *other != index));
+            others.push(index);
+        }
+        if let Some(other) = told.and_then(|other| routes.get(other).map(|route| (other, route))) {
+            let line = report.line(&at.index(other.0).key("match").key("path"));
+            let message = format!(
+                "the route `{}` in line {line} takes the same requests; give one of them other hosts, \
+                                   another path or other methods",
+                other.1.name
+            );
+            report.problem(&here.key("path"), message);
+        }
+    }
+}
+
+fn methods_meet(a: &RouteFile, b: &RouteFile) -> bool {
+    let (a, b) = (&a.matches.methods, &b.matches.methods);
+    let takes = |methods: &[crate::config::values::RouteMethod], method: &Method| {
+        methods.iter().any(|own| own.get() == method || own.get() == Method::GET && method == Method::HEAD)
+    };
+    a.is_empty() || b.is_empty() || a.iter().any(|m| takes(b, m.get())) || b.iter().any(|m| takes(a, m.get()))
+}

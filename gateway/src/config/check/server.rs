@@ -1,0 +1,77 @@
+//! Checks the blocks `server`, `access_log` and `redis`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{HOUR, is_deadline, size_is_within, span_is_within};
+use crate::config::file::{GatewayFile, RedisFile, ServerFile};
+use crate::config::problems::KeyPath;
+use crate::config::report::Report;
+use crate::config::values::ByteSize;
+
+/// The largest body that any route may take.
+pub(super) const MOST_BODY: ByteSize = ByteSize::from_kib(64 << 20);
+
+pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
+    let top = KeyPath::default();
+    check_server(&file.server, &top.key("server"), report);
+    if file.access_log.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        report.problem(&top.key("access_log").key("path"), "the path is empty; leave the key out for standard output");
+    }
+    if let Some(redis) = &file.redis {
+        check_redis(redis, &top.key("redis"), report);
+    }
+}
+
+fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
+    let listen = at.key("listen");
+    if server.listen.is_empty() {
+        report.problem(&listen, "there is no address to listen on");
+    }
+    for (index, addr) in server.listen.iter().enumerate() {
+        let here = listen.index(index);
+        let is_taken =
+            |(other, taken): &(usize, &SocketAddr)| report.is_written(&listen.index(*other)) && overlap(addr, taken);
+        if let Some((_, taken)) = server.listen.iter().enumerate().take(index).find(is_taken) {
+            report.problem(&here, format!("{addr} cannot be listened on beside {taken}"));
+        }
+        if report.is_written(&at.key("admin")) && overlap(addr, &server.admin) {
+            report.problem(&here, format!("{addr} is the admin address; it must not be where clients connect"));
+        }
+    }
+    // A grace of nothing is a choice: stop at once.
+    span_is_within(server.shutdown_grace, Duration::ZERO, HOUR, &at.key("shutdown_grace"), report);
+    span_is_within(server.shutdown_timeout, Duration::ZERO, HOUR, &at.key("shutdown_timeout"), report);
+    for (span, key) in [
+        (server.keepalive_timeout, "keepalive_timeout"),
+        (server.read_timeout, "read_timeout"),
+        (server.write_timeout, "write_timeout"),
+    ] {
+        is_deadline(span, &at.key(key), report);
+    }
+    size_is_within(server.max_body, ByteSize::from_kib(0), MOST_BODY, &at.key("max_body"), report);
+    size_is_within(server.max_uri, ByteSize::from_kib(1), ByteSize::from_kib(64), &at.key("max_uri"), report);
+    // Pingora itself takes no more than about 1 MiB.
+    size_is_within(server.max_headers, ByteSize::from_kib(1), ByteSize::from_kib(1024), &at.key("max_headers"), report);
+}
+
+/// Whether one socket can be bound and then the other cannot. Port 0 is a free port, each time another.
+fn overlap(a: &SocketAddr, b: &SocketAddr) -> bool {
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || any)
+}
+
+fn check_redis(redis: &RedisFile, at: &KeyPath, report: &mut Report<'_>) {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if !redis.host.chars().all(legal) {
+        report.problem(
+            &at.key("host"),
+            "a host name or an address is wanted here, without `redis://` and without the port",
+        );
+    }
+    let key_prefix = &redis.key_prefix;
+    if key_prefix.is_empty() || key_prefix.len() > 64 || !key_prefix.bytes().all(|b| b.is_ascii_graphic()) {
+        report.problem(&at.key("key_prefix"), "a prefix has 1 to 64 visible ASCII characters");
+    }
+    span_is_within(redis.timeout, Duration::from_millis(1), Duration::from_secs(10), &at.key("timeout"), report);
+}

@@ -1,0 +1,62 @@
+//! Checks the pools under `upstreams`.
+
+use http::uri::PathAndQuery;
+
+use super::is_deadline;
+use crate::config::file::{GatewayFile, HealthCheckFile, UpstreamFile};
+use crate::config::problems::KeyPath;
+use crate::config::report::Report;
+use crate::config::values::Target;
+
+pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
+    for (name, upstream) in &file.upstreams {
+        let at = KeyPath::default().key("upstreams").key(name);
+        check_targets(upstream, &at.key("targets"), report);
+        let timeouts = &upstream.timeouts;
+        for (span, key) in
+            [(timeouts.connect, "connect"), (timeouts.read, "read"), (timeouts.write, "write"), (timeouts.idle, "idle")]
+        {
+            is_deadline(span, &at.key("timeouts").key(key), report);
+        }
+        if let Some(health_check) = &upstream.health_check {
+            check_health_check(health_check, &at.key("health_check"), report);
+        }
+    }
+}
+
+fn check_targets(upstream: &UpstreamFile, at: &KeyPath, report: &mut Report<'_>) {
+    if upstream.targets.is_empty() {
+        report.problem(at, "an upstream needs at least one target");
+    }
+    let mut seen: Vec<&Target> = Vec::new();
+    for (index, targets) in upstream.targets.iter().enumerate() {
+        let here = at.index(index);
+        for target in targets.iter().filter(|_| report.is_written(&here)).collect::<Vec<_>>() {
+            if seen.contains(&target) {
+                report
+                    .problem(&here, format!("`{}` has a target that stands in this list already", report.shown(&here)));
+            }
+            seen.push(target);
+        }
+    }
+}
+
+fn check_health_check(health_check: &HealthCheckFile, at: &KeyPath, report: &mut Report<'_>) {
+    let path = &health_check.path;
+    if !path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
+        report
+            .problem(&at.key("path"), format!("`{}` is no path; write it like /health", report.shown(&at.key("path"))));
+    }
+    let (interval, timeout) = (at.key("interval"), at.key("timeout"));
+    is_deadline(health_check.interval, &interval, report);
+    is_deadline(health_check.timeout, &timeout, report);
+    if health_check.timeout > health_check.interval && report.is_written(&interval) {
+        report.problem(
+            &timeout,
+            format!(
+                "a probe may take {:?} and the next one begins after {:?}; make `timeout` at most `interval`",
+                health_check.timeout, health_check.interval
+            ),
+        );
+    }
+}
