@@ -7,6 +7,7 @@
 mod check;
 mod decode;
 pub mod file;
+mod index;
 pub mod pattern;
 pub mod problems;
 mod report;
@@ -72,7 +73,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         return Err(ConfigProblems::new(path, problems));
     };
     let mut file = decoded.file;
-    let mut report = Report::new(&root, problems, decoded.stand_ins);
+    let mut report = Report::new(decoded.index, decoded.stand_ins, problems);
     let secrets = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));

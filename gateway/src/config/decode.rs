@@ -10,14 +10,15 @@ use serde_json::{Map, Value as Json, json};
 use serde_path_to_error::Segment;
 
 use super::file::GatewayFile;
+use super::index::Index;
 use super::problems::{KeyPath, Place, Problem, Step, did_you_mean, nearest};
-use super::report::{place, scalar};
 use super::schema::{Form, Schema};
 use super::yaml::{Key, Node, Scalar, Value};
 
 /// What was made of a tree.
-pub(super) struct Decoded {
+pub(super) struct Decoded<'t> {
     pub(super) file: GatewayFile,
+    pub(super) index: Index<'t>,
     /// The values of `file` that the source does not have so.
     pub(super) stand_ins: BTreeSet<KeyPath>,
 }
@@ -28,33 +29,30 @@ const MAX_REFUSED: usize = 100;
 /// Decodes `root`, putting everything that does not fit into `problems`. Misspelt keys are mended in `root` itself.
 ///
 /// Gives nothing when even the stand-ins did not help; there is a problem then.
-pub(super) fn decode(root: &mut Node, problems: &mut Vec<Problem>) -> Option<Decoded> {
+pub(super) fn decode<'t>(root: &'t mut Node, problems: &mut Vec<Problem>) -> Option<Decoded<'t>> {
     let schema = Schema::of_the_file();
     let mut decoder = Decoder { schema: &schema, problems, stand_ins: BTreeSet::new() };
     let mut json = decoder.value(root, None, schema.root(), &KeyPath::default());
+    let mut stand_ins = decoder.stand_ins;
+    let index = Index::of(root);
     for _ in 0..MAX_REFUSED {
         let error = match serde_path_to_error::deserialize::<_, GatewayFile>(&json) {
-            Ok(file) => return Some(Decoded { file, stand_ins: decoder.stand_ins }),
+            Ok(file) => return Some(Decoded { file, index, stand_ins }),
             Err(error) => error,
         };
-        let path = error.path().iter().fold(KeyPath::default(), |path, segment| match segment {
-            Segment::Seq { index } => path.index(*index),
-            Segment::Map { key } | Segment::Enum { variant: key } => path.key(key),
-            Segment::Unknown => path,
-        });
-        let message = match scalar(root, &path) {
+        let path = key_path(error.path());
+        let message = match index.scalar(&path) {
             Some(scalar) => format!("`{}`: {}", scalar.shown(), error.inner()),
             None => error.inner().to_string(),
         };
-        decoder.problems.push(Problem { place: Some(place(root, &path)), key: path.clone(), message });
-        let stand_in = schema.stand_in(schema.at(&path)?);
-        *value_at(&mut json, &path)? = stand_in;
-        if !decoder.stand_ins.insert(path) {
+        problems.push(Problem { place: index.place(&path), key: path.clone(), message });
+        *value_at(&mut json, &path)? = schema.stand_in(schema.at(&path)?);
+        if !stand_ins.insert(path) {
             return None;
         }
     }
     let message = format!("more than {MAX_REFUSED} values are wrong; there may be more behind them");
-    decoder.problems.push(Problem { place: None, key: KeyPath::default(), message });
+    problems.push(Problem { place: None, key: KeyPath::default(), message });
     None
 }
 
@@ -70,10 +68,7 @@ type Misfit = Option<String>;
 impl<'s> Decoder<'s, '_> {
     /// The value of `node`, or its stand-in. `key` is where the key of `node` stands, if it has one.
     fn value(&mut self, node: &mut Node, key: Option<Place>, schema: &'s Json, path: &KeyPath) -> Json {
-        let place = match node.value {
-            Value::Scalar(_) => node.place,
-            _ => key.unwrap_or(node.place),
-        };
+        let place = node.pointed_at(key);
         self.read(node, place, schema, path).unwrap_or_else(|misfit| {
             if let Some(message) = misfit {
                 self.tell(place, path, message);
@@ -215,7 +210,7 @@ fn word(scalar: &Scalar, words: &[&str]) -> Result<Json, Misfit> {
     if words.contains(&scalar.text.as_str()) {
         return Ok(json!(scalar.text));
     }
-    let hint = did_you_mean(scalar.shown(), words.iter().copied());
+    let hint = did_you_mean(&scalar.shown(), words.iter().copied());
     Err(Some(format!("`{}` is none of {}{hint}", scalar.shown(), listed(words.iter().copied()))))
 }
 
@@ -232,6 +227,14 @@ fn switch(scalar: &Scalar) -> Result<Json, Misfit> {
 
 fn listed<'k>(names: impl Iterator<Item = &'k str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn key_path(path: &serde_path_to_error::Path) -> KeyPath {
+    path.iter().fold(KeyPath::default(), |path, segment| match segment {
+        Segment::Seq { index } => path.index(*index),
+        Segment::Map { key } | Segment::Enum { variant: key } => path.key(key),
+        Segment::Unknown => path,
+    })
 }
 
 fn value_at<'j>(json: &'j mut Json, path: &KeyPath) -> Option<&'j mut Json> {

@@ -67,6 +67,11 @@ impl KeyPath {
         self.with(Step::Index(index))
     }
 
+    /// The key of the block or list around this one; `None` for the file as a whole.
+    pub(super) fn parent(&self) -> Option<Self> {
+        self.0.split_last().map(|(_, around)| Self(around.to_vec()))
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
     }
@@ -85,8 +90,8 @@ impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(name) if position == 0 => f.write_str(name)?,
-                Step::Key(name) => write!(f, ".{name}")?,
+                Step::Key(name) if position == 0 => f.write_str(&shown(name))?,
+                Step::Key(name) => write!(f, ".{}", shown(name))?,
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }
@@ -116,12 +121,24 @@ impl fmt::Display for ConfigProblems {
     }
 }
 
+/// A text of the file as a message shows it: on one line, and not without end.
+pub(super) fn shown(text: &str) -> String {
+    const MOST: usize = 100;
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let dots = if text.chars().nth(MOST).is_some() { "..." } else { "" };
+    text.chars().take(MOST).map(visible).collect::<String>() + dots
+}
+
 /// The one of `known` that `text` is most likely a slip for, if any is near enough.
 pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Bounds for what is no name at all: the distance costs the product of the lengths.
+    const MOST_LETTERS: usize = 64;
+    const MOST_NAMES: usize = 1000;
     let slips = |known: &str| strsim::osa_distance(text, known);
-    let near = known.into_iter().min_by_key(|known| slips(known))?;
+    let is_name = |known: &&str| known.len().max(text.len()) <= MOST_LETTERS;
+    let near = known.into_iter().take(MOST_NAMES).filter(is_name).min_by_key(|known| slips(known))?;
     // A third of the letters: two slips in `orders`, one in `jwt`, none in `id`.
-    (slips(near) * 3 <= near.chars().count()).then_some(near)
+    (slips(near) * 3 <= near.chars().count().max(text.chars().count())).then_some(near)
 }
 
 /// `; did you mean ...?` for the nearest of `known`, or nothing.
@@ -140,6 +157,14 @@ mod tests {
         assert_eq!(nearest("jtw", known), Some("jwt"));
         assert_eq!(nearest("redis", known), None);
         assert_eq!(did_you_mean("xyz", []), "");
+        let long = "x".repeat(1 << 20);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
+    }
+
+    #[test]
+    fn a_text_of_the_file_never_breaks_the_line() {
+        assert_eq!(shown("a\nb\u{1b}"), "a\\nb\\u{1b}");
+        assert_eq!(shown(&"é".repeat(1000)), "é".repeat(100) + "...");
     }
 
     #[test]

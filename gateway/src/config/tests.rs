@@ -182,3 +182,101 @@ proptest! {
         }
     }
 }
+
+/// `tests/mistakes.yaml` has about every mistake there is; `tests/mistakes.txt` is the whole report about it.
+#[test]
+fn every_mistake_of_a_file_is_told_in_one_report() {
+    let report = report(include_str!("tests/mistakes.yaml"));
+    assert_eq!(report.trim(), include_str!("tests/mistakes.txt").trim(), "\n{report}");
+}
+
+/// What the one file of mistakes cannot have beside its other blocks.
+#[test]
+fn contradictions_between_blocks_are_told() {
+    let jwt = "jwt_providers: { p: { algorithm: HS256, secret: \"${JWT_SECRET_KEY}\", issuer: i, audience: a } }\n";
+    let redis_policy = "rate_limits: { l: { scope: redis, limit: 1, window: 1s, key: client_address } }\n";
+    for (text, expected) in [
+        ("server: {}".to_owned(), "routes: there is no route; a gateway needs at least one"),
+        (with(redis_policy), "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it"),
+        (
+            with(&format!("redis: {{ host: \"\" }}\n{redis_policy}")),
+            "this scope needs Redis, and `redis.host` is empty",
+        ),
+        (
+            with(&format!("{jwt}middleware: [jwt: {{ provider: p }}]")),
+            "routes[0].public: the route is public, and a `jwt` step asks for a token; keep one of the two",
+        ),
+        (with("server: { listen: [] }"), "server.listen: there is no address to listen on"),
+        (
+            with("server: { listen: [\"[::1]:1\"], admin: \"[::]:1\" }"),
+            "server.listen[0]: [::1]:1 is the admin address",
+        ),
+        (with("access_log: { path: \"\" }"), "access_log.path: the path is empty"),
+        (with("redis: { host: a, port: 0 }"), "redis.port: `0` is no whole number from 1 to 65535"),
+        ("[1, 2]".to_owned(), "f:1:1: a block of `key: value` lines is wanted here"),
+    ] {
+        let problems = parse(&text, Path::new("f"), &env()).expect_err(expected).to_string();
+        assert!(problems.contains(expected), "{text}\n{problems}");
+        assert!(problems.ends_with("\n1 problem"), "{text}\n{problems}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_contradiction_is_taken() {
+    for blocks in [
+        "server: { listen: [\"127.0.0.1:0\", \"127.0.0.1:0\"], admin: \"127.0.0.1:0\" }",
+        "redis:",
+        "redis: { host: redis, password: \"${NONE:-}\", database: 3 }",
+        "server: { threads: \"${NONE:-}\", shutdown_grace: 0s }",
+        "server: &s { read_timeout: 1s }\naccess_log: { enabled: \"true\" }",
+    ] {
+        assert_eq!(report(&with(blocks)), "");
+    }
+}
+
+#[test]
+fn routes_that_hosts_or_methods_tell_apart_stand_beside_each_other() {
+    let routes = |matches: &[&str]| {
+        let route = |(index, matches): (usize, &&str)| {
+            format!("  - {{ name: r{index}, match: {{ {matches} }}, upstream: up, public: true }}\n")
+        };
+        let routes: String = matches.iter().enumerate().map(route).collect();
+        format!("upstreams: {{ up: {{ targets: [\"http://a:1\"] }} }}\nroutes:\n{routes}")
+    };
+    let apart = ["path: /a", "path: /a/*", "path: '/{x}'", "path: /b, methods: [GET]", "path: /b, methods: [POST]"];
+    assert_eq!(report(&routes(&apart)), "");
+    assert_eq!(report(&routes(&["path: /a", "path: /a, hosts: [a.com]", "path: /a, hosts: ['*.a.com', b.com]"])), "");
+    for same in [
+        ["path: /a", "path: /a, methods: [GET]"],
+        ["path: '/{x}'", "path: '/{y}'"],
+        ["path: /a, hosts: [a.com, b.com]", "path: /a, hosts: [B.com.]"],
+        ["path: /caf%c3%a9", "path: /caf%C3%A9"],
+    ] {
+        let problems = report(&routes(&same));
+        assert!(
+            problems.contains("routes[1].match.path: the route `r0` in line 3 takes the same requests"),
+            "{problems}"
+        );
+    }
+}
+
+/// The bounds hold: no file of the size that is read at all can keep the start, or a reload, busy for long.
+#[test]
+fn huge_files_are_answered() {
+    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let long = "x".repeat(4 << 20);
+    for text in [
+        long.clone(),
+        format!("{long}: 1"),
+        format!("server: {{ {long}: 1, max_body: {long} }}"),
+        many(20_000, &|n| format!("key-{n}: {n}\n")),
+        format!("upstreams:\n{}", many(20_000, &|n| format!("  up-{n}: {{ targets: [a], retries: x }}\n"))),
+        format!(
+            "routes:\n{}",
+            many(10_000, &|n| format!("  - {{ name: r{n}, upstream: u{n}, match: {{ path: /a }} }}\n"))
+        ),
+        format!("upstreams: &u\n{}", many(1000, &|n| format!("  up-{n}: *u\n"))),
+    ] {
+        assert!(parse(&text, Path::new("f"), &env()).is_err());
+    }
+}

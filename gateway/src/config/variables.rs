@@ -116,6 +116,6 @@ mod tests {
         let env = Env::default().with("NAME", "hush");
         let mut scalar = Scalar { text: "x${NAME}".to_owned(), null: false, source: None, broken: false };
         assert_eq!(replace_in(&mut scalar, &env), Ok(()));
-        assert_eq!((scalar.text.as_str(), scalar.shown()), ("xhush", "x${NAME}"));
+        assert_eq!((scalar.text.as_str(), scalar.shown().as_str()), ("xhush", "x${NAME}"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle};
 
-use super::problems::{KeyPath, Place, Problem};
+use super::problems::{KeyPath, Place, Problem, shown};
 
 /// A value of the file.
 #[derive(Clone, Debug)]
@@ -181,8 +181,8 @@ impl Node {
 
 impl Scalar {
     /// The text as a message may show it.
-    pub(super) fn shown(&self) -> &str {
-        self.source.as_deref().unwrap_or(&self.text)
+    pub(super) fn shown(&self) -> String {
+        shown(self.source.as_deref().unwrap_or(&self.text))
     }
 }
 

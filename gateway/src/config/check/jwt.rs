@@ -61,7 +61,12 @@ fn secret(
 ) -> Option<SigningSecret> {
     let (inline, path) = (at.key("secret"), at.key("secret_file"));
     let (key, secret) = match (&provider.secret, &provider.secret_file) {
-        (Some(secret), None) => (inline, secret.as_secret().clone()),
+        (Some(secret), file) => {
+            if file.is_some() {
+                report.problem(&path, "there is a `secret` too; keep one of the two");
+            }
+            (inline, secret.as_secret().clone())
+        }
         (None, Some(file)) if !report.is_written(&path) || file.as_os_str().is_empty() => {
             report.problem(&path, "the path is empty");
             return None;
@@ -73,16 +78,12 @@ fn secret(
                 return None;
             }
         },
-        (Some(_), Some(_)) => {
-            report.problem(&path, "there is a `secret` too; keep one of the two");
-            return None;
-        }
         (None, None) => {
             report.problem(at, "a `secret` or a `secret_file` is missing");
             return None;
         }
     };
-    // A stand-in for what was told already says nothing about strength.
+    // Where the secret itself could not be read, the report drops this.
     SigningSecret::new(secret).map_err(|weak| report.problem(&key, format!("this secret is too weak: {weak}"))).ok()
 }
 

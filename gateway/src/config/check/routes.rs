@@ -1,6 +1,7 @@
 //! Checks the routes, and the middlewares before them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use http::Method;
 
@@ -9,7 +10,7 @@ use crate::config::file::{GatewayFile, MiddlewareFile, RouteFile};
 use crate::config::pattern::{HostPattern, PathPattern, RateLimitKey};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::ByteSize;
+use crate::config::values::{ByteSize, RouteMethod};
 
 pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<'f> {
     let top = KeyPath::default();
@@ -134,11 +135,11 @@ fn check_lists(route: &RouteFile, at: &KeyPath, report: &mut Report<'_>) {
     repeats(&route.matches.methods, &at.key("methods"), report);
 }
 
-fn repeats<T: PartialEq>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
+fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
+    let mut seen = HashSet::new();
     for (index, item) in items.iter().enumerate() {
-        let is_same = |(other, earlier): (usize, &T)| earlier == item && report.is_written(&at.index(other));
-        if items.iter().enumerate().take(index).any(is_same) {
-            let here = at.index(index);
+        let here = at.index(index);
+        if report.is_written(&here) && !seen.insert(item) {
             report.problem(&here, format!("`{}` stands in this list already", report.shown(&here)));
         }
     }
@@ -179,7 +180,7 @@ fn check_overlaps(routes: &[RouteFile], at: &KeyPath, report: &mut Report<'_>) {
 
 fn methods_meet(a: &RouteFile, b: &RouteFile) -> bool {
     let (a, b) = (&a.matches.methods, &b.matches.methods);
-    let takes = |methods: &[crate::config::values::RouteMethod], method: &Method| {
+    let takes = |methods: &[RouteMethod], method: &Method| {
         methods.iter().any(|own| own.get() == method || own.get() == Method::GET && method == Method::HEAD)
     };
     a.is_empty() || b.is_empty() || a.iter().any(|m| takes(b, m.get())) || b.iter().any(|m| takes(a, m.get()))

@@ -12,6 +12,9 @@ use crate::config::values::ByteSize;
 /// The largest body that any route may take.
 pub(super) const MOST_BODY: ByteSize = ByteSize::from_kib(64 << 20);
 
+/// Each has its own socket; and each is compared with every other.
+const MOST_ADDRESSES: usize = 64;
+
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     let top = KeyPath::default();
     check_server(&file.server, &top.key("server"), report);
@@ -28,7 +31,10 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
     if server.listen.is_empty() {
         report.problem(&listen, "there is no address to listen on");
     }
-    for (index, addr) in server.listen.iter().enumerate() {
+    if server.listen.len() > MOST_ADDRESSES {
+        report.problem(&listen, format!("there are more than {MOST_ADDRESSES} addresses"));
+    }
+    for (index, addr) in server.listen.iter().enumerate().take(MOST_ADDRESSES) {
         let here = listen.index(index);
         let is_taken =
             |(other, taken): &(usize, &SocketAddr)| report.is_written(&listen.index(*other)) && overlap(addr, taken);

@@ -1,5 +1,7 @@
 //! Checks the pools under `upstreams`.
 
+use std::collections::HashSet;
+
 use http::uri::PathAndQuery;
 
 use super::is_deadline;
@@ -28,15 +30,12 @@ fn check_targets(upstream: &UpstreamFile, at: &KeyPath, report: &mut Report<'_>)
     if upstream.targets.is_empty() {
         report.problem(at, "an upstream needs at least one target");
     }
-    let mut seen: Vec<&Target> = Vec::new();
+    let mut seen: HashSet<&Target> = HashSet::new();
     for (index, targets) in upstream.targets.iter().enumerate() {
         let here = at.index(index);
-        for target in targets.iter().filter(|_| report.is_written(&here)).collect::<Vec<_>>() {
-            if seen.contains(&target) {
-                report
-                    .problem(&here, format!("`{}` has a target that stands in this list already", report.shown(&here)));
-            }
-            seen.push(target);
+        let own = targets.iter().filter(|_| report.is_written(&here));
+        if own.filter(|target| !seen.insert(target)).count() > 0 {
+            report.problem(&here, format!("`{}` has a target that stands in this list already", report.shown(&here)));
         }
     }
 }
@@ -54,7 +53,7 @@ fn check_health_check(health_check: &HealthCheckFile, at: &KeyPath, report: &mut
         report.problem(
             &timeout,
             format!(
-                "a probe may take {:?} and the next one begins after {:?}; make `timeout` at most `interval`",
+                "a probe may take {} and the next one begins after {}; make `timeout` at most `interval`",
                 health_check.timeout, health_check.interval
             ),
         );
