@@ -48,8 +48,8 @@ struct UnknownLogFormat;
 pub fn init(service: &'static str, env: &Env) -> Result<(), ConfigError> {
     let mut reader = Reader::new(env);
     let format = reader.parsed("LOG_FORMAT", LogFormat::Auto);
-    // The server below poem announces each start and stop itself, less well than we do.
-    let levels = reader.text("LOG_LEVEL", "info,poem=warn");
+    // The servers below announce each start, stop and retry themselves, less well than we do.
+    let levels = reader.text("LOG_LEVEL", "info,pingora=error,poem=warn");
     let filter = EnvFilter::try_new(&levels)
         .map_err(|error| reader.problem("LOG_LEVEL", format_args!("is {levels:?}: {error}")))
         .ok();

@@ -1,4 +1,23 @@
 //! A programmable edge gateway on Cloudflare's Pingora.
+//!
+//! The gateway is a library first: its binary reads two flags and calls [`start`]. To follow a request, read `proxy.rs`
+//! (its phases, in order) and `router.rs`. To build a gateway with steps of your own, implement
+//! [`middleware::Middleware`] and pass it in [`Options::middleware`].
 
+mod access_log;
+mod admin;
 pub mod config;
+pub mod ctx;
 pub mod limit;
+mod metrics;
+pub mod middleware;
+pub mod path;
+mod proxy;
+pub mod reply;
+pub mod router;
+mod screen;
+mod server;
+mod snapshot;
+mod upstream;
+
+pub use server::{ConfigSource, Options, ReloadError, Running, StartError, start};

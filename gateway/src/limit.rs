@@ -23,7 +23,7 @@ use self::policy::Settings;
 use self::redis_link::LinkSettings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
-pub use self::headers::{QuotaHeaders, retry_after};
+pub use self::headers::{Listed, QuotaHeaders, retry_after};
 pub use self::policy::{Policy, PolicyProblem};
 pub use self::redis_link::{NoAnswer, RedisLink};
 pub use self::verdict::{AnsweredBy, Outcome, Quota, Verdict};

@@ -237,7 +237,7 @@ pub enum RedisFailureMode {
 }
 
 /// A pool of servers that can each answer the same requests.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamFile {
     /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
@@ -277,7 +277,7 @@ pub enum Balance {
 }
 
 /// How targets are probed.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheckFile {
     /// The path asked for; a 2xx answer is healthy.
@@ -315,7 +315,7 @@ fn default_healthy_after() -> usize {
 }
 
 /// Deadlines towards an upstream.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsFile {
     /// For a connection to be made.

@@ -9,18 +9,34 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::header::{InvalidHeaderValue, RETRY_AFTER};
+use http::{HeaderName, HeaderValue};
 
 use super::policy::Policy;
 use super::verdict::{Outcome, Quota, Verdict};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// What `Retry-After` says when a policy fails closed: long enough for the next attempts to reach Redis.
 const RETRY_UNAVAILABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The header fields for one list of policies, as far as they are the same for all requests.
 pub struct QuotaHeaders {
-    names: Vec<Box<str>>,
-    policy: HeaderValue,
+    /// Name of each policy that clients are told of.
+    told: Vec<Option<Box<str>>>,
+    policy: Option<HeaderValue>,
+}
+
+/// A policy of the list, and whether clients are told of it. Those who are refused always learn how long to wait.
+pub struct Listed {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Whether responses carry its quota.
+    pub told: bool,
 }
 
 impl QuotaHeaders {
@@ -28,27 +44,28 @@ impl QuotaHeaders {
     ///
     /// # Errors
     /// Never for policies that were compiled: their names are legal in a header.
-    pub fn prepare(policies: &[Arc<Policy>]) -> Result<Self, http::header::InvalidHeaderValue> {
-        let members: Vec<String> = policies.iter().map(|policy| policy_member(policy)).collect();
-        let names = policies.iter().map(|policy| policy.name().into()).collect();
-        Ok(Self { names, policy: HeaderValue::from_str(&members.join(", "))? })
+    pub fn prepare(policies: &[Listed]) -> Result<Self, InvalidHeaderValue> {
+        let members: Vec<String> =
+            policies.iter().filter(|listed| listed.told).map(|listed| policy_member(&listed.policy)).collect();
+        let told = policies.iter().map(|listed| listed.told.then(|| listed.policy.name().into())).collect();
+        let policy = (!members.is_empty()).then(|| HeaderValue::from_str(&members.join(", "))).transpose()?;
+        Ok(Self { told, policy })
     }
 
     /// Hands each field to `set`. `verdicts` are those of the prepared policies, in their order; they may end early, at
     /// the first refusal.
-    pub fn write(&self, verdicts: &[Verdict], mut set: impl FnMut(&'static str, HeaderValue)) {
-        set("RateLimit-Policy", self.policy.clone());
-        let mut counted: Vec<_> = self
-            .names
-            .iter()
-            .zip(verdicts)
-            .filter_map(|(name, verdict)| verdict.quota.map(|quota| (name, verdict.outcome, quota)))
-            .collect();
+    pub fn write(&self, verdicts: &[Verdict], mut set: impl FnMut(HeaderName, HeaderValue)) {
+        if let Some(policy) = &self.policy {
+            set(RATE_LIMIT_POLICY, policy.clone());
+        }
+        let told = self.told.iter().zip(verdicts);
+        let mut counted: Vec<_> =
+            told.filter_map(|(name, verdict)| Some((name.as_ref()?, verdict.outcome, verdict.quota?))).collect();
         counted.sort_by_key(|(_, outcome, quota)| tightness(*outcome, *quota));
         if let Some((_, _, tightest)) = counted.first() {
-            set("X-RateLimit-Limit", HeaderValue::from(tightest.limit));
-            set("X-RateLimit-Remaining", HeaderValue::from(tightest.remaining));
-            set("X-RateLimit-Reset", HeaderValue::from(whole_seconds(tightest.reset)));
+            set(X_RATE_LIMIT_LIMIT, HeaderValue::from(tightest.limit));
+            set(X_RATE_LIMIT_REMAINING, HeaderValue::from(tightest.remaining));
+            set(X_RATE_LIMIT_RESET, HeaderValue::from(whole_seconds(tightest.reset)));
         }
         let mut members = String::new();
         for (name, _, quota) in counted {
@@ -60,10 +77,10 @@ impl QuotaHeaders {
         if let Ok(value) = HeaderValue::try_from(members)
             && !value.is_empty()
         {
-            set("RateLimit", value);
+            set(RATE_LIMIT, value);
         }
         if let Some(wait) = retry_after(verdicts) {
-            set("Retry-After", HeaderValue::from(whole_seconds(wait).max(1)));
+            set(RETRY_AFTER, HeaderValue::from(whole_seconds(wait).max(1)));
         }
     }
 }

@@ -184,6 +184,12 @@ impl Policy {
         self.settings.window
     }
 
+    /// Whether it is counted in Redis, so that an answer may have to be waited for.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.counter, Counter::Shared { .. })
+    }
+
     /// Whether it is what `settings` and `link` would give, so that a reload can keep its counts.
     pub(super) fn is_made_from(&self, settings: &Settings, link: Option<&Arc<RedisLink>>) -> bool {
         let same_link = match &self.counter {

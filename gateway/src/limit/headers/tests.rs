@@ -26,7 +26,19 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
 
 fn two_policies() -> QuotaHeaders {
     let policies = policies(&[("per-user", 100, Span::from_secs(60)), ("burst", 5, Span::from_millis(500))]);
-    QuotaHeaders::prepare(&policies).expect("legal names")
+    let listed: Vec<_> = policies.into_iter().map(|policy| Listed { policy, told: true }).collect();
+    QuotaHeaders::prepare(&listed).expect("legal names")
+}
+
+#[test]
+fn a_policy_that_is_not_told_shows_only_in_how_long_to_wait() {
+    let policies = policies(&[("hidden", 100, Span::from_secs(60))]);
+    let listed = [Listed { policy: Arc::clone(&policies[0]), told: false }];
+    let headers = QuotaHeaders::prepare(&listed).expect("legal names");
+    assert!(written(&headers, &[verdict(Outcome::Allowed, 100, 1, 1000)]).is_empty());
+    let refused = Outcome::Refused { retry_after: Duration::from_secs(3) };
+    let fields = written(&headers, &[verdict(refused, 100, 0, 1000)]);
+    assert_eq!(fields.into_iter().collect::<Vec<_>>(), [("retry-after".to_owned(), "3".to_owned())]);
 }
 
 fn verdict(outcome: Outcome, limit: u64, remaining: u64, reset_millis: u64) -> Verdict {
@@ -34,10 +46,10 @@ fn verdict(outcome: Outcome, limit: u64, remaining: u64, reset_millis: u64) -> V
     Verdict { outcome, quota: Some(quota), answered_by: AnsweredBy::Local }
 }
 
-fn written(headers: &QuotaHeaders, verdicts: &[Verdict]) -> BTreeMap<&'static str, String> {
+fn written(headers: &QuotaHeaders, verdicts: &[Verdict]) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     headers.write(verdicts, |name, value| {
-        let earlier = fields.insert(name, value.to_str().expect("visible ASCII").to_owned());
+        let earlier = fields.insert(name.to_string(), value.to_str().expect("visible ASCII").to_owned());
         assert_eq!(earlier, None, "{name} is set once");
     });
     fields
@@ -47,13 +59,16 @@ fn written(headers: &QuotaHeaders, verdicts: &[Verdict]) -> BTreeMap<&'static st
 fn the_tightest_policy_comes_first_and_gives_the_plain_numbers() {
     let verdicts = [verdict(Outcome::Allowed, 100, 50, 29_001), verdict(Outcome::Allowed, 5, 4, 400)];
     let expected = [
-        ("RateLimit", r#""burst";r=4;t=1, "per-user";r=50;t=30"#),
-        ("RateLimit-Policy", r#""per-user";q=100;w=60, "burst";q=5"#),
-        ("X-RateLimit-Limit", "5"),
-        ("X-RateLimit-Remaining", "4"),
-        ("X-RateLimit-Reset", "1"),
+        ("ratelimit", r#""burst";r=4;t=1, "per-user";r=50;t=30"#),
+        ("ratelimit-policy", r#""per-user";q=100;w=60, "burst";q=5"#),
+        ("x-ratelimit-limit", "5"),
+        ("x-ratelimit-remaining", "4"),
+        ("x-ratelimit-reset", "1"),
     ];
-    assert_eq!(written(&two_policies(), &verdicts), expected.map(|(name, value)| (name, value.to_owned())).into());
+    assert_eq!(
+        written(&two_policies(), &verdicts),
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    );
 }
 
 #[test]
@@ -61,17 +76,17 @@ fn a_refusal_says_when_to_come_back_rounded_up() {
     let refused = |millis| Outcome::Refused { retry_after: Duration::from_millis(millis) };
     for (millis, seconds) in [(1, "1"), (1000, "1"), (1001, "2")] {
         let fields = written(&two_policies(), &[verdict(refused(millis), 100, 0, 60_000)]);
-        assert_eq!(fields["Retry-After"], seconds);
-        assert_eq!(fields["RateLimit"], r#""per-user";r=0;t=60"#);
+        assert_eq!(fields["retry-after"], seconds);
+        assert_eq!(fields["ratelimit"], r#""per-user";r=0;t=60"#);
     }
 }
 
 #[test]
 fn a_quota_that_nobody_counted_is_not_invented() {
     let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open };
-    assert_eq!(written(&two_policies(), &[open]).into_keys().collect::<Vec<_>>(), ["RateLimit-Policy"]);
+    assert_eq!(written(&two_policies(), &[open]).into_keys().collect::<Vec<_>>(), ["ratelimit-policy"]);
     let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed };
     let fields = written(&two_policies(), &[closed]);
-    assert_eq!(fields.get("Retry-After").map(String::as_str), Some("1"));
-    assert_eq!(fields.get("RateLimit"), None);
+    assert_eq!(fields.get("retry-after").map(String::as_str), Some("1"));
+    assert_eq!(fields.get("ratelimit"), None);
 }

@@ -1,0 +1,112 @@
+//! What operators see: liveness, readiness, metrics, and the state of the upstreams. Loopback only by default.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{Method, Response, StatusCode};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+use prometheus::TextEncoder;
+use serde_json::{Value, json};
+
+use crate::server::Shared;
+
+/// The application behind the admin listener.
+pub(crate) struct Admin {
+    shared: Arc<Shared>,
+}
+
+impl Admin {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Whether a balancer should send requests here. An upstream or a Redis that is out of order is shown but no reason
+    /// to take this gateway away: every other one would see the same.
+    async fn ready(&self) -> Response<Vec<u8>> {
+        let draining = self.shared.draining.load(Ordering::Relaxed);
+        let snapshot = self.shared.snapshot.load_full();
+        let redis = match snapshot.policies.redis() {
+            Some(link) => Some(link.check().await.is_ok()),
+            None => None,
+        };
+        let upstreams: Vec<Value> = snapshot
+            .pools
+            .values()
+            .map(|pool| {
+                let healthy = pool.targets().iter().any(|target| target.healthy);
+                json!({"name": format!("upstream {}", pool.name()), "status": word(healthy)})
+            })
+            .chain(redis.map(|healthy| json!({"name": "redis", "status": word(healthy)})))
+            .collect();
+        let degraded = upstreams.iter().any(|check| check["status"] != word(true));
+        let (status, state) = match (draining, degraded) {
+            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            (false, true) => (StatusCode::OK, "degraded"),
+            (false, false) => (StatusCode::OK, "ready"),
+        };
+        json_response(status, &json!({"status": state, "checks": upstreams}))
+    }
+
+    fn upstreams(&self) -> Response<Vec<u8>> {
+        let snapshot = self.shared.snapshot.load();
+        let pools = snapshot.pools.values().map(|pool| {
+            let target =
+                |target: crate::upstream::TargetState| json!({"target": target.label, "healthy": target.healthy});
+            (pool.name().to_owned(), pool.targets().into_iter().map(target).collect::<Value>())
+        });
+        json_response(StatusCode::OK, &Value::Object(pools.collect()))
+    }
+
+    fn metrics(&self) -> Response<Vec<u8>> {
+        match TextEncoder::new().encode_to_string(&self.shared.registry.gather()) {
+            Ok(text) => response(StatusCode::OK, prometheus::TEXT_FORMAT, text.into_bytes()),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be written");
+                json_response(StatusCode::INTERNAL_SERVER_ERROR, &json!({"status": "error"}))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": "only GET"}));
+            response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri.path() {
+            "/health" => json_response(StatusCode::OK, &json!({"status": "ok"})),
+            "/ready" => self.ready().await,
+            "/metrics" => self.metrics(),
+            "/upstreams" => self.upstreams(),
+            _ => {
+                let paths = ["/health", "/ready", "/metrics", "/upstreams"];
+                json_response(StatusCode::NOT_FOUND, &json!({"detail": "see `paths`", "paths": paths}))
+            }
+        }
+    }
+}
+
+const fn word(healthy: bool) -> &'static str {
+    if healthy { "up" } else { "down" }
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
+    response(status, "application/json", body.to_string().into_bytes())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
+    let length = body.len();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(length));
+    response
+}

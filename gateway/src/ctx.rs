@@ -1,0 +1,122 @@
+//! What is known of one request, from its first byte to its log line.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::limit::Verdict;
+use crate::reply::Rejection;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::Target;
+
+/// What is known of one request.
+pub struct RequestContext {
+    /// The configuration it began with, and keeps.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// When its head was read.
+    pub started: Instant,
+    /// By which it is found again in every log: a UUIDv7.
+    pub request_id: HeaderValue,
+    /// Whose connection it came on.
+    pub client: IpAddr,
+    /// The route that takes it.
+    pub(crate) route: Option<Arc<Route>>,
+    /// Its path in normal form, where that differs from what was sent.
+    pub path: Option<String>,
+    /// Who sent it, once a middleware has proof.
+    pub identity: Option<Identity>,
+    /// What the gateway asserts to the upstream, in place of anything the client said under these names.
+    pub request_headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the gateway adds to the response.
+    pub response_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the upstream must not see the `Authorization` header.
+    pub hide_authorization: bool,
+    /// Why the gateway answered itself.
+    pub(crate) rejection: Option<Rejection>,
+    /// Which rate-limit mode answered, when it was not the usual one.
+    pub(crate) limited_by: Option<&'static str>,
+    /// What the policies of its route have said so far, in the order of the route's list.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Where it was sent last.
+    pub(crate) target: Option<Arc<Target>>,
+    /// Where sending it has failed.
+    pub(crate) failed: Vec<Arc<Target>>,
+    /// Bytes of its body seen so far.
+    pub(crate) body_bytes: u64,
+    _in_flight: InFlight,
+}
+
+impl RequestContext {
+    /// The context of a request whose head was just read.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
+        Self {
+            snapshot,
+            started: Instant::now(),
+            request_id: new_request_id(),
+            client: IpAddr::from([0, 0, 0, 0]),
+            route: None,
+            path: None,
+            identity: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            hide_authorization: false,
+            rejection: None,
+            limited_by: None,
+            verdicts: Vec::new(),
+            target: None,
+            failed: Vec::new(),
+            body_bytes: 0,
+            _in_flight: in_flight,
+        }
+    }
+}
+
+/// Who sent a request. Only a middleware that has checked a proof of it makes one.
+#[derive(Debug)]
+pub struct Identity {
+    /// What the proof says.
+    pub claims: Map<String, Value>,
+}
+
+impl Identity {
+    /// The claim `name` as text, if it is a text, a number or a truth value.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+        match self.claims.get(name)? {
+            Value::String(text) => Some(text.as_str().into()),
+            Value::Number(number) => Some(number.to_string().into()),
+            Value::Bool(truth) => Some(if *truth { "true" } else { "false" }.into()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+/// Counts a request as under way until it is dropped, so that a stop can wait for it.
+pub(crate) struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// Counts one more in `counter`.
+    pub(crate) fn enter(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// UUIDv7 from the clock and random bits alone: the sequence counter of `Uuid::now_v7` is behind a lock.
+fn new_request_id() -> HeaderValue {
+    let id = Uuid::new_v7(Timestamp::now(NoContext));
+    let mut buffer = Uuid::encode_buffer();
+    let text: &str = id.hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}

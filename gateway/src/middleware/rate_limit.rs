@@ -1,0 +1,104 @@
+//! Counts requests against policies and stops those who are over their quota.
+//!
+//! What clients are told of it is the route's: its quota headers cover all steps of its list.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use pingora_http::RequestHeader;
+
+use super::{Flow, Middleware, Step};
+use crate::config::pattern::RateLimitKey;
+use crate::ctx::RequestContext;
+use crate::limit::{AnsweredBy, Outcome, Policy, Verdict};
+use crate::reply::Rejection;
+
+/// IPv6 addresses are counted by the network that one customer usually has: who has one address of it has all.
+const IPV6_PREFIX: u32 = 64;
+
+/// The step that counts a request against a list of policies, in order, until one refuses.
+pub(crate) struct RateLimit {
+    policies: Vec<Arc<Policy>>,
+    /// Whether any of the policies is counted in Redis.
+    waits: bool,
+}
+
+impl RateLimit {
+    /// Counts against `policies`.
+    pub(crate) fn new(policies: Vec<Arc<Policy>>) -> Self {
+        let waits = policies.iter().any(|policy| policy.is_shared());
+        Self { policies, waits }
+    }
+
+    async fn decide(&self, ctx: &mut RequestContext) -> Flow {
+        for policy in &self.policies {
+            let verdict = take(policy, ctx).await;
+            ctx.verdicts.push(verdict);
+            if policy.is_shared() && verdict.answered_by != AnsweredBy::Redis {
+                ctx.limited_by = Some(mode(verdict.answered_by));
+            }
+            match verdict.outcome {
+                Outcome::Allowed => {}
+                Outcome::Refused { .. } => return Flow::Reply(Rejection::QuotaExceeded(policy.name().into())),
+                Outcome::Unavailable => return Flow::Reply(Rejection::LimiterUnavailable),
+            }
+        }
+        Flow::Continue
+    }
+}
+
+impl Middleware for RateLimit {
+    fn on_request<'a>(&'a self, _head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
+        if self.waits {
+            return Step::Wait(self.decide(ctx).boxed());
+        }
+        // Local policies answer at the first poll, so that nothing has to be boxed.
+        match self.decide(ctx).now_or_never() {
+            Some(flow) => Step::Done(flow),
+            None => Step::Done(Flow::Reply(Rejection::LimiterUnavailable)),
+        }
+    }
+}
+
+/// Takes from the quota of the request's key. A request without the claim is counted by its address, never not at all.
+async fn take(policy: &Policy, ctx: &RequestContext) -> Verdict {
+    if let RateLimitKey::Claim(name) = policy.key()
+        && let Some(claim) = ctx.identity.as_ref().and_then(|identity| identity.claim(name))
+    {
+        return policy.take(claim.as_bytes()).await;
+    }
+    match network(ctx.client) {
+        IpAddr::V4(addr) => policy.take(&addr.octets()).await,
+        IpAddr::V6(addr) => policy.take(&addr.octets()).await,
+    }
+}
+
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(addr) => addr.into(),
+        IpAddr::V6(addr) => IpAddr::V6((u128::from(addr) & (u128::MAX << (128 - IPV6_PREFIX))).into()),
+    }
+}
+
+const fn mode(answered_by: AnsweredBy) -> &'static str {
+    match answered_by {
+        AnsweredBy::Redis => "redis",
+        AnsweredBy::Local => "local",
+        AnsweredBy::Open => "open",
+        AnsweredBy::Closed => "closed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_counted_by_network() {
+        let network = |text: &str| network(text.parse().expect("an address")).to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+}

@@ -1,0 +1,270 @@
+//! A request's way through the gateway, in the order in which Pingora calls.
+//!
+//! Head read → [`admit`](Proxy::admit): screened, routed, through the route's middleware → a target picked → head made
+//! ready for it → body counted on its way → response amended → one log line, whatever happened.
+
+mod failure;
+mod forward;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::access_log::Line;
+use crate::ctx::{InFlight, RequestContext};
+use crate::middleware::{self, Flow};
+use crate::path::{BadPath, normalise};
+use crate::reply::{self, REQUEST_ID, Rejection};
+use crate::router::RouteMatch;
+use crate::screen::screen;
+use crate::server::Shared;
+
+/// Answered on every listener, unless a route takes it.
+const HEALTH_PATH: &str = "/health";
+
+/// The gateway as Pingora sees it.
+pub(crate) struct Proxy {
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// A proxy that serves whatever snapshot `shared` holds.
+    #[must_use]
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Decides whether the request goes on: its form, its route, and what the route's middleware says.
+    async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
+        screen(session, &ctx.snapshot.limits)?;
+        let request = session.req_header_mut();
+        find_route(request, ctx)?;
+        let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
+        if declared_length(request) > route.max_body {
+            return Err(Rejection::BodyTooLarge);
+        }
+        match middleware::run(&route.chain, request, ctx).await {
+            Flow::Continue => Ok(()),
+            Flow::Reply(rejection) => Err(rejection),
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> Self::CTX {
+        RequestContext::new(self.shared.snapshot.load_full(), InFlight::enter(&self.shared.in_flight))
+    }
+
+    /// None: what the gateway does to a response stands in [`Self::response_filter`].
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
+        let timeouts = &ctx.snapshot.client_timeouts;
+        session.set_read_timeout(Some(timeouts.read));
+        session.set_write_timeout(Some(timeouts.write));
+        session.set_total_drain_timeout(Some(timeouts.read));
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(timeouts.keepalive.as_secs()));
+        }
+        if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
+            ctx.client = addr.ip().to_canonical();
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        // `true` stops here: the answer is sent.
+        match self.admit(session, ctx).await {
+            Ok(()) => Ok(false),
+            Err(Rejection::NoRoute) if is_health_check(session.req_header()) => {
+                reply::json(session, r#"{"status":"ok"}"#, &ctx.request_id).await.map(|()| true)
+            }
+            Err(rejection) => {
+                reply::reject(session, &rejection, &ctx.request_id, |head| amend(head, ctx)).await?;
+                ctx.rejection = Some(rejection);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        let Some(target) = ctx.route.as_ref().and_then(|route| route.pool.pick(&ctx.failed)) else {
+            ctx.rejection = Some(Rejection::NoHealthyTarget);
+            return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
+        };
+        let peer = Box::new(target.peer().clone());
+        ctx.target = Some(target);
+        Ok(peer)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        ctx.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
+        if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
+            // Only a chunked body comes this far; the part that is too much is never sent on.
+            ctx.rejection = Some(Rejection::BodyTooLarge);
+            return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        forward::prepare(session.req_header(), request, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        response.insert_header(REQUEST_ID, ctx.request_id.clone())?;
+        amend(response, ctx)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Self::CTX,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so any request may be tried elsewhere.
+        failure::retry_elsewhere(error, ctx, true)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Self::CTX,
+        _client_reused: bool,
+    ) -> Box<Error> {
+        let repeatable = failure::is_repeatable(session, &error);
+        failure::retry_elsewhere(error, ctx, repeatable)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
+        let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Some(rejection) = ctx.rejection.take().or_else(|| failure::rejection(error)) else { return gone };
+        let (status, ..) = rejection.describe();
+        let answered = session.response_written().is_none()
+            && reply::reject(session, &rejection, &ctx.request_id, |head| amend(head, ctx)).await.is_ok();
+        ctx.rejection = Some(rejection);
+        if answered { FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false } } else { gone }
+    }
+
+    /// Everything worth saying of a failure stands in the request's one log line.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
+        let elapsed = ctx.started.elapsed();
+        let status = session.response_written().map(|response| response.status);
+        let route = ctx.route.as_ref();
+        let metrics = route.map_or(&self.shared.metrics.unrouted, |route| &route.metrics);
+        metrics.answered(status, elapsed.as_secs_f64());
+        if let Some(rejection) = &ctx.rejection {
+            metrics.rejected(rejection.code());
+        }
+        if !self.shared.access_log.is_enabled() {
+            return;
+        }
+        let began = chrono::Utc::now() - elapsed;
+        let request = session.req_header();
+        let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
+        self.shared.access_log.write(&Line {
+            timestamp: &began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            request_id: ctx.request_id.to_str().unwrap_or_default(),
+            client: ctx.client,
+            method: request.method.as_str(),
+            host: forward::host(request).unwrap_or_default(),
+            path: ctx.path.as_deref().unwrap_or_else(|| request.uri.path()),
+            route: route.map_or("none", |route| &route.name),
+            status: status.map(|status| status.as_u16()),
+            rejected: ctx.rejection.as_ref().map(Rejection::code),
+            limited_by: ctx.limited_by,
+            user: subject.as_deref(),
+            target: ctx.target.as_ref().map(|target| target.label()),
+            retries: ctx.failed.len(),
+            bytes_in: session.body_bytes_read() as u64,
+            bytes_out: session.body_bytes_sent() as u64,
+            duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            error: error.map(Error::to_string),
+        });
+    }
+}
+
+/// Adds to a response, the upstream's or our own, what the route's middleware has to say.
+fn amend(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    for (name, value) in &ctx.response_headers {
+        response.insert_header(name.clone(), value.clone())?;
+    }
+    let mut amended = Ok(());
+    if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
+        route.quota.write(&ctx.verdicts, |name, value| {
+            if amended.is_ok() {
+                amended = response.insert_header(name, value);
+            }
+        });
+    }
+    amended
+}
+
+/// Brings the request's path into normal form and finds its route.
+fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    if !request.raw_path_is_utf8() {
+        return Err(Rejection::BadPath(BadPath::ForbiddenByte));
+    }
+    let path = normalise(request.uri.path()).map_err(Rejection::BadPath)?;
+    let host = forward::host(request).unwrap_or_default();
+    let lower;
+    let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        lower = host.to_ascii_lowercase();
+        &lower
+    } else {
+        host
+    };
+    match ctx.snapshot.router.find(host, &path, &request.method) {
+        RouteMatch::Route(route) => ctx.route = Some(Arc::clone(route)),
+        RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
+        RouteMatch::None => return Err(Rejection::NoRoute),
+    }
+    if let std::borrow::Cow::Owned(path) = path {
+        ctx.path = Some(path);
+    }
+    Ok(())
+}
+
+/// What `Content-Length` says; Pingora has made sure that there is at most one and that it is a number.
+fn declared_length(request: &RequestHeader) -> u64 {
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn is_health_check(request: &RequestHeader) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() == HEALTH_PATH
+}

@@ -1,0 +1,86 @@
+//! What follows when a request cannot be sent, or its answer not be read.
+
+use http::HeaderName;
+use pingora_core::ErrorType as E;
+use pingora_core::{Error, ErrorSource};
+use pingora_proxy::Session;
+
+use crate::ctx::RequestContext;
+use crate::reply::Rejection;
+
+/// With it, the client itself has made the repetition of a request harmless.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Whether the request may be sent a second time although the first may have arrived: its method or an idempotency key
+/// makes that harmless (RFC 9110, section 9.2.2), its body is still at hand, and nothing of an answer has reached the
+/// client. Not after a time-out: whoever was too slow once is not asked to do the work twice.
+pub(super) fn is_repeatable(session: &Session, error: &Error) -> bool {
+    let request = session.req_header();
+    let harmless = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+    let timed_out = matches!(error.etype(), E::ReadTimedout | E::WriteTimedout);
+    harmless
+        && !timed_out
+        && *error.esource() == ErrorSource::Upstream
+        && !session.as_ref().retry_buffer_truncated()
+        && session.response_written().is_none()
+}
+
+/// Notes that the target failed, and marks the error for a retry if one is left.
+pub(super) fn retry_elsewhere(mut error: Box<Error>, ctx: &mut RequestContext, repeatable: bool) -> Box<Error> {
+    let left = ctx.route.as_ref().is_some_and(|route| ctx.failed.len() < route.pool.retries());
+    // Set either way: Pingora marks some errors as retryable whatever the method.
+    error.set_retry(repeatable && left);
+    if repeatable && left {
+        ctx.failed.extend(ctx.target.take());
+        if let Some(route) = &ctx.route {
+            route.retries.inc();
+        }
+    }
+    error
+}
+
+/// What the client is told; none when it is gone.
+pub(super) fn rejection(error: &Error) -> Option<Rejection> {
+    match error.esource() {
+        ErrorSource::Downstream => match error.etype() {
+            E::ReadTimedout => Some(Rejection::ClientTimedOut),
+            E::ConnectionClosed | E::ReadError | E::WriteError | E::WriteTimedout => None,
+            _ => Some(Rejection::Malformed),
+        },
+        ErrorSource::Upstream => Some(match error.etype() {
+            E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => {
+                Rejection::UpstreamTimedOut
+            }
+            E::ConnectRefused
+            | E::ConnectNoRoute
+            | E::ConnectError
+            | E::ConnectProxyFailure
+            | E::BindError
+            | E::SocketError
+            | E::TLSHandshakeFailure
+            | E::InvalidCert
+            | E::HandshakeError => Rejection::UpstreamUnreachable,
+            _ => Rejection::UpstreamBroken,
+        }),
+        ErrorSource::Internal | ErrorSource::Unset => Some(Rejection::Internal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_gets_its_own_answer() {
+        let upstream = |kind| rejection(&Error::new(kind).into_up());
+        assert_eq!(upstream(E::ConnectRefused), Some(Rejection::UpstreamUnreachable));
+        assert_eq!(upstream(E::ConnectTimedout), Some(Rejection::UpstreamTimedOut));
+        assert_eq!(upstream(E::ReadTimedout), Some(Rejection::UpstreamTimedOut));
+        assert_eq!(upstream(E::ConnectionClosed), Some(Rejection::UpstreamBroken));
+        let downstream = |kind| rejection(&Error::new(kind).into_down());
+        assert_eq!(downstream(E::ReadTimedout), Some(Rejection::ClientTimedOut));
+        assert_eq!(downstream(E::ConnectionClosed), None);
+        assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed));
+        assert_eq!(rejection(&Error::new(E::InternalError)), Some(Rejection::Internal));
+    }
+}

@@ -1,0 +1,254 @@
+//! The answers the gateway gives itself, made in one place: problem documents (RFC 9457) with a stable `code`.
+//!
+//! The text is fixed per situation and tells the client what to do; the cause goes to the log line, never to the client.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use crate::path::BadPath;
+use crate::router::MethodSet;
+
+/// The header by which a request is found again in every log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a 429 is, in the words of the rate-limit header draft.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// Why the gateway answers in place of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request can be read in two ways.
+    Ambiguous(Ambiguity),
+    /// It is not HTTP.
+    Malformed,
+    /// Its path can be read in two ways.
+    BadPath(BadPath),
+    /// Its target is too long.
+    UriTooLong,
+    /// Its headers are too large together.
+    HeadersTooLarge,
+    /// Its body is too large.
+    BodyTooLarge,
+    /// No route takes its path.
+    NoRoute,
+    /// Routes take its path, but not its method.
+    MethodNotAllowed(MethodSet),
+    /// It needs a token and has none.
+    TokenMissing,
+    /// Its token is not to be believed.
+    TokenInvalid,
+    /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
+    QuotaExceeded(Box<str>),
+    /// Whether it is one too many cannot be said, and the policy then refuses.
+    LimiterUnavailable,
+    /// No target of its upstream is healthy.
+    NoHealthyTarget,
+    /// Its upstream could not be reached.
+    UpstreamUnreachable,
+    /// Its upstream did not answer in time.
+    UpstreamTimedOut,
+    /// Its upstream answered something that is no HTTP, or broke off.
+    UpstreamBroken,
+    /// The client took too long to send it.
+    ClientTimedOut,
+    /// A mistake of ours.
+    Internal,
+}
+
+/// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1 and 11.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ambiguity {
+    /// `Content-Length` beside `Transfer-Encoding`.
+    LengthAndEncoding,
+    /// A `Transfer-Encoding` other than a single `chunked`.
+    TransferEncoding,
+    /// No `Host`, more than one, or one that is no host name.
+    Host,
+}
+
+/// How long a client is asked to stay away when an upstream is out of order, in seconds. The next health check has usually
+/// been made by then.
+const RETRY_OUTAGE_AFTER: u64 = 2;
+
+impl Rejection {
+    /// Status, stable code and the sentence for the client.
+    #[must_use]
+    pub const fn describe(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Ambiguous(Ambiguity::LengthAndEncoding) => {
+                (S::BAD_REQUEST, "ambiguous_framing", "Content-Length and Transfer-Encoding must not be sent together.")
+            }
+            Self::Ambiguous(Ambiguity::TransferEncoding) => {
+                (S::BAD_REQUEST, "ambiguous_framing", "The only Transfer-Encoding taken is a single `chunked`.")
+            }
+            Self::Ambiguous(Ambiguity::Host) => {
+                (S::BAD_REQUEST, "bad_host", "The request must name exactly one valid host.")
+            }
+            Self::Malformed => (S::BAD_REQUEST, "malformed_request", "The request is not valid HTTP."),
+            Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {
+                (S::BAD_REQUEST, "bad_path", "The path must not have an encoded slash or a backslash.")
+            }
+            Self::BadPath(_) => (S::BAD_REQUEST, "bad_path", "The path is not a valid URI path."),
+            Self::UriTooLong => (S::URI_TOO_LONG, "uri_too_long", "The request target is too long."),
+            Self::HeadersTooLarge => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request headers are too large together.")
+            }
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large."),
+            Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served under this path."),
+            Self::MethodNotAllowed(_) => {
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method; see Allow.")
+            }
+            Self::TokenMissing => {
+                (S::UNAUTHORIZED, "token_missing", "Send an access token as `Authorization: Bearer <token>`.")
+            }
+            Self::TokenInvalid => {
+                (S::UNAUTHORIZED, "token_invalid", "The access token is not valid or no longer valid; log in again.")
+            }
+            Self::QuotaExceeded(_) => {
+                (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
+            }
+            Self::LimiterUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "limiter_unavailable",
+                "Quotas cannot be checked at the moment; try again soon.",
+            ),
+            Self::NoHealthyTarget => {
+                (S::SERVICE_UNAVAILABLE, "no_healthy_upstream", "The service is out of order; try again soon.")
+            }
+            Self::UpstreamUnreachable => {
+                (S::BAD_GATEWAY, "upstream_unreachable", "The service could not be reached; try again soon.")
+            }
+            Self::UpstreamTimedOut => (S::GATEWAY_TIMEOUT, "upstream_timed_out", "The service did not answer in time."),
+            Self::UpstreamBroken => (S::BAD_GATEWAY, "upstream_broken", "The service's answer could not be read."),
+            Self::ClientTimedOut => (S::REQUEST_TIMEOUT, "request_timed_out", "The request did not arrive in time."),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side."),
+        }
+    }
+
+    /// The stable code, for the log and the metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.describe().1
+    }
+
+    fn headers(&self, mut add: impl FnMut(HeaderName, HeaderValue)) {
+        match self {
+            Self::MethodNotAllowed(methods) => {
+                let names: Vec<String> = methods.iter().map(|method| method.to_string()).collect();
+                if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+                    add(ALLOW, value);
+                }
+            }
+            // RFC 6750, section 3: no error code where the client has not tried to authenticate.
+            Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\"")),
+            Self::TokenInvalid => {
+                add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
+            }
+            Self::NoHealthyTarget => add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER)),
+            _ => {}
+        }
+    }
+
+    fn body(&self, request_id: &str) -> Bytes {
+        let (status, code, detail) = self.describe();
+        let mut problem = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": detail,
+            "code": code,
+            "request_id": request_id,
+        });
+        if let Self::QuotaExceeded(policy) = self {
+            problem["type"] = QUOTA_EXCEEDED.into();
+            problem["violated-policies"] = [&**policy].into_iter().collect();
+        }
+        Bytes::from(problem.to_string())
+    }
+}
+
+/// Answers the request in `session` with `rejection`, its head amended by `amend`.
+///
+/// # Errors
+/// When the client is gone.
+pub(crate) async fn reject(
+    session: &mut Session,
+    rejection: &Rejection,
+    request_id: &HeaderValue,
+    amend: impl FnOnce(&mut ResponseHeader) -> Result<()>,
+) -> Result<()> {
+    let (status, ..) = rejection.describe();
+    let body = rejection.body(request_id.to_str().unwrap_or_default());
+    let mut header = head(status, "application/problem+json", body.len(), request_id)?;
+    amend(&mut header)?;
+    let mut added = Ok(());
+    rejection.headers(|name, value| added = header.insert_header(name, value));
+    added?;
+    // What is left of the body is not waited for: the connection ends instead.
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
+    send(session, header, body).await
+}
+
+/// Answers the request in `session` with 200 and `body` as JSON.
+///
+/// # Errors
+/// When the client is gone.
+pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: &HeaderValue) -> Result<()> {
+    let header = head(StatusCode::OK, "application/json", body.len(), request_id)?;
+    send(session, header, Bytes::from_static(body.as_bytes())).await
+}
+
+fn head(
+    status: StatusCode,
+    content_type: &'static str,
+    length: usize,
+    request_id: &HeaderValue,
+) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(status, Some(8))?;
+    header.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+    header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    header.insert_header(REQUEST_ID, request_id.clone())?;
+    header.set_content_length(length)?;
+    Ok(header)
+}
+
+async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> Result<()> {
+    if session.req_header().method == http::Method::HEAD {
+        return session.write_response_header(Box::new(header), true).await;
+    }
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_quota_names_the_policy_and_the_registered_type() {
+        let rejection = Rejection::QuotaExceeded("per-user".into());
+        let body: serde_json::Value = serde_json::from_slice(&rejection.body("id-1")).expect("json");
+        assert_eq!(body["type"], QUOTA_EXCEEDED);
+        assert_eq!(body["violated-policies"], serde_json::json!(["per-user"]));
+        assert_eq!(body["status"], 429);
+        assert_eq!(body["request_id"], "id-1");
+    }
+
+    #[test]
+    fn a_missing_token_and_a_bad_one_are_challenged_differently() {
+        let challenge = |rejection: Rejection| {
+            let mut found = None;
+            rejection.headers(|name, value| found = (name == WWW_AUTHENTICATE).then_some(value));
+            found.expect("a challenge").to_str().expect("ascii").to_owned()
+        };
+        assert!(!challenge(Rejection::TokenMissing).contains("error"));
+        assert!(challenge(Rejection::TokenInvalid).contains("error=\"invalid_token\""));
+    }
+}

@@ -1,0 +1,264 @@
+//! Starts the gateway, reloads it, and stops it without dropping a request.
+
+mod listen;
+mod reload;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use common::config::Env;
+use common::telemetry;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::services::Service as _;
+use pingora_proxy::http_proxy_service;
+use pingora_runtime::{Runtime, RuntimeBuilder};
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use crate::access_log::AccessLog;
+use crate::admin::Admin;
+use crate::config::problems::ConfigProblems;
+use crate::config::{self, Loaded};
+use crate::metrics::Metrics;
+use crate::middleware::Middleware;
+use crate::proxy::Proxy;
+use crate::snapshot::{CompileError, Snapshot, Workshop};
+use listen::Listener;
+pub use reload::ReloadError;
+use reload::Reloader;
+
+/// Pingora stops retrying at this number of attempts; below it, each upstream's own `retries` decides.
+const MAX_ATTEMPTS: usize = 32;
+
+/// How often a stop looks whether the last request has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// What a gateway is started with.
+pub struct Options {
+    /// Where its configuration stands.
+    pub config: ConfigSource,
+    /// What `${…}` in the configuration stands for.
+    pub env: Env,
+    /// Steps of the embedder's own, run on every route before those of the file.
+    pub middleware: Vec<Arc<dyn Middleware>>,
+}
+
+/// Where a configuration stands.
+#[derive(Clone, Debug)]
+pub enum ConfigSource {
+    /// In a file, read again at each reload.
+    File(PathBuf),
+    /// In the program itself, under a name for messages.
+    BuiltIn {
+        /// What messages call it.
+        name: &'static str,
+        /// The YAML text.
+        text: &'static str,
+    },
+}
+
+impl ConfigSource {
+    /// Reads and checks the configuration, and logs what is hardly meant.
+    fn load(&self, env: &Env) -> Result<Loaded, ConfigProblems> {
+        let loaded = match self {
+            Self::File(path) => config::load(path, env),
+            Self::BuiltIn { name, text } => config::parse(text, Path::new(name), env),
+        }?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(loaded)
+    }
+}
+
+/// Why a gateway does not start. Each is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has problems; all of them are listed.
+    #[error("{0}")]
+    Config(ConfigProblems),
+    /// The configuration is well-formed but cannot be run.
+    #[error("the configuration cannot be run")]
+    Compile(#[from] CompileError),
+    /// A listener's address is taken.
+    #[error("{0} is in use by another process; stop that one or choose another address")]
+    AddressInUse(SocketAddr),
+    /// A listener cannot be opened.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] io::Error),
+    /// A thread or runtime cannot be started.
+    #[error("a thread cannot be started")]
+    Runtime(#[source] io::Error),
+    /// Two series of one name.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What all threads of a gateway share.
+pub(crate) struct Shared {
+    /// The configuration of new requests.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// The gateway's series.
+    pub metrics: Arc<Metrics>,
+    /// Everything that is shown on `/metrics`.
+    pub registry: Registry,
+    /// Where each request's line goes.
+    pub access_log: AccessLog,
+    /// Requests under way.
+    pub in_flight: Arc<AtomicUsize>,
+    /// Whether a stop has begun.
+    pub draining: AtomicBool,
+}
+
+/// A gateway that serves. Dropping it without [`Running::stop`] ends requests under way.
+pub struct Running {
+    shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
+    listen_addrs: Vec<SocketAddr>,
+    admin_addr: SocketAddr,
+    grace: Duration,
+    timeout: Duration,
+    close_listeners: watch::Sender<bool>,
+    control: tokio::runtime::Runtime,
+    workers: Runtime,
+}
+
+/// Starts a gateway: when this returns, its ports are open and its routes are served.
+///
+/// It has threads of its own; call it from outside of an async runtime.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn start(options: Options) -> Result<Running, StartError> {
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("gateway-control")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let loaded = options.config.load(&options.env).map_err(StartError::Config)?;
+    let file = &loaded.file;
+    let listeners = file.server.listen.iter().map(|addr| Listener::bind(*addr)).collect::<Result<Vec<_>, _>>()?;
+    let admin_listener = Listener::bind(file.server.admin)?;
+
+    let registry = telemetry::metrics::registry()?;
+    let metrics = Arc::new(Metrics::register(&registry)?);
+    let workshop = Workshop {
+        control: control.handle().clone(),
+        registry: registry.clone(),
+        metrics: Arc::clone(&metrics),
+        middleware: options.middleware,
+    };
+    let snapshot = control.block_on(Snapshot::compile(&loaded, &workshop, None))?;
+    let access_log = AccessLog::start(&file.access_log, metrics.access_log_dropped.clone());
+    let shared = Arc::new(Shared {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        metrics,
+        registry,
+        access_log: access_log.map_err(StartError::AccessLog)?,
+        in_flight: Arc::default(),
+        draining: AtomicBool::new(false),
+    });
+
+    let listen_addrs: Vec<SocketAddr> = listeners.iter().map(Listener::addr).collect();
+    let admin_addr = admin_listener.addr();
+    let threads = file.server.threads.unwrap_or_else(available_cores);
+    let workers = RuntimeBuilder::new(threads, "gateway-worker").work_steal(false).build();
+    let (close_listeners, closed) = watch::channel(false);
+    serve_clients(&workers, Proxy::new(Arc::clone(&shared)), listeners, threads, closed.clone());
+    serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);
+
+    let reloader =
+        Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file.server));
+    reload::on_hangup(control.handle(), &reloader);
+    Ok(Running {
+        shared,
+        listen_addrs,
+        admin_addr,
+        grace: reloader.server().shutdown_grace.get(),
+        timeout: reloader.server().shutdown_timeout.get(),
+        reloader,
+        close_listeners,
+        control,
+        workers,
+    })
+}
+
+impl Running {
+    /// Where clients connect, in the order of the file.
+    #[must_use]
+    pub fn listen_addrs(&self) -> &[SocketAddr] {
+        &self.listen_addrs
+    }
+
+    /// Where metrics and readiness are shown.
+    #[must_use]
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Reads the configuration again and serves new requests by it. Also done on `SIGHUP`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the new configuration; the one before goes on serving.
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        self.control.block_on(self.reloader.reload())
+    }
+
+    /// Stops without dropping a request: says so on `/ready` for the configured grace, then closes the listeners, lets
+    /// requests under way end within the configured time-out, and ends its threads. Blocks until then.
+    pub fn stop(self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        thread::sleep(self.grace);
+        self.close_listeners.send_replace(true);
+        let deadline = Instant::now() + self.timeout;
+        while self.shared.in_flight.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            thread::sleep(DRAIN_POLL);
+        }
+        let cut_off = self.shared.in_flight.load(Ordering::Acquire);
+        if cut_off > 0 {
+            tracing::warn!(requests = cut_off, "requests were cut off at the end of shutdown_timeout");
+        }
+        self.workers.shutdown_timeout(Duration::from_millis(100));
+        self.control.shutdown_timeout(Duration::from_millis(100));
+        self.shared.access_log.flush();
+    }
+}
+
+fn serve_clients(
+    workers: &Runtime,
+    proxy: Proxy,
+    listeners: Vec<Listener>,
+    threads: usize,
+    closed: watch::Receiver<bool>,
+) {
+    let conf = ServerConf { threads, work_stealing: false, max_retries: MAX_ATTEMPTS, ..ServerConf::default() };
+    let mut service = http_proxy_service(&Arc::new(conf), proxy);
+    let fds = listen::add_to(&mut service, listeners);
+    workers.get_handle().spawn(async move { service.start_service(Some(fds), closed, 1).await });
+}
+
+fn serve_admin(control: &tokio::runtime::Handle, admin: Admin, listener: Listener, closed: watch::Receiver<bool>) {
+    let mut service = pingora_core::services::listening::Service::new("admin".to_owned(), admin);
+    let fds = listen::add_to(&mut service, vec![listener]);
+    control.spawn(async move { service.start_service(Some(fds), closed, 1).await });
+}
+
+fn available_cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,219 @@
+//! A configuration, compiled: everything a request needs, made beforehand and never changed.
+//!
+//! A request takes one snapshot and keeps it to its end. A reload compiles a new one beside it, takes over whatever did not
+//! change (pools with their connections and health, counts, the link to Redis), and swaps the two at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use prometheus::{IntCounter, Registry};
+use tokio::runtime::Handle;
+
+use crate::config::Loaded;
+use crate::config::file::{
+    GatewayFile, JwtProviderFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile,
+};
+use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
+use crate::metrics::{Metrics, RouteMetrics};
+use crate::middleware::{Chain, Jwt, JwtProvider, Middleware, RateLimit};
+use crate::router::{MethodSet, Router};
+use crate::screen::Limits;
+use crate::upstream::Pool;
+
+/// A configuration, compiled.
+pub(crate) struct Snapshot {
+    /// Finds a request's route.
+    pub router: Router<Arc<Route>>,
+    /// Every pool, by name.
+    pub pools: BTreeMap<String, Arc<Pool>>,
+    /// The rate-limit policies and their link to Redis.
+    pub policies: Policies,
+    /// What only the gateway may say to an upstream.
+    pub asserted_headers: Vec<HeaderName>,
+    /// What a client may send at most.
+    pub limits: Limits,
+    /// How long clients may take.
+    pub client_timeouts: ClientTimeouts,
+}
+
+/// How long clients may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientTimeouts {
+    /// For the next part of the request to come.
+    pub read: Duration,
+    /// For the next part of the response to be taken.
+    pub write: Duration,
+    /// Between two requests on one connection.
+    pub keepalive: Duration,
+}
+
+/// Where requests of one kind go, and what happens on the way.
+pub(crate) struct Route {
+    /// Its name in logs and metrics.
+    pub name: Box<str>,
+    /// What runs before the request goes on.
+    pub chain: Chain,
+    /// What clients are told of their quota.
+    pub quota: QuotaHeaders,
+    /// Where it goes.
+    pub pool: Arc<Pool>,
+    /// Bytes its body may have.
+    pub max_body: u64,
+    /// What it counts with.
+    pub metrics: RouteMetrics,
+    /// Attempts after the first.
+    pub retries: IntCounter,
+}
+
+/// What outlives a snapshot, and the next one is made with.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    /// Where background work runs.
+    pub control: Handle,
+    /// Where series are registered.
+    pub registry: Registry,
+    /// The gateway's own series.
+    pub metrics: Arc<Metrics>,
+    /// Steps of the embedder's own, run on every route before the file's.
+    pub middleware: Vec<Arc<dyn Middleware>>,
+}
+
+/// Why a checked configuration still cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A rate limit cannot be made.
+    #[error("rate_limits")]
+    Limit(#[from] LimitError),
+    /// A policy's name cannot stand in a header. The check finds this first.
+    #[error("the name of a rate limit cannot stand in a header")]
+    PolicyName(#[from] http::header::InvalidHeaderValue),
+    /// A name leads nowhere. The check finds this first.
+    #[error("{place}: there is no `{name}`")]
+    Missing {
+        /// Where the name stands.
+        place: String,
+        /// The name.
+        name: String,
+    },
+}
+
+impl Snapshot {
+    /// Compiles `loaded`, taking over from `previous` what did not change.
+    ///
+    /// # Errors
+    /// See [`CompileError`]; `previous` is untouched then.
+    pub(crate) async fn compile(
+        loaded: &Loaded,
+        workshop: &Workshop,
+        previous: Option<&Self>,
+    ) -> Result<Self, CompileError> {
+        let file = &loaded.file;
+        let providers = compile_providers(loaded)?;
+        let policies = Policies::compile(
+            &file.rate_limits,
+            file.redis.as_ref(),
+            &workshop.registry,
+            &workshop.control,
+            previous.map(|previous| &previous.policies),
+        )?;
+        let pools = start_pools(file, workshop, previous).await;
+        let parts = Parts { file, providers: &providers, policies: &policies, pools: &pools, workshop };
+        let mut router = Router::default();
+        for route in &file.routes {
+            let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
+            router.add(&route.matches.hosts, &route.matches.path, methods, &Arc::new(parts.route(route)?));
+        }
+        let asserted_headers = providers.values().flat_map(|provider| provider.asserted_headers().cloned()).collect();
+        Ok(Self {
+            router,
+            asserted_headers,
+            limits: limits(&file.server),
+            client_timeouts: ClientTimeouts {
+                read: file.server.read_timeout.get(),
+                write: file.server.write_timeout.get(),
+                keepalive: file.server.keepalive_timeout.get(),
+            },
+            pools,
+            policies,
+        })
+    }
+}
+
+fn limits(server: &ServerFile) -> Limits {
+    let bytes = |size: crate::config::values::ByteSize| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    Limits { uri: bytes(server.max_uri), headers: bytes(server.max_headers) }
+}
+
+fn compile_providers(loaded: &Loaded) -> Result<BTreeMap<String, Arc<JwtProvider>>, CompileError> {
+    let compile = |(name, file): (&String, &JwtProviderFile)| {
+        let secret = find(&loaded.secrets, name, || "jwt_providers".to_owned())?;
+        Ok((name.clone(), Arc::new(JwtProvider::compile(file, secret.expose()))))
+    };
+    loaded.file.jwt_providers.iter().map(compile).collect()
+}
+
+async fn start_pools(
+    file: &GatewayFile,
+    workshop: &Workshop,
+    previous: Option<&Snapshot>,
+) -> BTreeMap<String, Arc<Pool>> {
+    let start = async |(name, upstream): (&String, &UpstreamFile)| {
+        let kept = previous.and_then(|previous| previous.pools.get(name)).filter(|pool| pool.is_made_from(upstream));
+        let pool = match kept {
+            Some(pool) => Arc::clone(pool),
+            None => Arc::new(Pool::start(name, upstream, &workshop.control, &workshop.metrics).await),
+        };
+        (name.clone(), pool)
+    };
+    futures::future::join_all(file.upstreams.iter().map(start)).await.into_iter().collect()
+}
+
+/// What routes are put together from.
+struct Parts<'a> {
+    file: &'a GatewayFile,
+    providers: &'a BTreeMap<String, Arc<JwtProvider>>,
+    policies: &'a Policies,
+    pools: &'a BTreeMap<String, Arc<Pool>>,
+    workshop: &'a Workshop,
+}
+
+impl Parts<'_> {
+    fn route(&self, file: &RouteFile) -> Result<Route, CompileError> {
+        let place = || format!("route `{}`", file.name);
+        let pool = find(self.pools, &file.upstream, place)?;
+        let mut chain = self.workshop.middleware.clone();
+        let mut limits = Vec::new();
+        for step in self.file.middleware.iter().chain(&file.middleware) {
+            chain.push(match step {
+                MiddlewareFile::Jwt(jwt) => Arc::new(Jwt::new(Arc::clone(find(self.providers, &jwt.provider, place)?))),
+                MiddlewareFile::RateLimit(step) => {
+                    let policies = self.policies(step, &place)?;
+                    let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
+                    limits.extend(policies.iter().map(listed));
+                    Arc::new(RateLimit::new(policies))
+                }
+            });
+        }
+        Ok(Route {
+            name: file.name.as_str().into(),
+            chain: chain.into(),
+            quota: QuotaHeaders::prepare(&limits)?,
+            retries: self.workshop.metrics.retries(pool.name()),
+            pool: Arc::clone(pool),
+            max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
+            metrics: self.workshop.metrics.route(&file.name),
+        })
+    }
+
+    fn policies(&self, file: &RateLimitUseFile, place: &dyn Fn() -> String) -> Result<Vec<Arc<Policy>>, CompileError> {
+        let missing = |name: &str| CompileError::Missing { place: place(), name: name.to_owned() };
+        let find = |name: &String| self.policies.get(name).cloned().ok_or_else(|| missing(name));
+        file.policies.iter().map(find).collect()
+    }
+}
+
+fn find<'a, T>(all: &'a BTreeMap<String, T>, name: &str, place: impl Fn() -> String) -> Result<&'a T, CompileError> {
+    all.get(name).ok_or_else(|| CompileError::Missing { place: place(), name: name.to_owned() })
+}

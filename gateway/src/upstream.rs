@@ -1,0 +1,124 @@
+//! A named pool of servers: who is in it, who of them is well, and whose turn it is.
+
+mod discovery;
+mod probe;
+mod target;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_load_balancing::selection::RoundRobin;
+use pingora_load_balancing::{Backend, Backends, LoadBalancer};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use discovery::{Discovery, bare};
+use probe::Probe;
+pub(crate) use target::Target;
+
+use crate::config::file::{Balance, UpstreamFile};
+use crate::config::values::Target as TargetUrl;
+use crate::metrics::Metrics;
+
+/// How often host names are looked up again.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A pool of servers that can each answer the same requests.
+pub(crate) struct Pool {
+    name: Box<str>,
+    balancer: Arc<LoadBalancer<RoundRobin>>,
+    retries: usize,
+    file: UpstreamFile,
+    stop: watch::Sender<bool>,
+}
+
+/// A target's address and whether it gets requests, for the admin listener.
+pub(crate) struct TargetState {
+    /// Address as it stands in logs and metrics.
+    pub label: Box<str>,
+    /// Whether it gets requests.
+    pub healthy: bool,
+}
+
+impl Pool {
+    /// The pool that `file` describes, its members looked up once and its probes running on `control` until it is dropped.
+    ///
+    /// A host that cannot be looked up yet is no error: the pool is empty until it can.
+    pub(crate) async fn start(name: &str, file: &UpstreamFile, control: &Handle, metrics: &Arc<Metrics>) -> Self {
+        let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
+        let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
+        let discovery = Discovery::new(name, urls, &file.timeouts);
+        let mut balancer = match file.balance {
+            Balance::RoundRobin => LoadBalancer::from_backends(Backends::new(Box::new(discovery))),
+        };
+        balancer.update_frequency = has_names.then_some(LOOKUP_INTERVAL);
+        balancer.parallel_health_check = true;
+        if let Some(health_check) = &file.health_check {
+            balancer.health_check_frequency = Some(health_check.interval.get());
+            balancer.set_health_check(Box::new(Probe::new(name, health_check, Arc::clone(metrics))));
+        }
+        let balancer = Arc::new(balancer);
+        if let Err(error) = balancer.update().await {
+            tracing::warn!(upstream = name, %error, "no target could be looked up yet");
+        }
+        let (stop, stopped) = watch::channel(false);
+        let background = Arc::clone(&balancer);
+        control.spawn(async move { background.run(stopped, None).await });
+        let pool = Self { name: name.into(), balancer, retries: file.retries, file: file.clone(), stop };
+        for target in pool.targets() {
+            metrics.set_target_health(&pool.name, &target.label, target.healthy);
+        }
+        pool
+    }
+
+    /// Its name in the file.
+    #[must_use]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many other targets are tried when one fails.
+    #[must_use]
+    pub(crate) const fn retries(&self) -> usize {
+        self.retries
+    }
+
+    /// Whether it was made from the same settings, so that a reload can keep it, its connections and its health.
+    #[must_use]
+    pub(crate) fn is_made_from(&self, file: &UpstreamFile) -> bool {
+        self.file == *file
+    }
+
+    /// The healthy target whose turn it is, none of those in `failed` unless there is no other.
+    #[must_use]
+    pub(crate) fn pick(&self, failed: &[Arc<Target>]) -> Option<Arc<Target>> {
+        let members = self.balancer.backends().get_backend().len();
+        let fresh = |backend: &Backend, healthy: bool| {
+            healthy && !failed.iter().any(|target| target.address() == &backend.addr)
+        };
+        self.balancer
+            .select_with(b"", members, fresh)
+            .or_else(|| self.balancer.select(b"", members))
+            .and_then(|backend| backend.ext.get::<Arc<Target>>().cloned())
+    }
+
+    /// Every member and whether it gets requests.
+    #[must_use]
+    pub(crate) fn targets(&self) -> Vec<TargetState> {
+        let members: Arc<BTreeSet<Backend>> = self.balancer.backends().get_backend();
+        let state = |backend: &Backend| {
+            let target = backend.ext.get::<Arc<Target>>()?;
+            Some(TargetState { label: target.label().into(), healthy: self.balancer.backends().ready(backend) })
+        };
+        members.iter().filter_map(state).collect()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // The background task takes a closed channel for no signal at all, so it is told.
+        self.stop.send_replace(true);
+    }
+}
