@@ -73,6 +73,9 @@ need_toolchain() {
 # Debian's package also starts a server on port 6379; the tests start their own on free ports and leave that one alone.
 need_redis() { have redis-server || install redis-server redis-server redis; }
 
+# The printed tour is really run.
+need_curl() { have curl || install curl curl curl; }
+
 need_component() { # COMMAND COMPONENT
     cargo "$1" --version >/dev/null 2>&1 || { say "Adding $2 (rustup component add $2)" && rustup component add "$2"; }
 }
@@ -159,6 +162,7 @@ watch() {
 tests() {
     need_toolchain
     need_redis
+    need_curl
     if [ $# -gt 0 ]; then cargo test "$@"; else cargo test --workspace --all-features; fi
 }
 
@@ -196,6 +200,7 @@ check() {
 coverage() {
     need_toolchain
     need_redis
+    need_curl
     need_cargo_tool llvm-cov "$CARGO_LLVM_COV"
     need_llvm_tools
     cargo llvm-cov --workspace --all-features --fail-under-lines "$MIN_LINE_COVERAGE" "$@"
