@@ -1,0 +1,101 @@
+//! The command line: which part runs, and the flags that stand for variables.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use common::config::Env;
+
+/// Where the account of variables stands that `--help` ends with.
+const VARIABLES: &str = include_str!("variables.txt");
+
+/// Runs the gateway, the user service and the inventory service in one process, on an embedded DynamoDB.
+///
+/// With a command, runs that part alone, as in production.
+#[derive(Debug, Parser)]
+#[command(version, after_help = VARIABLES, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub(crate) struct Args {
+    /// The part to run alone.
+    #[command(subcommand)]
+    pub(crate) part: Option<Part>,
+    /// Directory of the embedded store and of the signing secret; made if it is not there [DATA_DIR] [default: data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The gateway's configuration [GATEWAY_CONFIG] [default: conf/gateway.yaml, or the copy inside this program]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect [GATEWAY_LISTEN] [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR")]
+    gateway_listen: Option<SocketAddr>,
+    /// Where the gateway's metrics and state are shown [GATEWAY_ADMIN] [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR")]
+    gateway_admin: Option<SocketAddr>,
+    /// Where the user service listens [USER_SERVICE_ADDR] [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    user_service: Option<SocketAddr>,
+    /// Where the inventory service listens [INVENTORY_SERVICE_ADDR] [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDR")]
+    inventory_service: Option<SocketAddr>,
+}
+
+/// One part of the system.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Part {
+    /// The edge gateway alone; its configuration says where the services are
+    Gateway {
+        /// The gateway's configuration [GATEWAY_CONFIG] [default: conf/gateway.yaml, or the copy inside this program]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// The user service alone; needs a DynamoDB
+    UserService,
+    /// The inventory service alone; needs a DynamoDB
+    InventoryService,
+}
+
+impl Args {
+    /// The variables as the flags change them: a flag wins over the variable that stands for the same thing.
+    pub(crate) fn over(&self, env: Env) -> Env {
+        let config = match &self.part {
+            Some(Part::Gateway { config }) => config,
+            _ => &self.config,
+        };
+        let flags = [
+            ("DATA_DIR", self.data_dir.as_ref().map(|dir| dir.display().to_string())),
+            ("GATEWAY_CONFIG", config.as_ref().map(|file| file.display().to_string())),
+            ("GATEWAY_LISTEN", self.gateway_listen.map(|addr| addr.to_string())),
+            ("GATEWAY_ADMIN", self.gateway_admin.map(|addr| addr.to_string())),
+            ("USER_SERVICE_ADDR", self.user_service.map(|addr| addr.to_string())),
+            ("INVENTORY_SERVICE_ADDR", self.inventory_service.map(|addr| addr.to_string())),
+        ];
+        let given = flags.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.fold(env, |env, (name, value)| env.with(name, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_its_variable() {
+        let env = Env::default().with("DATA_DIR", "/from/variable").with("GATEWAY_LISTEN", "127.0.0.1:1");
+        let args = Args::try_parse_from(["order-processor", "--data-dir", "/from/flag"]).expect("valid");
+        let env = args.over(env);
+        assert_eq!(env.get("DATA_DIR"), Some("/from/flag"));
+        assert_eq!(env.get("GATEWAY_LISTEN"), Some("127.0.0.1:1"));
+    }
+
+    #[test]
+    fn the_gateway_alone_takes_its_own_configuration() {
+        let args = Args::try_parse_from(["order-processor", "gateway", "--config", "/etc/g.yaml"]).expect("valid");
+        assert_eq!(args.over(Env::default()).get("GATEWAY_CONFIG"), Some("/etc/g.yaml"));
+    }
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,46 @@
+//! The gateway as this program runs it: on the file that was asked for, or on the copy inside the program.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use common::config::Env;
+use common::signals::StopSignal;
+use common::telemetry;
+use gateway::{ConfigSource, Options, Running};
+
+/// Where the gateway's configuration is looked for when nobody says where it is.
+const USUAL_CONFIG: &str = "conf/gateway.yaml";
+
+/// Runs the gateway alone until the process is told to stop.
+pub(crate) async fn run(env: Env) -> anyhow::Result<()> {
+    telemetry::init("gateway", &env)?;
+    let mut told = StopSignal::listen()?;
+    let running = start(config(&env), env).await?;
+    for addr in running.listen_addrs() {
+        tracing::info!(server = "gateway", %addr, admin = %running.admin_addr(), "listening");
+    }
+    told.received().await;
+    stop(running).await
+}
+
+/// Starts a gateway, which has threads of its own and must not be started on an asynchronous one.
+pub(crate) async fn start(config: ConfigSource, env: Env) -> anyhow::Result<Running> {
+    let options = Options { config, env, middleware: Vec::new() };
+    let started = tokio::task::spawn_blocking(move || gateway::start(options)).await;
+    Ok(started.context("the gateway's start failed")??)
+}
+
+/// Lets a gateway finish what is under way.
+pub(crate) async fn stop(running: Running) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || running.stop()).await.context("the gateway's stop failed")
+}
+
+/// The file that was asked for; else the usual one; else, so that the program runs anywhere, the copy inside it.
+pub(crate) fn config(env: &Env) -> ConfigSource {
+    let usual = PathBuf::from(USUAL_CONFIG);
+    match env.get("GATEWAY_CONFIG") {
+        Some(file) => ConfigSource::File(file.into()),
+        None if usual.exists() => ConfigSource::File(usual),
+        None => ConfigSource::BuiltIn { name: USUAL_CONFIG, text: include_str!("../conf/gateway.yaml") },
+    }
+}
