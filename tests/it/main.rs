@@ -1,0 +1,11 @@
+//! The whole system as its users meet it: real processes, real sockets, a real Redis, the embedded DynamoDB.
+
+mod all_in_one;
+mod config_reload;
+mod identity;
+mod instances;
+mod purchases;
+mod quotas;
+mod start;
+mod support;
+mod tour;

@@ -1,0 +1,60 @@
+//! The two services as processes of their own, on one embedded store.
+
+use anyhow::Context as _;
+use common::dynamo::embedded::{EmbeddedStore, Place};
+
+use super::Process;
+
+/// Signs the tokens of all tests.
+pub(crate) const SECRET: &str = "6f1d0a94c2b85e7733e09a1bd4c65f28";
+
+/// The store, one user service, and some inventory services.
+pub(crate) struct Services {
+    /// The user service.
+    pub(crate) user: Instance,
+    /// The inventory services.
+    pub(crate) inventory: Vec<Instance>,
+    _store: EmbeddedStore,
+}
+
+/// A service and where it is.
+pub(crate) struct Instance {
+    /// Its process.
+    pub(crate) process: Process,
+    /// Its base URL.
+    pub(crate) url: String,
+}
+
+impl Services {
+    /// Starts them on ports that the system chooses.
+    pub(crate) async fn start(inventories: usize) -> anyhow::Result<Self> {
+        let store = EmbeddedStore::start(Place::Memory).await?;
+        let endpoint = store.endpoint();
+        let variables = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+            ("JWT_SECRET_KEY", SECRET),
+            ("USER_SERVICE_ADDR", "127.0.0.1:0"),
+            ("INVENTORY_SERVICE_ADDR", "127.0.0.1:0"),
+        ];
+        let user = Instance::start("user-service", &variables).await?;
+        let mut inventory = Vec::new();
+        for _ in 0..inventories {
+            inventory.push(Instance::start("inventory-service", &variables).await?);
+        }
+        Ok(Self { user, inventory, _store: store })
+    }
+
+    /// The base URLs of the inventory services, as the gateway's configuration takes them.
+    pub(crate) fn inventory_urls(&self) -> String {
+        self.inventory.iter().map(|instance| instance.url.as_str()).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Instance {
+    async fn start(part: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut process = Process::start(&[part], variables)?;
+        let listening = process.listening().await.with_context(|| format!("{part} does not start"))?;
+        let addr = listening["addr"].as_str().context("no address in the log")?;
+        Ok(Self { url: format!("http://{addr}"), process })
+    }
+}
