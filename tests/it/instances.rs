@@ -46,18 +46,18 @@ async fn a_request_under_way_is_answered_after_sigterm_and_new_connections_are_r
     let gate = Gate::shut();
     let echo = Echo::behind(gate.clone()).await?;
     let mut gateway = Gateway::with_config(&format!(
-        "upstreams:\n  slow: {{ targets: [\"{}\"] }}\nroutes:\n  - {{ name: all, match: {{ path: /* }}, upstream: slow, public: true }}\n",
+        "upstreams:\n  slow: {{ targets: [\"{}\"] }}\nroutes:\n  - {{ name: slow, match: {{ path: /slow }}, upstream: slow, public: true }}\n",
         echo.url()
     ))
     .await?;
     let api = gateway.api.clone();
-    let under_way = tokio::spawn(async move { api.get("/").await });
+    let under_way = tokio::spawn(async move { api.get("/slow").await });
     gate.arrival().await?;
 
     let newcomer = gateway.api.without_kept_connections()?;
     gateway.process.signal("TERM")?;
     testkit::eventually(PATIENCE, "the listener is closed", async || {
-        newcomer.get("/health").await.is_err_and(|error| error.is_connect())
+        newcomer.get("/").await.is_err_and(|error| error.is_connect())
     })
     .await?;
     gate.open();

@@ -63,7 +63,8 @@ async fn a_configuration_file_that_is_asked_for_must_be_there() -> anyhow::Resul
     let directory = tempfile::tempdir()?;
     let missing = directory.path().join("none.yaml").display().to_string();
     let data = directory.path().display().to_string();
-    for args in [&["gateway", "--config", &missing][..], &["--data-dir", &data, "--config", &missing]] {
+    let all_in_one = [&["--data-dir", &data, "--config", &missing], &ANYWHERE[..]].concat();
+    for args in [&["gateway", "--config", &missing][..], &all_in_one] {
         let message = refusal(args, &[]).await?;
         assert!(message.contains(&missing) && message.contains("cannot be read"), "{message}");
     }
