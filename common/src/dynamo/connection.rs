@@ -27,7 +27,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 pub enum ConnectError {
     /// Nothing was given, and the SDK found nothing where it looks.
     #[error(
-        "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a profile or an instance role"
+        "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run with a profile or an instance role, \
+         or set AWS_ENDPOINT_URL_DYNAMODB to a DynamoDB on this machine"
     )]
     NoCredentials(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// STS did not lend us the role.

@@ -14,7 +14,7 @@ use crate::telemetry::{self, Chain};
 
 /// Starts the service called `name` with the process' environment and serves until SIGTERM or Ctrl-C.
 ///
-/// What stands in the way of the start is said on standard error, and the exit code is 1 then.
+/// What stands in the way of the start is said on standard error, a line for each thing, and the exit code is 1 then.
 pub fn run<F, E>(name: &'static str, start: impl FnOnce(Env) -> F) -> ExitCode
 where
     F: Future<Output = Result<Running, E>>,
@@ -23,7 +23,9 @@ where
     match tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(serve(name, start))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{name}: {}", Chain(error.as_ref()));
+            for line in Chain(error.as_ref()).to_string().lines() {
+                eprintln!("{name}: {line}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::auth::{PasswordHasher, StartHasherError};
 use common::config::ConfigError;
-use common::dynamo::{ConnectError, Store};
+use common::dynamo::{ConnectError, DynamoConfig, Store};
 use common::health::{Readiness, RedisCheck, RedisUnavailable};
 use common::repository::RepositoryError;
 use common::service::{Authenticator, Running, ServeError, Service};
@@ -24,8 +24,14 @@ pub enum StartError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The store does not answer, or has not our tables.
-    #[error("the store cannot be used")]
-    Store(#[from] RepositoryError),
+    #[error("the DynamoDB at {place} cannot be used")]
+    Store {
+        /// Its endpoint or region.
+        place: String,
+        /// What it did instead.
+        #[source]
+        source: RepositoryError,
+    },
     /// The Redis settings are none that Redis could have.
     #[error("the settings of Redis are wrong")]
     Redis(#[from] RedisUnavailable),
@@ -45,12 +51,7 @@ pub enum StartError {
 /// # Errors
 /// Says what stands in the way.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let store = Store::connect(&config.store).await?;
-    if config.store.is_local() {
-        store.ensure_tables().await?;
-    } else {
-        store.check().await?;
-    }
+    let store = reach(&config.store).await?;
     let metrics = metrics::registry()?;
     let hasher = PasswordHasher::new(config.hashing, &metrics)?;
     let revocations = Arc::new(store.revocations());
@@ -72,6 +73,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         body_limit: config.body_limit,
     };
     Ok(service.bind(config.addr).await?)
+}
+
+/// The store, after it has answered once. On this machine nobody else makes its tables, so we do.
+async fn reach(config: &DynamoConfig) -> Result<Store, StartError> {
+    let store = Store::connect(config).await?;
+    let answered = if config.is_local() { store.ensure_tables().await } else { store.check().await };
+    let place = || config.endpoint.as_ref().unwrap_or(&config.region).clone();
+    answered.map_err(|source| StartError::Store { place: place(), source })?;
+    Ok(store)
 }
 
 fn readiness(config: &Config, store: Store) -> Result<Readiness, StartError> {

@@ -34,7 +34,7 @@ impl NewAccount {
         {
             fields.wrong("password", "must not contain the user name");
         }
-        fields.finish((|| {
+        let registration = || {
             Some(Registration {
                 username: username?,
                 email: email?,
@@ -42,7 +42,8 @@ impl NewAccount {
                 first_name: first_name?,
                 last_name: last_name?,
             })
-        })())
+        };
+        fields.finish(registration())
     }
 }
 

@@ -22,7 +22,7 @@ impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::WrongCredentials => {
-                Self::unauthorized("wrong_credentials", "The user name or the password is wrong", None)
+                Self::unauthorized("wrong_credentials", "The user name or the password is wrong")
             }
             LoginError::Password(error) => error.into(),
             LoginError::Token(error) => Self::internal(error),
@@ -34,9 +34,7 @@ impl From<LoginError> for Problem {
 impl From<ProfileError> for Problem {
     fn from(error: ProfileError) -> Self {
         match error {
-            ProfileError::Gone => {
-                Self::unauthorized("invalid_token", "The token's account is no more", Some("invalid_token"))
-            }
+            ProfileError::Gone => Self::invalid_token("the token's account is no more"),
             ProfileError::EmailTaken => email_taken(),
             ProfileError::Contended => {
                 Self::conflict("profile_changed", "The profile is being changed by another request; try again")

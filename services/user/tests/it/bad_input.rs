@@ -91,6 +91,7 @@ async fn nul_bytes_and_invisible_characters_are_refused_where_names_are() -> any
 async fn a_huge_body_is_a_413_whether_its_length_is_announced_or_not() -> anyhow::Result<()> {
     let harness = Harness::start().await?;
     harness.post_raw("/register", "x".repeat(65 * 1024)).await?.problem(413, "payload_too_large");
+    harness.post_raw("/register", "x".repeat(8 * 1024 * 1024)).await?.problem(413, "payload_too_large");
     let chunks = (0..70).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1024]));
     let chunked = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
     harness.post_raw("/register", chunked).await?.problem(413, "payload_too_large");

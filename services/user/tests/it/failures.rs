@@ -112,7 +112,8 @@ async fn what_stands_in_the_way_of_a_start_is_said_in_a_sentence() -> anyhow::Re
     assert_eq!(error.to_string(), format!("cannot listen on {}: another process has this port", harness.addr));
 
     let nobody = format!("http://127.0.0.1:{}", free_port()?);
-    let error = start(Config::from_env(&env.with("AWS_ENDPOINT_URL_DYNAMODB", nobody))?).await.err();
-    assert_eq!(error.context("there is no store")?.to_string(), "the store cannot be used");
+    let env = env.with("AWS_ENDPOINT_URL_DYNAMODB", &nobody);
+    let error = start(Config::from_env(&env)?).await.err().context("there is no store")?;
+    assert_eq!(error.to_string(), format!("the DynamoDB at {nobody} cannot be used"));
     Ok(())
 }

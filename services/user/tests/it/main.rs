@@ -6,3 +6,4 @@ mod failures;
 mod flow;
 mod harness;
 mod load;
+mod process;
