@@ -7,7 +7,7 @@ mod settings;
 mod token;
 
 #[cfg(feature = "password")]
-pub use password::{PasswordError, PasswordHasher, StartHasherError};
+pub use password::{HashingLimits, PasswordError, PasswordHasher, StartHasherError};
 pub use secret::{SigningSecret, WeakSecret};
 pub use settings::TokenSettings;
 pub use token::{Algorithm, Claims, IssuedToken, TokenError, TokenIssuer, TokenVerifier, UnknownAlgorithm};

@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, join_all};
 use serde::Serialize;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisCheck, RedisSettings};
+pub use self::redis::{RedisCheck, RedisSettings, RedisUnavailable};
 use crate::telemetry::Chain;
 
 /// The checks of one process.

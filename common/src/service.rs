@@ -8,6 +8,7 @@ mod body;
 mod field;
 mod operations;
 mod problem;
+mod process;
 mod rejection;
 mod request_id;
 mod routes;
@@ -24,6 +25,7 @@ pub use self::authentication::{Authenticated, Authenticator};
 pub use self::body::Body;
 pub use self::field::{Field, FieldValue, Fields};
 pub use self::problem::{FieldError, Problem};
+pub use self::process::run;
 pub use self::request_id::RequestId;
 pub use self::running::{BindError, Running};
 use crate::health::Readiness;
@@ -81,7 +83,7 @@ impl<A: OpenApi + 'static> Service<A> {
         let operations = operations::Operations { readiness: self.readiness, metrics: self.metrics };
         let api = OpenApiService::new((self.api, operations), self.title, self.version)
             .description(self.description)
-            .license(LicenseObject::new("Apache-2.0").identifier("Apache-2.0"));
+            .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"));
         let routes = Arc::new(routes::Routes::of(&api));
         let document = poem::get(api.spec_endpoint());
         let (swagger_ui, redoc) = (api.swagger_ui(), api.redoc());

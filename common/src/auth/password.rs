@@ -4,6 +4,7 @@
 //! memory and its async threads; so there are as many hashes at once as cores, off the async threads, a short queue
 //! behind them, and beyond that a plain "busy".
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +13,30 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 use tokio::sync::Semaphore;
 
+use crate::config::Reader;
 use crate::entities::{Password, PasswordHash};
 
-/// Callers that may wait for each hash that runs; the last of them waits about 16 × 35 ms.
-const WAITING_PER_WORKER: usize = 16;
+/// How many passwords may be on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashingLimits {
+    /// Hashed at once; more than there are cores makes none of them faster.
+    pub workers: NonZeroUsize,
+    /// Waiting to be hashed.
+    pub queue: usize,
+}
+
+impl HashingLimits {
+    /// Callers that wait for one worker; the last of them waits about 16 × 35 ms.
+    const QUEUE_PER_WORKER: usize = 16;
+
+    /// Reads `PASSWORD_WORKERS` (as many as there are cores) and `PASSWORD_QUEUE` (16 for each worker).
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let workers = reader.parsed("PASSWORD_WORKERS", cores);
+        let queue = reader.parsed("PASSWORD_QUEUE", workers.get().saturating_mul(Self::QUEUE_PER_WORKER));
+        Self { workers, queue }
+    }
+}
 
 /// Hashes and verifies passwords.
 pub struct PasswordHasher {
@@ -50,18 +71,20 @@ struct PasswordMetrics {
 }
 
 impl PasswordHasher {
-    /// A hasher that runs `workers` hashes at once and shows its work in `registry`.
+    /// A hasher that keeps to `limits` and shows its work in `registry`.
     ///
     /// # Errors
     /// When the cryptographic library fails, or the registry already has a hasher's metrics.
-    pub fn new(workers: usize, registry: &Registry) -> Result<Self, StartHasherError> {
+    pub fn new(limits: HashingLimits, registry: &Registry) -> Result<Self, StartHasherError> {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters().map_err(StartHasherError::Argon2)?);
         let dummy = hash(&argon2, b"no account has this password").map_err(StartHasherError::Hash)?;
         Ok(Self {
             argon2,
             dummy,
-            admitted: Arc::new(Semaphore::new(workers * (1 + WAITING_PER_WORKER))),
-            workers: Arc::new(Semaphore::new(workers)),
+            admitted: Arc::new(Semaphore::new(
+                limits.workers.get().saturating_add(limits.queue).min(Semaphore::MAX_PERMITS),
+            )),
+            workers: Arc::new(Semaphore::new(limits.workers.get().min(Semaphore::MAX_PERMITS))),
             metrics: PasswordMetrics::register(registry)?,
         })
     }
@@ -162,8 +185,9 @@ fn hash(argon2: &Argon2<'_>, password: &[u8]) -> Result<PasswordHash, password_h
 mod tests {
     use super::*;
 
-    fn hasher(workers: usize) -> Arc<PasswordHasher> {
-        Arc::new(PasswordHasher::new(workers, &Registry::new()).expect("starts"))
+    fn hasher() -> Arc<PasswordHasher> {
+        let limits = HashingLimits { workers: NonZeroUsize::MIN, queue: 3 };
+        Arc::new(PasswordHasher::new(limits, &Registry::new()).expect("starts"))
     }
 
     fn password(text: &str) -> Password {
@@ -172,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_matches_its_hash() {
-        let hasher = hasher(2);
+        let hasher = hasher();
         let hash = hasher.hash(password("correct horse battery")).await.expect("hashed");
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
         let verify = |text: &str| hasher.verify(Password::typed(text), Some(hash.clone()));
@@ -182,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_absent_account_costs_one_hash_and_never_matches() {
-        let hasher = hasher(1);
+        let hasher = hasher();
         let known = hasher.verify(Password::typed("no account has this password"), None).await.expect("verified");
         assert!(!known);
         assert_eq!(hasher.metrics.seconds.get_sample_count(), 1);
@@ -190,11 +214,11 @@ mod tests {
 
     #[tokio::test]
     async fn beyond_the_queue_callers_are_told_busy_and_the_queue_is_served() {
-        let hasher = hasher(1);
-        let callers = (0..WAITING_PER_WORKER + 5).map(|_| hasher.verify(Password::typed("x"), None));
+        let hasher = hasher();
+        let callers = (0..8).map(|_| hasher.verify(Password::typed("x"), None));
         let results = futures::future::join_all(callers).await;
         let busy = results.iter().filter(|result| matches!(result, Err(PasswordError::Busy))).count();
-        assert_eq!((busy, results.len() - busy), (4, 1 + WAITING_PER_WORKER));
+        assert_eq!((busy, results.len() - busy), (4, 4));
         assert_eq!(hasher.metrics.rejected.get(), 4);
         assert!(hasher.verify(Password::typed("x"), None).await.is_ok(), "the queue is free again");
     }

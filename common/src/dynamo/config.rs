@@ -176,4 +176,24 @@ mod tests {
         assert_eq!((config.region.as_str(), config.table_prefix.as_str()), ("us-east-1", "order-processor-"));
         assert!(config.endpoint.is_none() && config.access_key.is_none() && config.role.is_none());
     }
+
+    #[test]
+    fn endpoint_is_local_only_on_the_loopback_interface() {
+        let prefix = || TablePrefix::parse("").expect("prefix");
+        for local in ["http://127.0.0.1:8000", "http://127.3.2.1", "http://LOCALHOST:1/", "https://[::1]:8000"] {
+            assert!(DynamoConfig::local(local, prefix()).is_local(), "{local}");
+        }
+        for remote in ["http://dynamodb:8000", "https://10.0.0.1", "http://localhost.example.com", "nonsense", ""] {
+            assert!(!DynamoConfig::local(remote, prefix()).is_local(), "{remote}");
+        }
+        assert!(!DynamoConfig { endpoint: None, ..DynamoConfig::local("", prefix()) }.is_local());
+    }
+
+    #[test]
+    fn table_prefix_is_checked() {
+        for bad in ["a b", "a/b", "ä", &"a".repeat(201)] {
+            assert!(TablePrefix::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(TablePrefix::parse("order-processor-").expect("valid").as_str(), "order-processor-");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Builder, Credentials, ProvideCredentials, Region, SharedCredentialsProvider};
 use secrecy::ExposeSecret;
@@ -27,7 +27,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 pub enum ConnectError {
     /// Nothing was given, and the SDK found nothing where it looks.
     #[error(
-        "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a profile or an instance role"
+        "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run with a profile or an instance role, \
+         or set AWS_ENDPOINT_URL_DYNAMODB to a DynamoDB on this machine"
     )]
     NoCredentials(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// STS did not lend us the role.
@@ -54,7 +55,10 @@ pub(super) async fn client(config: &DynamoConfig) -> Result<Client, ConnectError
             None => ConnectError::NoCredentials(error.into()),
         })?;
     }
-    let mut builder = Builder::from(&sdk).retry_classifier(Contention);
+    // A retry budget of its own: by default, all clients in the process that name one region share theirs, and one
+    // store that is down would leave the others none.
+    let budget = RetryPartition::custom("store").build();
+    let mut builder = Builder::from(&sdk).retry_classifier(Contention).retry_partition(budget);
     builder.set_credentials_provider(credentials);
     builder.set_endpoint_url(config.endpoint.clone());
     Ok(Client::from_conf(builder.build()))

@@ -25,7 +25,7 @@ impl AccessLog {
     }
 }
 
-/// Logs and measures what comes back. The path is shown as its route's template, for a raw one may hold anything.
+/// Logs and measures what comes back; the server sees a request through even if its client hangs up. The path is shown as its route's template, for a raw one may hold anything.
 pub(super) async fn observed<E: Endpoint>(
     next: Arc<E>,
     request: Request,
@@ -40,9 +40,9 @@ pub(super) async fn observed<E: Endpoint>(
     log.seconds.with_label_values(&[method, route, status.as_str()]).observe(elapsed.as_secs_f64());
     let (status, duration_ms) = (status.as_u16(), elapsed.as_micros() as f64 / 1000.0);
     if matches!(route, "/health" | "/ready" | "/metrics") {
-        tracing::debug!(target: "access", server = log.service, method, route, status, duration_ms, "answered");
+        tracing::debug!(target: "access", server = log.service, method, route, status, duration_ms, "request");
     } else {
-        tracing::info!(target: "access", server = log.service, method, route, status, duration_ms, "answered");
+        tracing::info!(target: "access", server = log.service, method, route, status, duration_ms, "request");
     }
     Ok(response)
 }

@@ -25,11 +25,10 @@ impl Authenticator {
     }
 
     async fn authenticate(&self, token: &str) -> Result<Claims, Problem> {
-        let refused = |detail| Problem::unauthorized("invalid_token", detail, Some("invalid_token"));
-        let claims = self.verifier.verify(token).map_err(|error| refused(error.to_string()))?;
+        let claims = self.verifier.verify(token).map_err(|error| Problem::invalid_token(error.to_string()))?;
         // A store that does not answer lets nobody in: 503, by the error's conversion.
         if self.revocations.is_revoked(claims.jti).await? {
-            return Err(refused("the token was revoked".to_owned()));
+            return Err(Problem::invalid_token("the token was revoked"));
         }
         Ok(claims)
     }

@@ -102,8 +102,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
 
     async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
         if !request.content_type().is_some_and(Json::<T>::check_content_type) {
-            let detail = "The body must be JSON and say so: Content-Type: application/json";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail).into());
+            return Err(Problem::unsupported_media_type().into());
         }
         let bytes = body.take()?.into_bytes().await?;
         Ok(Self::parse(&bytes)?)

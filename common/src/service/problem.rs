@@ -73,17 +73,18 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// 401: the token is missing (no `error`) or not to be believed.
+    /// 401: the request says not who sends it, or nobody that we know.
     #[must_use]
-    pub fn unauthorized(code: &'static str, detail: impl Into<String>, error: Option<&'static str>) -> Self {
-        let challenge = match error {
-            None => HeaderValue::from_static(r#"Bearer realm="order-processor""#),
-            Some("invalid_token") => {
-                HeaderValue::from_static(r#"Bearer realm="order-processor", error="invalid_token""#)
-            }
-            Some(_) => HeaderValue::from_static(r#"Bearer realm="order-processor", error="invalid_request""#),
-        };
+    pub fn unauthorized(code: &'static str, detail: impl Into<String>) -> Self {
+        let challenge = HeaderValue::from_static(r#"Bearer realm="order-processor""#);
         Self::new(StatusCode::UNAUTHORIZED, code, detail).with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// 401: the request bears a token that is not to be believed (RFC 6750, section 3.1).
+    #[must_use]
+    pub fn invalid_token(detail: impl Into<String>) -> Self {
+        let challenge = HeaderValue::from_static(r#"Bearer realm="order-processor", error="invalid_token""#);
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", detail).with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// 404: there is no such thing, or not for this caller.
@@ -96,6 +97,12 @@ impl Problem {
     #[must_use]
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// 415: the body is no JSON, or does not say so.
+    pub(super) fn unsupported_media_type() -> Self {
+        let detail = "The body must be JSON and say so: Content-Type: application/json";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
     /// 422: the request is understood, but these fields are wrong.

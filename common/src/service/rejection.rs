@@ -29,6 +29,8 @@ pub(super) async fn answered<E: Endpoint>(next: Arc<E>, request: Request, routes
     };
     if problem.status().is_server_error() {
         tracing::error!(error = %Chain(&problem), "request not fulfilled");
+    } else {
+        tracing::debug!(error = %Chain(&problem), "request refused");
     }
     let mut response = problem.to_response(id.as_ref());
     if let Some(pattern) = pattern {
@@ -58,11 +60,10 @@ fn problem(error: poem::Error, routes: &Routes) -> Problem {
         };
     }
     if error.is::<AuthorizationError>() {
-        return Problem::unauthorized("missing_token", "A bearer token is needed", None);
+        return Problem::unauthorized("missing_token", "A bearer token is needed");
     }
     if error.is::<ContentTypeError>() {
-        let detail = "The body must be JSON and say so: Content-Type: application/json";
-        return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
+        return Problem::unsupported_media_type();
     }
     if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
         return parameter(name, reason);

@@ -315,6 +315,21 @@ async fn a_request_under_way_is_finished_when_the_service_stops_and_its_tasks_en
 }
 
 #[tokio::test]
+async fn a_request_whose_client_hangs_up_is_seen_through() {
+    let harness = harness().await;
+    let mut stream = TcpStream::connect(harness.addr).await.expect("connects");
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
+    harness.entered.notified().await;
+    drop(stream);
+    harness.proceed.notify_one();
+    let series = r#"http_server_request_duration_seconds_count{method="GET",route="/slow",status="200"} 1"#;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !harness.get("/metrics").await.body.contains(series) {
+        assert!(tokio::time::Instant::now() < deadline, "the request is never measured");
+    }
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_one_clear_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let addr = taken.local_addr().expect("bound");

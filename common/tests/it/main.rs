@@ -7,3 +7,4 @@ mod faults;
 mod http;
 mod roles;
 mod samples;
+mod stored_items;

@@ -1,1 +1,12 @@
-//! Skeleton.
+//! Accounts: register, log in, profile, log out.
+//!
+//! A request goes from `api` (every route) through `accounts` (what each does) to the store. The library is here
+//! for the all-in-one and the tests; `main.rs` is the process.
+
+mod accounts;
+mod api;
+mod config;
+mod start;
+
+pub use config::{Config, VARIABLES};
+pub use start::{StartError, start};

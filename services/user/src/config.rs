@@ -1,0 +1,83 @@
+//! The service's settings, from the environment.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use common::auth::{HashingLimits, TokenSettings};
+use common::config::{ConfigError, Env, Reader};
+use common::dynamo::DynamoConfig;
+use common::health::RedisSettings;
+use common::service::DEFAULT_BODY_LIMIT;
+
+/// The variables that [`Config::from_env`] reads, for people.
+pub const VARIABLES: &str = include_str!("variables.txt");
+
+/// What the service needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// How it signs tokens.
+    pub tokens: TokenSettings,
+    /// Where accounts and revocations are kept.
+    pub store: DynamoConfig,
+    /// The Redis that must answer for the service to be ready.
+    pub redis: Option<RedisSettings>,
+    /// How many passwords may be on their way.
+    pub hashing: HashingLimits,
+    /// Most bytes of a request's body.
+    pub body_limit: usize,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Everything that is missing or wrong, at once.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(env);
+        let addr = reader.addr("USER_SERVICE_ADDR", (Ipv4Addr::UNSPECIFIED, 8000).into());
+        let tokens = TokenSettings::read(&mut reader);
+        let store = DynamoConfig::read(&mut reader);
+        let redis = RedisSettings::read(&mut reader);
+        let hashing = HashingLimits::read(&mut reader);
+        let body_limit = reader.parsed("BODY_LIMIT_BYTES", DEFAULT_BODY_LIMIT);
+        let required = tokens.zip(store);
+        reader.finish(required.map(|(tokens, store)| Self { addr, tokens, store, redis, hashing, body_limit }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_all_that_is_required() {
+        let env = Env::default().with("JWT_SECRET_KEY", "6f1d0a94c2b85e7733e09a1bd4c65f28");
+        let config = Config::from_env(&env).expect("sound");
+        assert_eq!(config.addr.port(), 8000);
+        assert!(config.redis.is_none());
+    }
+
+    #[test]
+    fn everything_wrong_is_reported_at_once() {
+        let env = Env::default().with("USER_SERVICE_ADDR", "everywhere").with("PASSWORD_WORKERS", "0");
+        let error = Config::from_env(&env).expect_err("three problems").to_string();
+        for name in ["USER_SERVICE_ADDR", "JWT_SECRET_KEY", "PASSWORD_WORKERS"] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_variable_that_is_read_is_explained() {
+        for name in [
+            "USER_SERVICE_ADDR",
+            "JWT_SECRET_KEY",
+            "DYNAMODB_TABLE_PREFIX",
+            "REDIS_HOST",
+            "PASSWORD_QUEUE",
+            "LOG_LEVEL",
+        ] {
+            assert!(VARIABLES.contains(name), "{name}");
+        }
+    }
+}
