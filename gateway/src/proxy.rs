@@ -170,6 +170,8 @@ impl ProxyHttp for Proxy {
         let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
         let Some(rejection) = ctx.rejection.take().or_else(|| failure::rejection(error)) else { return gone };
         let (status, ..) = rejection.describe();
+        // Pingora ends the connection after a failure; the client has to know, or its next request meets a closed one.
+        session.set_keepalive(None);
         let answered = session.response_written().is_none()
             && reply::reject(session, &rejection, &ctx.request_id, |head| amend(head, ctx)).await.is_ok();
         ctx.rejection = Some(rejection);

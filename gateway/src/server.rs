@@ -2,6 +2,7 @@
 
 mod listen;
 mod reload;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +15,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use common::config::Env;
 use common::telemetry;
-use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::Service as _;
-use pingora_proxy::http_proxy_service;
-use pingora_runtime::{Runtime, RuntimeBuilder};
 use prometheus::Registry;
 use tokio::sync::watch;
 
@@ -27,14 +25,11 @@ use crate::config::problems::ConfigProblems;
 use crate::config::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::middleware::Middleware;
-use crate::proxy::Proxy;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
 use listen::Listener;
 pub use reload::ReloadError;
 use reload::Reloader;
-
-/// Pingora stops retrying at this number of attempts; below it, each upstream's own `retries` decides.
-const MAX_ATTEMPTS: usize = 32;
+use workers::Workers;
 
 /// How often a stop looks whether the last request has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -135,7 +130,7 @@ pub struct Running {
     timeout: Duration,
     close_listeners: watch::Sender<bool>,
     control: tokio::runtime::Runtime,
-    workers: Runtime,
+    workers: Workers,
 }
 
 /// Starts a gateway: when this returns, its ports are open and its routes are served.
@@ -178,9 +173,8 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let listen_addrs: Vec<SocketAddr> = listeners.iter().map(Listener::addr).collect();
     let admin_addr = admin_listener.addr();
     let threads = file.server.threads.unwrap_or_else(available_cores);
-    let workers = RuntimeBuilder::new(threads, "gateway-worker").work_steal(false).build();
     let (close_listeners, closed) = watch::channel(false);
-    serve_clients(&workers, Proxy::new(Arc::clone(&shared)), listeners, threads, closed.clone());
+    let workers = Workers::start(threads, &shared, &listeners, &closed).map_err(StartError::Runtime)?;
     serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);
 
     let reloader =
@@ -234,23 +228,10 @@ impl Running {
         if cut_off > 0 {
             tracing::warn!(requests = cut_off, "requests were cut off at the end of shutdown_timeout");
         }
-        self.workers.shutdown_timeout(Duration::from_millis(100));
+        self.workers.end();
         self.control.shutdown_timeout(Duration::from_millis(100));
         self.shared.access_log.flush();
     }
-}
-
-fn serve_clients(
-    workers: &Runtime,
-    proxy: Proxy,
-    listeners: Vec<Listener>,
-    threads: usize,
-    closed: watch::Receiver<bool>,
-) {
-    let conf = ServerConf { threads, work_stealing: false, max_retries: MAX_ATTEMPTS, ..ServerConf::default() };
-    let mut service = http_proxy_service(&Arc::new(conf), proxy);
-    let fds = listen::add_to(&mut service, listeners);
-    workers.get_handle().spawn(async move { service.start_service(Some(fds), closed, 1).await });
 }
 
 fn serve_admin(control: &tokio::runtime::Handle, admin: Admin, listener: Listener, closed: watch::Receiver<bool>) {

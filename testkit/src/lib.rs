@@ -2,8 +2,10 @@
 
 mod ports;
 mod redis_server;
+mod upstream;
 mod wait;
 
 pub use ports::free_port;
 pub use redis_server::RedisServer;
+pub use upstream::{Arrived, Behaviour, Upstream};
 pub use wait::eventually;

@@ -39,6 +39,11 @@ impl Listener {
         Ok(Self { socket, addr })
     }
 
+    /// A second handle to the same open port.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, addr: self.addr })
+    }
+
     /// Where it is open.
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr

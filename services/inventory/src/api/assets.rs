@@ -158,12 +158,9 @@ impl ParameterValue for Sort {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let by = match text.strip_prefix('-').unwrap_or(text) {
-            "name" => SortBy::Name,
-            "price" => SortBy::Price,
-            "symbol" => SortBy::Symbol,
-            _ => return Err("must be name, price or symbol, with a - before it for the opposite order".to_owned()),
-        };
+        let word = text.strip_prefix('-').unwrap_or(text);
+        let by = [SortBy::Name, SortBy::Price, SortBy::Symbol].into_iter().find(|by| by.as_str() == word);
+        let by = by.ok_or("must be name, price or symbol, with a - before it for the opposite order")?;
         Ok(Self { by, descending: text.starts_with('-') })
     }
 }

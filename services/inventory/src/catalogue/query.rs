@@ -35,8 +35,9 @@ impl Query {
                 ("min_price", number(self.min_price)),
                 ("max_price", number(self.max_price)),
                 ("q", text(self.text.as_ref().map(|text| text.0.as_str()))),
-                ("active", format!("{:?}", self.active)),
-                ("sort", format!("{:?}", self.sort)),
+                ("active", self.active.map(|active| active.to_string()).unwrap_or_default()),
+                ("sort", self.sort.by.as_str().to_owned()),
+                ("descending", self.sort.descending.to_string()),
             ],
         )
     }
@@ -95,6 +96,17 @@ pub(crate) enum SortBy {
     Symbol,
     /// Price of one unit.
     Price,
+}
+
+impl SortBy {
+    /// The word for it on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Symbol => "symbol",
+            Self::Price => "price",
+        }
+    }
 }
 
 /// A place between two assets of a list.

@@ -1,5 +1,6 @@
 //! What those who run the service see.
 
+use common::health::RedisSettings;
 use common::repository::AssetRepository;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -46,6 +47,17 @@ async fn without_the_store_the_service_lives_and_lists_but_is_not_ready() {
     let refused = harness.get("/inventory/assets/bitcoin").await;
     refused.problem(503, "store_unavailable");
     assert_eq!(refused.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn without_the_redis_that_is_configured_the_service_works_but_is_not_ready() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound").port();
+    let redis = RedisSettings { host: "127.0.0.1".to_owned(), port: free, password: None, db: 0 };
+    let harness = Harness::start_with(|config| config.redis = Some(redis)).await;
+    let report = harness.get("/ready").await.json(StatusCode::SERVICE_UNAVAILABLE);
+    let states: Vec<_> = report["checks"].as_array().expect("checks").iter().map(|check| &check["status"]).collect();
+    assert_eq!(states, ["ready", "unready"], "{report}");
+    assert_eq!(harness.get("/inventory/assets").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -47,6 +47,19 @@ async fn until_price(harness: &Harness, id: &str, expected: &str) {
     timeout(DEADLINE, poll).await.expect("the price arrives");
 }
 
+async fn refreshes(harness: &Harness, outcome: &str) -> f64 {
+    metric(harness, &format!("inventory_price_refreshes_total{{outcome=\"{outcome}\"}}")).await
+}
+
+async fn until_refreshes(harness: &Harness, outcome: &str, count: f64) {
+    let poll = async {
+        while refreshes(harness, outcome).await < count {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, poll).await.expect("the refresh ends so");
+}
+
 async fn metric(harness: &Harness, line: &str) -> f64 {
     let metrics = harness.get("/metrics").await.text;
     let value = metrics.lines().find_map(|other| other.strip_prefix(line)).and_then(|rest| rest.trim().parse().ok());
@@ -76,8 +89,11 @@ async fn every_asset_is_asked_for_and_the_answer_is_served() {
 
 #[tokio::test]
 async fn whatever_coingecko_does_the_last_prices_are_served_and_the_next_good_answer_is_used() {
-    let endless_list = format!("[{}", "{},".repeat(1000));
-    for (misbehaviour, outcome) in [
+    let truncated = format!("[{}", "{},".repeat(1000));
+    let source = CoinGecko::start([bitcoin_costs(1.0)]).await;
+    let harness = harness(&source).await;
+    until_price(&harness, "bitcoin", "1").await;
+    let misbehaviours = [
         (Reply::status(429, "retry-after: 0\r\n"), "rate_limited"),
         (Reply::status(500, ""), "refused"),
         (Reply::status(302, "location: http://127.0.0.1:1/\r\n"), "refused"),
@@ -89,22 +105,20 @@ async fn whatever_coingecko_does_the_last_prices_are_served_and_the_next_good_an
         (Reply::ok(""), "unreadable"),
         (Reply::ok("<html>maintenance</html>"), "unreadable"),
         (Reply::ok(r#"{"status": {"error_code": 1020}}"#), "unreadable"),
-        (Reply::ok(endless_list), "unreadable"),
+        (Reply::ok(truncated), "unreadable"),
         (Reply::ok("[]"), "unreadable"),
         (Reply::ok("[null, 7, \"bitcoin\", {}, {\"id\": \"bitcoin\"}]"), "unreadable"),
-    ] {
-        let mut source = CoinGecko::start([misbehaviour]).await;
-        let harness = harness(&source).await;
-        // The second request comes when the first has failed.
-        source.request().await;
-        source.request().await;
-        let failed = metric(&harness, &format!("inventory_price_refreshes_total{{outcome=\"{outcome}\"}}")).await;
-        assert!(failed >= 1.0, "{outcome}: {}", harness.get("/metrics").await.text);
-        assert_eq!(price(&harness, "bitcoin").await, "103250.42");
+    ];
+    for (turn, (misbehaviour, outcome)) in misbehaviours.into_iter().enumerate() {
+        let before = price(&harness, "bitcoin").await;
+        let failures = refreshes(&harness, outcome).await;
+        source.becomes(misbehaviour);
+        until_refreshes(&harness, outcome, failures + 1.0).await;
+        assert_eq!(price(&harness, "bitcoin").await, before, "{outcome}");
         assert_eq!(harness.get("/ready").await.status, StatusCode::OK, "no reason to take the service out");
 
-        source.becomes(bitcoin_costs(42.5));
-        until_price(&harness, "bitcoin", "42.5").await;
+        source.becomes(bitcoin_costs(turn as f64 + 42.5));
+        until_price(&harness, "bitcoin", &format!("{}.5", turn + 42)).await;
     }
 }
 
@@ -135,13 +149,8 @@ async fn a_wish_to_be_left_alone_is_honoured() {
     let mut source = CoinGecko::start([Reply::status(429, "retry-after: 3600\r\n")]).await;
     let harness = harness(&source).await;
     source.request().await;
-    let limited = "inventory_price_refreshes_total{outcome=\"rate_limited\"}";
-    let poll = async {
-        while metric(&harness, limited).await < 1.0 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(DEADLINE, poll).await.expect("counted");
+    // The pause begins when the answer has been read.
+    until_refreshes(&harness, "rate_limited", 1.0).await;
     // Ten times the pause that it would have made of its own accord.
     assert!(timeout(Duration::from_millis(200), source.request()).await.is_err(), "asked again");
 }

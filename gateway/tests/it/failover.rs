@@ -1,0 +1,119 @@
+//! What clients notice of targets that fail.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use testkit::{Behaviour, Upstream, eventually, free_port};
+
+use crate::support::{Gateway, PATIENCE, code};
+
+fn pool(targets: &[String], settings: &str) -> String {
+    let targets = targets.join("\", \"");
+    format!(
+        r#"
+upstreams:
+  u: {{ targets: ["{targets}"], {settings} }}
+routes:
+  - {{ name: all, match: {{ path: "/*" }}, upstream: u, public: true }}
+"#
+    )
+}
+
+async fn post(gateway: &Gateway, key: Option<&str>) -> (u16, String) {
+    let request = gateway.request(Method::POST, "/x").body("order");
+    let request = match key {
+        Some(key) => request.header("Idempotency-Key", key),
+        None => request,
+    };
+    let answer = request.send().await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a body"))
+}
+
+#[tokio::test]
+async fn targets_take_turns() {
+    let (one, two) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    let gateway = Gateway::start(&pool(&[one.url(), two.url()], ""));
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/x").await.0, 200);
+    }
+    assert_eq!((one.arrived().len(), two.arrived().len()), (5, 5));
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_reached_costs_no_request() {
+    let one = Upstream::start().await.expect("starts");
+    let dead = format!("http://127.0.0.1:{}", free_port().expect("a port"));
+    let gateway = Gateway::start(&pool(&[one.url(), dead], ""));
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/x").await.0, 200);
+        assert_eq!(post(&gateway, None).await.0, 200, "nothing was sent, so even a POST may go elsewhere");
+    }
+    assert_eq!(one.arrived().len(), 12);
+    assert!(gateway.metric(r#"gateway_upstream_retries_total{upstream="u"}"#).await >= Some(1.0));
+}
+
+#[tokio::test]
+async fn a_request_is_sent_twice_only_if_that_is_harmless() {
+    let (one, two) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    one.behave(Behaviour::HangUp);
+    two.behave(Behaviour::HangUp);
+    let gateway = Gateway::start(&pool(&[one.url(), two.url()], "retries: 1"));
+    let sent = || one.arrived().len() + two.arrived().len();
+    let (status, body) = gateway.get("/x").await;
+    assert_eq!((status, &*code(&body), sent()), (502, "upstream_broken", 2));
+    assert_eq!((post(&gateway, None).await.0, sent()), (502, 3));
+    assert_eq!((post(&gateway, Some("k")).await.0, sent()), (502, 5));
+    two.behave(Behaviour::Answer);
+    for _ in 0..4 {
+        assert_eq!(post(&gateway, Some("k")).await.0, 200);
+    }
+    let repeated = two.arrived().pop().expect("a request");
+    assert_eq!(repeated.body, b"order", "the body goes with the repetition");
+}
+
+#[tokio::test]
+async fn each_failure_has_its_own_answer() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&pool(&[upstream.url()], "retries: 0, timeouts: { read: 50ms }"));
+    upstream.behave(Behaviour::Hang);
+    let (status, body) = gateway.get("/x").await;
+    assert_eq!((status, &*code(&body)), (504, "upstream_timed_out"));
+    upstream.behave(Behaviour::Babble);
+    let (status, body) = gateway.get("/x").await;
+    assert_eq!((status, &*code(&body)), (502, "upstream_broken"));
+    let dead = format!("http://127.0.0.1:{}", free_port().expect("a port"));
+    let gateway = Gateway::start(&pool(&[dead], "retries: 0"));
+    let (status, body) = gateway.get("/x").await;
+    assert_eq!((status, &*code(&body)), (502, "upstream_unreachable"));
+}
+
+#[tokio::test]
+async fn a_sick_target_gets_no_requests_until_it_is_well() {
+    let (one, two) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    one.behave(Behaviour::Sick);
+    let health = "health_check: { path: /health, interval: 1s, timeout: 1s, unhealthy_after: 1 }";
+    let gateway = Gateway::start(&pool(&[one.url(), two.url()], health));
+    let healthy = async |addr: std::net::SocketAddr| {
+        gateway.metric(&format!(r#"gateway_upstream_healthy{{target="{addr}",upstream="u"}}"#)).await
+    };
+    eventually(PATIENCE, "the sick target is noticed", async || healthy(one.addr()).await == Some(0.0))
+        .await
+        .expect("noticed");
+    assert!(gateway.admin("/ready").await.1.contains("\"ready\""));
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/x").await, (200, two.addr().to_string()));
+    }
+    two.behave(Behaviour::Sick);
+    eventually(PATIENCE, "none is well", async || gateway.get("/x").await.0 == 503).await.expect("noticed");
+    let (_, body) = gateway.get("/x").await;
+    assert_eq!(code(&body), "no_healthy_upstream");
+    assert!(gateway.admin("/ready").await.1.contains("\"degraded\""));
+    one.behave(Behaviour::Answer);
+    two.behave(Behaviour::Answer);
+    let both = BTreeSet::from([one.addr().to_string(), two.addr().to_string()]);
+    eventually(PATIENCE, "both are well again", async || {
+        BTreeSet::from([gateway.get("/x").await.1, gateway.get("/x").await.1]) == both
+    })
+    .await
+    .expect("noticed");
+}

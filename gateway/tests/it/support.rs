@@ -1,0 +1,143 @@
+//! Starts gateways with a configuration of the test's own, and talks to them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::config::Env;
+use gateway::middleware::Middleware;
+use gateway::{ConfigSource, Options, ReloadError, Running, StartError};
+use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longer than anything here takes on a busy machine; only ever waited for in vain.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+const SECRET: &str = "6f1d0a94c2b85e7733e09a1bd4c65f28";
+
+/// A gateway of its own, stopped when it is dropped.
+pub(crate) struct Gateway {
+    running: Option<Running>,
+    config: PathBuf,
+    addr: SocketAddr,
+    admin: SocketAddr,
+    client: reqwest::Client,
+    _dir: TempDir,
+}
+
+impl Gateway {
+    /// Starts one with `yaml`, which leaves out the `server` and `access_log` blocks and the provider `us`.
+    pub(crate) fn start(yaml: &str) -> Self {
+        Self::try_start(yaml, Vec::new()).expect("the gateway starts")
+    }
+
+    pub(crate) fn try_start(yaml: &str, middleware: Vec<Arc<dyn Middleware>>) -> Result<Self, StartError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = dir.path().join("gateway.yaml");
+        std::fs::write(&config, with_server(yaml)).expect("writes");
+        let options = Options {
+            config: ConfigSource::File(config.clone()),
+            env: Env::default().with("SECRET", SECRET),
+            middleware,
+        };
+        let running = off_the_runtime(|| gateway::start(options))?;
+        let (addr, admin) = (running.listen_addrs()[0], running.admin_addr());
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        Ok(Self { running: Some(running), config, addr, admin, client, _dir: dir })
+    }
+
+    /// A request to `path` on the public port.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.addr))
+    }
+
+    /// Status and body of a `GET`.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.request(Method::GET, path).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// Status and body of a `GET` on the admin port.
+    pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
+        let answer = self.client.get(format!("http://{}{path}", self.admin)).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The value of the series `name`, written with its labels as `/metrics` shows it.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.admin("/metrics").await;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Sends `bytes` on a connection of its own and gives back everything until the gateway closes it.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.expect("connects");
+        stream.write_all(bytes).await.expect("writes");
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        // A reset after the answer is a way to close too.
+        let _ = tokio::time::timeout(PATIENCE, reading).await.expect("the gateway closes the connection");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Replaces the configuration and has it read again.
+    pub(crate) fn reload(&self, yaml: &str) -> Result<(), ReloadError> {
+        std::fs::write(&self.config, with_server(yaml)).expect("writes");
+        let running = self.running.as_ref().expect("runs");
+        off_the_runtime(|| running.reload())
+    }
+
+    /// Takes the handle out, to stop the gateway from another task.
+    pub(crate) fn take(&mut self) -> Running {
+        self.running.take().expect("runs")
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            off_the_runtime(|| running.stop());
+        }
+    }
+}
+
+/// The code of a problem document.
+pub(crate) fn code(body: &str) -> String {
+    let problem: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("a problem document: {body:?}"));
+    problem["code"].as_str().expect("a code").to_owned()
+}
+
+/// A token of the provider `us` for the subject `ann`, changed by `change`.
+pub(crate) fn token(change: impl FnOnce(&mut Value)) -> String {
+    let now = get_current_timestamp();
+    let mut claims = json!({"sub": "ann", "username": "Ann", "iss": "us", "aud": "us", "nbf": now, "exp": now + 600});
+    change(&mut claims);
+    jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("signs")
+}
+
+fn with_server(yaml: &str) -> String {
+    format!(
+        "server: {{ listen: [\"127.0.0.1:0\"], admin: \"127.0.0.1:0\", threads: 1, max_body: 1KiB, max_uri: 1KiB, \
+         max_headers: 4KiB }}\n\
+         access_log: {{ enabled: false }}\n\
+         jwt_providers:\n  us: {{ algorithm: HS256, secret: \"${{SECRET}}\", issuer: us, audience: us, \
+         claims_to_headers: {{ sub: X-User-Id }} }}\n{yaml}"
+    )
+}
+
+/// Runs what blocks, or has a runtime of its own, where that is allowed.
+fn off_the_runtime<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
