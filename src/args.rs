@@ -18,22 +18,22 @@ pub(crate) struct Args {
     /// The part to run alone.
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
-    /// Directory of the embedded store and of the signing secret; made if it is not there [DATA_DIR] [default: data]
+    /// Directory of the embedded store and of the signing secret; made if it is not there; variable DATA_DIR [default: data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The gateway's configuration [GATEWAY_CONFIG] [default: conf/gateway.yaml, or the copy inside this program]
+    /// The gateway's configuration; variable GATEWAY_CONFIG [default: conf/gateway.yaml, or the copy inside this program]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where clients connect [GATEWAY_LISTEN] [default: 0.0.0.0:8080]
+    /// Where clients connect; variable GATEWAY_LISTEN [default: 0.0.0.0:8080]
     #[arg(long, value_name = "ADDR")]
     gateway_listen: Option<SocketAddr>,
-    /// Where the gateway's metrics and state are shown [GATEWAY_ADMIN] [default: 127.0.0.1:9090]
+    /// Where the gateway's metrics and state are shown; variable GATEWAY_ADMIN [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR")]
     gateway_admin: Option<SocketAddr>,
-    /// Where the user service listens [USER_SERVICE_ADDR] [default: 127.0.0.1:8000]
+    /// Where the user service listens; variable USER_SERVICE_ADDR [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     user_service: Option<SocketAddr>,
-    /// Where the inventory service listens [INVENTORY_SERVICE_ADDR] [default: 127.0.0.1:8001]
+    /// Where the inventory service listens; variable INVENTORY_SERVICE_ADDR [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDR")]
     inventory_service: Option<SocketAddr>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Args {
 pub(crate) enum Part {
     /// The edge gateway alone; its configuration says where the services are
     Gateway {
-        /// The gateway's configuration [GATEWAY_CONFIG] [default: conf/gateway.yaml, or the copy inside this program]
+        /// The gateway's configuration; variable GATEWAY_CONFIG [default: conf/gateway.yaml, or the copy inside this program]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
