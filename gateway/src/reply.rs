@@ -205,6 +205,12 @@ pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: 
     send(session, header, Bytes::from_static(body.as_bytes())).await
 }
 
+/// What the request in `session` was answered with, by whomever. Interim responses (`100 Continue`) are no answer yet.
+pub(crate) fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
+}
+
 fn head(
     status: StatusCode,
     content_type: &'static str,

@@ -1,7 +1,11 @@
 //! What an upstream gets of a request, and a client of a response.
 
+use std::time::Duration;
+
 use reqwest::Method;
-use testkit::Upstream;
+use testkit::{Behaviour, Upstream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{Gateway, token};
 
@@ -89,6 +93,29 @@ async fn bodies_arrive_whole_however_they_are_framed() {
     gateway.request(Method::POST, "/x").body("abcde").send().await.expect("an answer");
     assert!(upstream.arrived().iter().all(|request| request.body == b"abcde"));
     assert_eq!(upstream.arrived().len(), 2);
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_may_be_silent_and_carry_more_than_a_body() {
+    let upstream = Upstream::start().await.expect("starts");
+    upstream.behave(Behaviour::Echo);
+    let gateway = Gateway::start_with("read_timeout: 200ms", &routes(&upstream));
+    let mut client = TcpStream::connect(gateway.addr()).await.expect("connects");
+    let upgrade = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(upgrade.as_bytes()).await.expect("writes");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        assert_ne!(client.read_buf(&mut answer).await.expect("reads"), 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    // What a request's client must not do.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    for _ in 0..3 {
+        client.write_all(&[b'x'; 1000]).await.expect("writes");
+        let mut echoed = [0; 1000];
+        client.read_exact(&mut echoed).await.expect("the gateway allows bodies of 1 KiB, and this is none");
+    }
 }
 
 #[tokio::test]
