@@ -272,10 +272,10 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     Ok(())
 }
 
-/// What `Content-Length` says; Pingora has made sure that there is at most one and that it is a number.
+/// What `Content-Length` says: the screen has made sure that it is one number, so what cannot be read is a very large one.
 fn declared_length(request: &RequestHeader) -> u64 {
-    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|text| text.parse().ok()).unwrap_or(0)
+    let Some(length) = request.headers.get(CONTENT_LENGTH) else { return 0 };
+    length.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }
 
 fn is_health_check(request: &RequestHeader) -> bool {
