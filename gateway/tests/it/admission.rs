@@ -67,6 +67,9 @@ async fn unknown_paths_and_methods_are_told_apart() {
     assert_eq!(answer.status(), 405);
     assert_eq!(answer.headers()["allow"], "GET, HEAD");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let answer = gateway.request(Method::TRACE, "/open/").send().await.expect("an answer");
+    assert_eq!(answer.status(), 405, "what the gateway adds to a request is not for its client to see");
+    assert_eq!(answer.headers()["allow"], "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     let (status, body) = gateway.get("/health").await;
     assert_eq!((status, &*body), (200, r#"{"status":"ok"}"#));
 }
