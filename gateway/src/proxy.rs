@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{Method, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -149,6 +149,10 @@ impl ProxyHttp for Proxy {
             session.set_read_timeout(None);
         } else if response.status.is_informational() {
             return Ok(());
+        }
+        if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
+            // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
+            session.set_keepalive(None);
         }
         response.insert_header(REQUEST_ID, ctx.request_id.clone())?;
         amend(response, ctx)

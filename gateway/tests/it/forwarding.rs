@@ -54,6 +54,20 @@ async fn spoofed_identity_headers_are_removed_on_every_route() {
 }
 
 #[tokio::test]
+async fn claims_go_on_in_any_script_but_never_break_the_line() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&routes(&upstream));
+    let status = async |subject: &str| {
+        let bearer = token(|claims| claims["sub"] = subject.into());
+        let answer = gateway.request(Method::GET, "/mine").bearer_auth(bearer).send().await.expect("an answer");
+        answer.status().as_u16()
+    };
+    assert_eq!(status("Zo\u{eb} \u{5c71}").await, 200);
+    assert_eq!(upstream.arrived()[0].header("x-user-id"), ["Zo\u{eb} \u{5c71}"]);
+    assert_eq!(status("ann\r\nX-Admin: 1").await, 401);
+}
+
+#[tokio::test]
 async fn a_connection_header_cannot_take_away_who_is_asking() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start(&routes(&upstream));
@@ -93,6 +107,18 @@ async fn bodies_arrive_whole_however_they_are_framed() {
     gateway.request(Method::POST, "/x").body("abcde").send().await.expect("an answer");
     assert!(upstream.arrived().iter().all(|request| request.body == b"abcde"));
     assert_eq!(upstream.arrived().len(), 2);
+}
+
+#[tokio::test]
+async fn an_http_1_0_client_gets_no_chunks_and_its_upstream_a_host() {
+    let upstream = Upstream::start().await.expect("starts");
+    upstream.behave(Behaviour::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+    let gateway = Gateway::start(&routes(&upstream));
+    let answer = gateway.raw(b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a response");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert_eq!(body, "ok");
+    assert_eq!(upstream.arrived()[0].header("host"), [upstream.addr().to_string()]);
 }
 
 #[tokio::test]
