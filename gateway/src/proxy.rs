@@ -230,7 +230,7 @@ impl ProxyHttp for Proxy {
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
             duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-            error: error.map(Error::to_string),
+            error: error.map(failure::told),
         });
     }
 }

@@ -66,6 +66,18 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
     }
 }
 
+/// What the log line says of `error`: whose it was, of which kind, from which cause. Not its context, for in that Pingora
+/// quotes the head that it could not read, with its cookies and tokens.
+pub(super) fn told(error: &Error) -> String {
+    let root = error.root_cause();
+    let (side, kind) = (error.esource().as_str(), error.etype().as_str());
+    match root.downcast_ref::<Error>() {
+        Some(root) if root.etype() == error.etype() => format!("{side} {kind}"),
+        Some(root) => format!("{side} {kind}: {}", root.etype().as_str()),
+        None => format!("{side} {kind}: {root}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +94,15 @@ mod tests {
         assert_eq!(downstream(E::ConnectionClosed), None);
         assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed));
         assert_eq!(rejection(&Error::new(E::InternalError)), Some(Rejection::Internal));
+    }
+
+    #[test]
+    fn a_log_line_never_quotes_what_was_sent() {
+        let cause = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let broken = Error::because(E::ReadError, "Set-Cookie: hush".to_owned(), cause).into_up();
+        assert_eq!(told(&broken), "Upstream ReadError: connection reset");
+        assert_eq!(told(&broken.more_context("Set-Cookie: hush")), "Upstream ReadError: connection reset");
+        let unread = Error::explain(E::InvalidHTTPHeader, "Authorization: hush".to_owned()).into_down();
+        assert_eq!(told(&unread), "Downstream InvalidHTTPHeader");
     }
 }
