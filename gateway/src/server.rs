@@ -177,20 +177,10 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let workers = Workers::start(threads, &shared, &listeners, &closed).map_err(StartError::Runtime)?;
     serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);
 
-    let reloader =
-        Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file.server));
+    let (grace, timeout) = (file.server.shutdown_grace.get(), file.server.shutdown_timeout.get());
+    let reloader = Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file));
     reload::on_hangup(control.handle(), &reloader);
-    Ok(Running {
-        shared,
-        listen_addrs,
-        admin_addr,
-        grace: reloader.server().shutdown_grace.get(),
-        timeout: reloader.server().shutdown_timeout.get(),
-        reloader,
-        close_listeners,
-        control,
-        workers,
-    })
+    Ok(Running { shared, listen_addrs, admin_addr, grace, timeout, reloader, close_listeners, control, workers })
 }
 
 impl Running {
