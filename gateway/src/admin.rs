@@ -11,6 +11,7 @@ use pingora_core::protocols::http::ServerSession;
 use prometheus::TextEncoder;
 use serde_json::{Value, json};
 
+use crate::metrics::target_health;
 use crate::server::Shared;
 
 /// The application behind the admin listener.
@@ -61,7 +62,13 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
-        match TextEncoder::new().encode_to_string(&self.shared.registry.gather()) {
+        let snapshot = self.shared.snapshot.load();
+        let text = target_health(snapshot.pools.values()).and_then(|health| {
+            let mut families = self.shared.registry.gather();
+            families.extend(health);
+            TextEncoder::new().encode_to_string(&families)
+        });
+        match text {
             Ok(text) => response(StatusCode::OK, prometheus::TEXT_FORMAT, text.into_bytes()),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");

@@ -1,6 +1,5 @@
 //! Exchanges the running configuration for a new one, or keeps it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::config::Env;
@@ -74,27 +73,12 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || reloader.source.load(&reloader.env));
         let loaded = read.await.map_err(ReloadError::Interrupted)?.map_err(ReloadError::Config)?;
         let before = self.shared.snapshot.load_full();
-        let after = Arc::new(Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?);
-        self.shared.snapshot.store(Arc::clone(&after));
-        self.forget_targets(&before, &after);
+        let after = Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?;
+        self.shared.snapshot.store(Arc::new(after));
         for key in needs_restart(&self.started_with, &loaded.file) {
             tracing::warn!("{key} takes effect only after a restart");
         }
         Ok(())
-    }
-
-    /// Drops the health series of targets that are gone, so that nobody is alarmed by a server that was taken away.
-    fn forget_targets(&self, before: &Snapshot, after: &Snapshot) {
-        let targets = |snapshot: &Snapshot| -> BTreeSet<(Box<str>, Box<str>)> {
-            let of_pool = |pool: &Arc<crate::upstream::Pool>| {
-                let name: Box<str> = pool.name().into();
-                pool.targets().into_iter().map(move |target| (name.clone(), target.label))
-            };
-            snapshot.pools.values().flat_map(of_pool).collect()
-        };
-        for (pool, target) in targets(before).difference(&targets(after)) {
-            self.shared.metrics.forget_target(pool, target);
-        }
     }
 }
 
