@@ -34,6 +34,9 @@ use workers::Workers;
 /// How often a stop looks whether the last request has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
+/// How long a stop waits for the last lines of the access log.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What a gateway is started with.
 pub struct Options {
     /// Where its configuration stands.
@@ -220,7 +223,7 @@ impl Running {
         }
         self.workers.end();
         self.control.shutdown_timeout(Duration::from_millis(100));
-        self.shared.access_log.flush();
+        self.shared.access_log.flush(LAST_LINES_TIMEOUT);
     }
 }
 
