@@ -1,5 +1,6 @@
 //! Starts the gateway, reloads it, and stops it without dropping a request.
 
+mod front;
 mod listen;
 mod reload;
 mod workers;

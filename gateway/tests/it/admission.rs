@@ -70,6 +70,8 @@ async fn unknown_paths_and_methods_are_told_apart() {
     let answer = gateway.request(Method::TRACE, "/open/").send().await.expect("an answer");
     assert_eq!(answer.status(), 405, "what the gateway adds to a request is not for its client to see");
     assert_eq!(answer.headers()["allow"], "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let (status, body) = gateway.admin("/nowhere").await;
+    assert_eq!((status, &*code(&body)), (404, "no_route"));
     let (status, body) = gateway.get("/health").await;
     assert_eq!((status, &*body), (200, r#"{"status":"ok"}"#));
 }
@@ -101,6 +103,16 @@ async fn a_chunked_body_is_cut_off_at_the_limit() {
     let answer = gateway.raw(request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
     assert!(upstream.arrived().is_empty(), "no whole request has arrived");
+}
+
+#[tokio::test]
+async fn a_request_that_stops_half_way_is_not_waited_for() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start_with("read_timeout: 200ms", &routes(&upstream));
+    assert_eq!(gateway.raw(b"").await, "");
+    assert_eq!(gateway.raw(b"GET /open/ HTTP/1.1\r\nHost: a\r\n").await, "");
+    let answer = gateway.raw(b"POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timed_out"), "{answer}");
 }
 
 #[tokio::test]
