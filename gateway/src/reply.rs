@@ -59,9 +59,11 @@ pub enum Rejection {
     Internal,
 }
 
-/// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1 and 11.2).
+/// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1, 6.3 and 11.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
+    /// A `Content-Length` other than a single number.
+    Length,
     /// `Content-Length` beside `Transfer-Encoding`.
     LengthAndEncoding,
     /// A `Transfer-Encoding` other than a single `chunked`.
@@ -80,6 +82,9 @@ impl Rejection {
     pub const fn describe(&self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
+            Self::Ambiguous(Ambiguity::Length) => {
+                (S::BAD_REQUEST, "ambiguous_framing", "The only Content-Length taken is a single number.")
+            }
             Self::Ambiguous(Ambiguity::LengthAndEncoding) => {
                 (S::BAD_REQUEST, "ambiguous_framing", "Content-Length and Transfer-Encoding must not be sent together.")
             }
@@ -203,6 +208,12 @@ pub(crate) async fn reject(
 pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: &HeaderValue) -> Result<()> {
     let header = head(StatusCode::OK, "application/json", body.len(), request_id)?;
     send(session, header, Bytes::from_static(body.as_bytes())).await
+}
+
+/// What the request in `session` was answered with, by whomever. Interim responses (`100 Continue`) are no answer yet.
+pub(crate) fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
 fn head(

@@ -6,7 +6,7 @@ use pingora_core::{Error, ErrorSource};
 use pingora_proxy::Session;
 
 use crate::ctx::RequestContext;
-use crate::reply::Rejection;
+use crate::reply::{self, Rejection};
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -22,7 +22,7 @@ pub(super) fn is_repeatable(session: &Session, error: &Error) -> bool {
         && !timed_out
         && *error.esource() == ErrorSource::Upstream
         && !session.as_ref().retry_buffer_truncated()
-        && session.response_written().is_none()
+        && reply::answered(session).is_none()
 }
 
 /// Notes that the target failed, and marks the error for a retry if one is left.

@@ -67,6 +67,9 @@ async fn unknown_paths_and_methods_are_told_apart() {
     assert_eq!(answer.status(), 405);
     assert_eq!(answer.headers()["allow"], "GET, HEAD");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let answer = gateway.request(Method::TRACE, "/open/").send().await.expect("an answer");
+    assert_eq!(answer.status(), 405, "what the gateway adds to a request is not for its client to see");
+    assert_eq!(answer.headers()["allow"], "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     let (status, body) = gateway.get("/health").await;
     assert_eq!((status, &*body), (200, r#"{"status":"ok"}"#));
 }
@@ -111,7 +114,10 @@ async fn requests_that_can_be_read_in_two_ways_are_refused() {
         "POST /open/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /open/ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
         "GET /open/ HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /open/ HTTP/1.1\r\nHost: :80\r\nConnection: close\r\n\r\n",
         "GET /open/ HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
         "GET /open/%2e%2e%2fmine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "GET /open\\..\\mine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
