@@ -63,16 +63,28 @@ pub enum ConfigSource {
 }
 
 impl ConfigSource {
+    /// Reads the configuration only to say whether a gateway would take it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn check(&self, env: &Env) -> Result<(), ConfigProblems> {
+        self.read(env).map(drop)
+    }
+
     /// Reads and checks the configuration, and logs what is hardly meant.
     fn load(&self, env: &Env) -> Result<Loaded, ConfigProblems> {
-        let loaded = match self {
-            Self::File(path) => config::load(path, env),
-            Self::BuiltIn { name, text } => config::parse(text, Path::new(name), env),
-        }?;
+        let loaded = self.read(env)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
         Ok(loaded)
+    }
+
+    fn read(&self, env: &Env) -> Result<Loaded, ConfigProblems> {
+        match self {
+            Self::File(path) => config::load(path, env),
+            Self::BuiltIn { name, text } => config::parse(text, Path::new(name), env),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -134,8 +135,8 @@ impl Opened {
                 let lock = lock(path)?;
                 let file = path.join("dynamodb.sqlite");
                 let not_writable = |source| EmbeddedError::NotWritable { path: path.clone(), source };
-                // Ahead of SQLite, whose words for it would be less clear.
-                File::options().append(true).create(true).open(&file).map_err(not_writable)?;
+                // Ahead of SQLite, whose words for it would be less clear, and which would let everybody read the accounts.
+                File::options().append(true).create(true).mode(0o600).open(&file).map_err(not_writable)?;
                 let name = file.to_str().ok_or_else(|| not_writable(io::ErrorKind::InvalidFilename.into()))?;
                 let database =
                     Database::new(name).map_err(|source| EmbeddedError::Open { path: file.clone(), source })?;

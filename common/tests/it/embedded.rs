@@ -1,6 +1,7 @@
 //! The embedded store's own promises: it keeps its files, keeps others out of them, and says what is wrong.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use common::dynamo::embedded::{EmbeddedError, EmbeddedStore, Place};
 use common::entities::IdempotencyKey;
@@ -81,6 +82,19 @@ async fn directory_in_use_is_refused_until_it_is_free() {
     assert!(second.to_string().contains("used by another process"), "{second}");
     first.stop().await;
     EmbeddedStore::start(place).await.expect("free");
+}
+
+#[tokio::test]
+async fn files_are_readable_by_their_owner_only() {
+    let directory = tempfile::tempdir().expect("directory");
+    let embedded = EmbeddedStore::start(Place::Directory(directory.path().to_owned())).await.expect("embedded store");
+    let store = samples::connect(&embedded.endpoint()).await;
+    store.ensure_tables().await.expect("tables");
+    for entry in fs::read_dir(directory.path()).expect("lists").map(|entry| entry.expect("entry")) {
+        let mode = entry.metadata().expect("metadata").permissions().mode();
+        let held = entry.file_name() == "lock" || mode & 0o077 == 0;
+        assert!(held, "{:?} has mode {mode:o}", entry.file_name());
+    }
 }
 
 #[tokio::test]
