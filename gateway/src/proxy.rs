@@ -7,6 +7,7 @@ mod failure;
 mod forward;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -74,7 +75,10 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(Some(timeouts.read));
         session.set_write_timeout(Some(timeouts.write));
         session.set_total_drain_timeout(Some(timeouts.read));
-        if session.get_keepalive().is_some() {
+        if self.shared.draining.load(Ordering::Relaxed) {
+            // So that its client comes back on another gateway, and not on this connection at the moment it is closed.
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
             session.set_keepalive(Some(timeouts.keepalive.as_secs()));
         }
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {

@@ -85,6 +85,18 @@ async fn a_stop_lets_the_request_under_way_finish_and_takes_no_new_one() {
     stopped.await.expect("stops");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn during_the_grace_requests_are_served_and_connections_are_let_go() {
+    let upstream = Upstream::start().await.expect("starts");
+    let mut gateway = Gateway::start_with("shutdown_grace: 2s", &routes(&upstream, "/a"));
+    let running = gateway.take();
+    let stopped = tokio::task::spawn_blocking(move || running.stop());
+    eventually(PATIENCE, "the stop has begun", async || gateway.admin("/ready").await.0 == 503).await.expect("begins");
+    let answer = gateway.request(Method::GET, "/a").send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), &answer.headers()["connection"]), (200, &"close".parse().expect("a value")));
+    stopped.await.expect("stops");
+}
+
 #[tokio::test]
 async fn a_taken_port_is_a_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
