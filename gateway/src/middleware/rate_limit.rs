@@ -68,10 +68,18 @@ async fn take(policy: &Policy, ctx: &RequestContext) -> Verdict {
     {
         return policy.take(claim.as_bytes()).await;
     }
-    match network(ctx.client) {
-        IpAddr::V4(addr) => policy.take(&addr.octets()).await,
-        IpAddr::V6(addr) => policy.take(&addr.octets()).await,
-    }
+    policy.take(&address_key(ctx.client)).await
+}
+
+/// The client's network behind a byte that no text has, so that no claim can be made to count as somebody's address.
+fn address_key(client: IpAddr) -> [u8; 17] {
+    let addr = match network(client) {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped(),
+        IpAddr::V6(addr) => addr,
+    };
+    let mut key = [0xFF; 17];
+    key[1..].copy_from_slice(&addr.octets());
+    key
 }
 
 fn network(client: IpAddr) -> IpAddr {
@@ -100,5 +108,13 @@ mod tests {
         assert_eq!(network("192.0.2.7"), "192.0.2.7");
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+
+    #[test]
+    fn no_claim_counts_as_an_address() {
+        for addr in ["97.98.99.100", "6162:6364:6566:6768::"] {
+            let key = address_key(addr.parse().expect("an address"));
+            assert!(std::str::from_utf8(&key).is_err(), "{addr}");
+        }
     }
 }
