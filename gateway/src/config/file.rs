@@ -58,7 +58,7 @@ pub struct ServerFile {
     pub shutdown_grace: Span,
     /// How long requests under way may then still take.
     pub shutdown_timeout: Span,
-    /// How long a connection may be idle between two requests.
+    /// How long a connection may be idle between two requests, in whole seconds.
     pub keepalive_timeout: Span,
     /// How long a client may take to send the next part of its request.
     pub read_timeout: Span,

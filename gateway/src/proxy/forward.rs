@@ -33,11 +33,13 @@ static ABOUT_THE_CLIENT: [HeaderName; 7] = [
 /// # Errors
 /// Never for a request that was routed: its path in normal form is a path.
 pub(super) fn prepare(original: &RequestHeader, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
-    for name in ABOUT_THE_CLIENT.iter().chain(&ctx.snapshot.asserted_headers) {
-        request.remove_header(name);
-    }
-    for alias in aliases(request, &ctx.snapshot.asserted_headers) {
+    let by_middleware = ctx.request_headers.iter().map(|(name, _)| name);
+    let asserted = ABOUT_THE_CLIENT.iter().chain(&ctx.snapshot.asserted_headers).chain(by_middleware);
+    for alias in aliases(request, asserted.clone()) {
         request.remove_header(&alias);
+    }
+    for name in asserted {
+        request.remove_header(name);
     }
     if ctx.hide_authorization {
         request.remove_header(&AUTHORIZATION);
@@ -72,11 +74,10 @@ pub(super) fn host(request: &RequestHeader) -> Option<&str> {
 }
 
 /// The headers that spell an asserted one with underscores.
-fn aliases(request: &RequestHeader, asserted: &[HeaderName]) -> Vec<HeaderName> {
+fn aliases<'n>(request: &RequestHeader, asserted: impl Iterator<Item = &'n HeaderName> + Clone) -> Vec<HeaderName> {
     let is_alias = |name: &&HeaderName| {
         let name = name.as_str();
-        let all = || asserted.iter().chain(&ABOUT_THE_CLIENT);
-        name.contains('_') && all().any(|asserted| same_but_for_underscores(name, asserted.as_str()))
+        name.contains('_') && asserted.clone().any(|asserted| same_but_for_underscores(name, asserted.as_str()))
     };
     request.headers.keys().filter(is_alias).cloned().collect()
 }
@@ -109,8 +110,8 @@ mod tests {
     #[test]
     fn underscore_aliases_of_asserted_headers_are_found() {
         let request = request(&[("X_User-Id", "1"), ("x_user_id", "2"), ("x_other", "3"), ("X_Real_Ip", "4")]);
-        let mut found: Vec<_> =
-            aliases(&request, &[HeaderName::from_static("x-user-id")]).iter().map(ToString::to_string).collect();
+        let asserted = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x-real-ip")];
+        let mut found: Vec<_> = aliases(&request, asserted.iter()).iter().map(ToString::to_string).collect();
         found.sort();
         assert_eq!(found, ["x_real_ip", "x_user-id", "x_user_id"]);
     }

@@ -4,6 +4,7 @@ use futures::FutureExt as _;
 use gateway::ctx::RequestContext;
 use gateway::middleware::{Flow, Middleware, Step};
 use gateway::reply::Rejection;
+use http::{HeaderName, HeaderValue};
 use reqwest::Method;
 use serde_json::json;
 use testkit::Upstream;
@@ -153,12 +154,13 @@ async fn no_spelling_of_a_path_gets_around_its_token() {
     assert!(upstream.arrived().is_empty());
 }
 
-/// Refuses who does not knock, after a moment's thought.
+/// Refuses who does not knock, after a moment's thought, and says of the others that they did.
 struct Knock;
 
 impl Middleware for Knock {
-    fn on_request<'a>(&'a self, head: &'a mut pingora_http::RequestHeader, _ctx: &'a mut RequestContext) -> Step<'a> {
+    fn on_request<'a>(&'a self, head: &'a mut pingora_http::RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
         let knocks = head.headers.contains_key("x-knock");
+        ctx.request_headers.push((HeaderName::from_static("x-knocked"), HeaderValue::from_static("yes")));
         Step::Wait(
             async move {
                 tokio::task::yield_now().await;
@@ -174,6 +176,10 @@ async fn a_middleware_of_the_embedders_own_runs_on_every_route() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::try_start(&routes(&upstream), vec![std::sync::Arc::new(Knock)]).expect("starts");
     assert_eq!(gateway.get("/open/").await.0, 404);
-    let answer = gateway.request(Method::GET, "/open/").header("X-Knock", "1").send().await.expect("an answer");
-    assert_eq!(answer.status(), 200);
+    let request = gateway.request(Method::GET, "/open/").header("X-Knock", "1");
+    let request = request.header("X-Knocked", "spoofed").header("X_Knocked", "spoofed");
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
+    let arrived = upstream.arrived().pop().expect("a request");
+    assert_eq!(arrived.header("x-knocked"), ["yes"]);
+    assert!(!arrived.head.contains("spoofed"), "{}", arrived.head);
 }
