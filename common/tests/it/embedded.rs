@@ -1,6 +1,7 @@
 //! The embedded store's own promises: it keeps its files, keeps others out of them, and says what is wrong.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use common::dynamo::embedded::{EmbeddedError, EmbeddedStore, Place};
 use common::entities::IdempotencyKey;
@@ -91,6 +92,19 @@ async fn place_that_cannot_be_written_is_named() {
     let error = EmbeddedStore::start(Place::Directory(file.clone())).await.expect_err("no directory");
     assert!(matches!(error, EmbeddedError::NotWritable { .. }), "{error:?}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_but_their_owner_may_read_the_files() {
+    let directory = tempfile::tempdir().expect("directory");
+    let data = directory.path().join("data");
+    let embedded = EmbeddedStore::start(Place::Directory(data.clone())).await.expect("embedded store");
+    samples::connect(&embedded.endpoint()).await.ensure_tables().await.expect("tables");
+    let files = fs::read_dir(&data).expect("read").map(|entry| entry.expect("entry").path());
+    for path in files.chain([data.clone()]) {
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has {mode:o}", path.display());
+    }
 }
 
 #[tokio::test]
