@@ -48,8 +48,9 @@ struct UnknownLogFormat;
 pub fn init(service: &'static str, env: &Env) -> Result<(), ConfigError> {
     let mut reader = Reader::new(env);
     let format = reader.parsed("LOG_FORMAT", LogFormat::Auto);
-    // The servers below announce each start, stop and retry themselves, less well than we do.
-    let levels = reader.text("LOG_LEVEL", "info,pingora=error,poem=warn");
+    // The servers below announce each start, stop and retry themselves, less well than we do; to the embedded store, each
+    // condition that does not hold is a warning.
+    let levels = reader.text("LOG_LEVEL", "info,pingora=error,poem=warn,dynoxide=error");
     let filter = EnvFilter::try_new(&levels)
         .map_err(|error| reader.problem("LOG_LEVEL", format_args!("is {levels:?}: {error}")))
         .ok();
