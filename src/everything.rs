@@ -108,6 +108,8 @@ async fn start_services(env: &Env) -> anyhow::Result<(Running, Running)> {
             bail!("{}", problems.into_iter().collect::<Vec<_>>().join("\n"));
         }
     };
+    // Before anything listens, so that a mistake in the file is not hidden behind a port in use.
+    edge::config(env).check(env)?;
     Ok((user_service::start(user).await?, inventory_service::start(inventory).await?))
 }
 

@@ -9,15 +9,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 use serde::Serialize;
 
 use crate::config::file::AccessLogFile;
 
-/// How long a stop waits for the last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a flush looks whether the queue has room for it.
+const QUEUE_POLL: Duration = Duration::from_millis(10);
 
 /// What is written of one request. Never queries, headers or bodies: they hold secrets.
 #[derive(Debug, Serialize)]
@@ -106,14 +106,21 @@ impl AccessLog {
         }
     }
 
-    /// Waits until every line so far is written, but not longer than a slow disk deserves.
-    pub(crate) fn flush(&self) {
+    /// Waits until every line so far is written, but not longer than `within`: a disk that takes longer, or a pipe that
+    /// nobody reads, has lost its lines.
+    pub(crate) fn flush(&self, within: Duration) {
         let Some(queue) = &self.queue else { return };
+        let deadline = Instant::now() + within;
         let (done, written) = sync_channel(1);
-        if queue.send(Message::Flush(done)).is_ok() {
-            // A disk that takes longer has lost its lines.
-            let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        let mut message = Message::Flush(done);
+        while let Err(TrySendError::Full(refused)) = queue.try_send(message) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            message = refused;
+            thread::sleep(QUEUE_POLL);
         }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     /// Whether lines are wanted at all.
@@ -184,7 +191,7 @@ mod tests {
         let file = AccessLogFile { enabled: true, path: Some(path.clone()), queue: 16 };
         let log = AccessLog::start(&file, dropped()).expect("opens");
         log.write(&line());
-        log.flush();
+        log.flush(Duration::from_secs(20));
         let text = std::fs::read_to_string(&path).expect("reads");
         assert_eq!(text.lines().count(), 2);
         let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("a line")).expect("json");
@@ -200,5 +207,6 @@ mod tests {
         log.write(&line());
         log.write(&line());
         assert_eq!(log.dropped.get(), 2);
+        log.flush(Duration::from_millis(1));
     }
 }

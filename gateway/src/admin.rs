@@ -11,6 +11,8 @@ use pingora_core::protocols::http::ServerSession;
 use prometheus::TextEncoder;
 use serde_json::{Value, json};
 
+use crate::metrics::target_health;
+use crate::reply;
 use crate::server::Shared;
 
 /// The application behind the admin listener.
@@ -61,11 +63,17 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
-        match TextEncoder::new().encode_to_string(&self.shared.registry.gather()) {
+        let snapshot = self.shared.snapshot.load();
+        let text = target_health(snapshot.pools.values()).and_then(|health| {
+            let mut families = self.shared.registry.gather();
+            families.extend(health);
+            TextEncoder::new().encode_to_string(&families)
+        });
+        match text {
             Ok(text) => response(StatusCode::OK, prometheus::TEXT_FORMAT, text.into_bytes()),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");
-                json_response(StatusCode::INTERNAL_SERVER_ERROR, &json!({"status": "error"}))
+                problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The metrics cannot be written; see the log.")
             }
         }
     }
@@ -76,7 +84,7 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) {
-            let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": "only GET"}));
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "There is only GET here.");
             response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
             return response;
         }
@@ -85,10 +93,7 @@ impl ServeHttp for Admin {
             "/ready" => self.ready().await,
             "/metrics" => self.metrics(),
             "/upstreams" => self.upstreams(),
-            _ => {
-                let paths = ["/health", "/ready", "/metrics", "/upstreams"];
-                json_response(StatusCode::NOT_FOUND, &json!({"detail": "see `paths`", "paths": paths}))
-            }
+            _ => problem(StatusCode::NOT_FOUND, "no_route", "There are /health, /ready, /metrics and /upstreams."),
         }
     }
 }
@@ -99,6 +104,10 @@ const fn word(healthy: bool) -> &'static str {
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
     response(status, "application/json", body.to_string().into_bytes())
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Vec<u8>> {
+    response(status, reply::PROBLEM, reply::problem(status, code, detail).to_string().into_bytes())
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {

@@ -3,12 +3,16 @@
 //! Labels come from the configuration and from fixed lists only, never from what a client sends. Handles are made when
 //! the configuration is compiled, or once when a status is first seen; counting is an atomic addition.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
+use prometheus::core::Collector as _;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+
+use crate::upstream::Pool;
 
 /// Seconds, as OpenTelemetry's semantic conventions advise for `http.server.request.duration`.
 const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -22,7 +26,6 @@ pub(crate) struct Metrics {
     duration: HistogramVec,
     rejections: IntCounterVec,
     retries: IntCounterVec,
-    target_healthy: IntGaugeVec,
     /// 1 when the last reload took the file, 0 when it kept the one before.
     pub config_last_reload_success: IntGauge,
     /// Reloads that took the file.
@@ -56,10 +59,6 @@ impl Metrics {
             Opts::new("gateway_upstream_retries_total", "Attempts after the first, by upstream"),
             &["upstream"],
         )?;
-        let target_healthy = IntGaugeVec::new(
-            Opts::new("gateway_upstream_healthy", "Whether a target gets requests"),
-            &["upstream", "target"],
-        )?;
         let config_last_reload_success =
             IntGauge::new("gateway_config_last_reload_success", "Whether the last reload took the file")?;
         let config_reloads = IntCounter::new("gateway_config_reloads_total", "Reloads that took the file")?;
@@ -69,7 +68,6 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(rejections.clone()))?;
         registry.register(Box::new(retries.clone()))?;
-        registry.register(Box::new(target_healthy.clone()))?;
         registry.register(Box::new(config_last_reload_success.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
         registry.register(Box::new(access_log_dropped.clone()))?;
@@ -80,7 +78,6 @@ impl Metrics {
             duration,
             rejections,
             retries,
-            target_healthy,
             config_last_reload_success,
             config_reloads,
             access_log_dropped,
@@ -99,17 +96,26 @@ impl Metrics {
     pub(crate) fn retries(&self, upstream: &str) -> IntCounter {
         self.retries.with_label_values(&[upstream])
     }
+}
 
-    /// Notes whether a target gets requests.
-    pub(crate) fn set_target_health(&self, upstream: &str, target: &str, healthy: bool) {
-        self.target_healthy.with_label_values(&[upstream, target]).set(i64::from(healthy));
+/// Whether each target of `pools` gets requests. Asked for when it is shown and kept nowhere, so that a target that a reload
+/// or a name server took away alarms nobody.
+///
+/// # Errors
+/// Never: the name and the labels are legal.
+pub(crate) fn target_health<'p>(
+    pools: impl IntoIterator<Item = &'p Arc<Pool>>,
+) -> prometheus::Result<Vec<MetricFamily>> {
+    let healthy = IntGaugeVec::new(
+        Opts::new("gateway_upstream_healthy", "Whether a target gets requests"),
+        &["upstream", "target"],
+    )?;
+    for pool in pools {
+        for target in pool.targets() {
+            healthy.with_label_values(&[pool.name(), &*target.label]).set(i64::from(target.healthy));
+        }
     }
-
-    /// Forgets the targets of an upstream that is gone.
-    pub(crate) fn forget_target(&self, upstream: &str, target: &str) {
-        // Absent already is as good.
-        let _ = self.target_healthy.remove_label_values(&[upstream, target]);
-    }
+    Ok(healthy.collect())
 }
 
 /// The handles that requests of one route count with.

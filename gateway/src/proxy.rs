@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -105,16 +105,21 @@ impl ProxyHttp for Proxy {
         };
         let peer = Box::new(target.peer().clone());
         ctx.target = Some(target);
+        // Each attempt sends the body from its beginning.
+        ctx.body_bytes = 0;
         Ok(peer)
     }
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
         ctx.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
         if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
             // Only a chunked body comes this far; the part that is too much is never sent on.
@@ -135,10 +140,20 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // No request any more: its client may be silent for as long as the upstream puts up with it.
+            session.set_read_timeout(None);
+        } else if response.status.is_informational() {
+            return Ok(());
+        }
+        if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
+            // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
+            session.set_keepalive(None);
+        }
         response.insert_header(REQUEST_ID, ctx.request_id.clone())?;
         amend(response, ctx)
     }
@@ -172,7 +187,7 @@ impl ProxyHttp for Proxy {
         let (status, ..) = rejection.describe();
         // Pingora ends the connection after a failure; the client has to know, or its next request meets a closed one.
         session.set_keepalive(None);
-        let answered = session.response_written().is_none()
+        let answered = reply::answered(session).is_none()
             && reply::reject(session, &rejection, &ctx.request_id, |head| amend(head, ctx)).await.is_ok();
         ctx.rejection = Some(rejection);
         if answered { FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false } } else { gone }
@@ -185,7 +200,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         let elapsed = ctx.started.elapsed();
-        let status = session.response_written().map(|response| response.status);
+        let status = reply::answered(session);
         let route = ctx.route.as_ref();
         let metrics = route.map_or(&self.shared.metrics.unrouted, |route| &route.metrics);
         metrics.answered(status, elapsed.as_secs_f64());
@@ -215,7 +230,7 @@ impl ProxyHttp for Proxy {
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
             duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-            error: error.map(Error::to_string),
+            error: error.map(failure::told),
         });
     }
 }
@@ -261,10 +276,10 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     Ok(())
 }
 
-/// What `Content-Length` says; Pingora has made sure that there is at most one and that it is a number.
+/// What `Content-Length` says: the screen has made sure that it is one number, so what cannot be read is a very large one.
 fn declared_length(request: &RequestHeader) -> u64 {
-    let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|text| text.parse().ok()).unwrap_or(0)
+    let Some(length) = request.headers.get(CONTENT_LENGTH) else { return 0 };
+    length.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }
 
 fn is_health_check(request: &RequestHeader) -> bool {

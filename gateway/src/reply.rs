@@ -8,12 +8,16 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use serde_json::{Value, json};
 
 use crate::path::BadPath;
 use crate::router::MethodSet;
 
 /// The header by which a request is found again in every log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The media type of a problem document.
+pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// What a 429 is, in the words of the rate-limit header draft.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -59,9 +63,11 @@ pub enum Rejection {
     Internal,
 }
 
-/// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1 and 11.2).
+/// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1, 6.3 and 11.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
+    /// A `Content-Length` other than a single number.
+    Length,
     /// `Content-Length` beside `Transfer-Encoding`.
     LengthAndEncoding,
     /// A `Transfer-Encoding` other than a single `chunked`.
@@ -80,6 +86,9 @@ impl Rejection {
     pub const fn describe(&self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
+            Self::Ambiguous(Ambiguity::Length) => {
+                (S::BAD_REQUEST, "ambiguous_framing", "The only Content-Length taken is a single number.")
+            }
             Self::Ambiguous(Ambiguity::LengthAndEncoding) => {
                 (S::BAD_REQUEST, "ambiguous_framing", "Content-Length and Transfer-Encoding must not be sent together.")
             }
@@ -156,20 +165,25 @@ impl Rejection {
 
     fn body(&self, request_id: &str) -> Bytes {
         let (status, code, detail) = self.describe();
-        let mut problem = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": detail,
-            "code": code,
-            "request_id": request_id,
-        });
+        let mut problem = problem(status, code, detail);
+        problem["request_id"] = request_id.into();
         if let Self::QuotaExceeded(policy) = self {
             problem["type"] = QUOTA_EXCEEDED.into();
             problem["violated-policies"] = [&**policy].into_iter().collect();
         }
         Bytes::from(problem.to_string())
     }
+}
+
+/// A problem document (RFC 9457) without the id of its request.
+pub(crate) fn problem(status: StatusCode, code: &str, detail: &str) -> Value {
+    json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+    })
 }
 
 /// Answers the request in `session` with `rejection`, its head amended by `amend`.
@@ -184,7 +198,7 @@ pub(crate) async fn reject(
 ) -> Result<()> {
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
-    let mut header = head(status, "application/problem+json", body.len(), request_id)?;
+    let mut header = head(status, PROBLEM, body.len(), request_id)?;
     amend(&mut header)?;
     let mut added = Ok(());
     rejection.headers(|name, value| added = header.insert_header(name, value));
@@ -203,6 +217,12 @@ pub(crate) async fn reject(
 pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: &HeaderValue) -> Result<()> {
     let header = head(StatusCode::OK, "application/json", body.len(), request_id)?;
     send(session, header, Bytes::from_static(body.as_bytes())).await
+}
+
+/// What the request in `session` was answered with, by whomever. Interim responses (`100 Continue`) are no answer yet.
+pub(crate) fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
 fn head(
@@ -234,9 +254,9 @@ mod tests {
     #[test]
     fn a_refused_quota_names_the_policy_and_the_registered_type() {
         let rejection = Rejection::QuotaExceeded("per-user".into());
-        let body: serde_json::Value = serde_json::from_slice(&rejection.body("id-1")).expect("json");
+        let body: Value = serde_json::from_slice(&rejection.body("id-1")).expect("json");
         assert_eq!(body["type"], QUOTA_EXCEEDED);
-        assert_eq!(body["violated-policies"], serde_json::json!(["per-user"]));
+        assert_eq!(body["violated-policies"], json!(["per-user"]));
         assert_eq!(body["status"], 429);
         assert_eq!(body["request_id"], "id-1");
     }

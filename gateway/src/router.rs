@@ -156,18 +156,11 @@ pub struct MethodSet(u16);
 impl MethodSet {
     /// No method.
     pub const EMPTY: Self = Self(0);
-    /// Every method, also those that are not known here.
+    /// Every method, also those that are not known here, but for `TRACE` and `CONNECT`: an upstream's answer to the one
+    /// shows the client what the gateway has added, the other is for tunnels.
     pub const ALL: Self = Self(u16::MAX);
-    const KNOWN: [Method; 8] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-    ];
+    const KNOWN: [Method; 7] =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
     /// The set of `methods`; none at all means every method, and `GET` brings `HEAD` with it (RFC 9110, section 9.3.2).
     pub fn of<'m>(methods: impl IntoIterator<Item = &'m Method>) -> Self {
@@ -184,7 +177,8 @@ impl MethodSet {
     /// Whether the set has `method`.
     #[must_use]
     pub fn contains(self, method: &Method) -> bool {
-        self == Self::ALL || self.0 & Self::bit(method).0 != 0
+        let any = self == Self::ALL && !matches!(*method, Method::TRACE | Method::CONNECT);
+        any || self.0 & Self::bit(method).0 != 0
     }
 
     /// The methods of either set.

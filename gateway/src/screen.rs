@@ -3,8 +3,10 @@
 //! What Pingora's parser refuses by itself does not come this far. What it repairs does, and a repaired request is refused
 //! here: whoever sent it may have meant it to be read otherwise behind us.
 
+use std::net::Ipv6Addr;
+
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderValue, Version};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -25,6 +27,7 @@ pub(crate) struct Limits {
 /// The first reason to refuse it.
 pub(crate) fn screen(session: &Session, limits: &Limits) -> Result<(), Rejection> {
     let request = session.req_header();
+    check_length(&request.headers).map_err(Rejection::Ambiguous)?;
     if request.headers.contains_key(TRANSFER_ENCODING) {
         // The parser has dropped a Content-Length beside it; the bytes as they came still have it.
         let raw = session.to_h1_raw();
@@ -38,6 +41,18 @@ pub(crate) fn screen(session: &Session, limits: &Limits) -> Result<(), Rejection
         return Err(Rejection::HeadersTooLarge);
     }
     Ok(())
+}
+
+/// RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it. Pingora takes it and would pass
+/// it on as it came.
+fn check_length(headers: &HeaderMap) -> Result<(), Ambiguity> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(()),
+        (Some(length), None) if is_number(length) => Ok(()),
+        _ => Err(Ambiguity::Length),
+    }
 }
 
 /// RFC 9112, section 6.1.
@@ -73,12 +88,24 @@ fn check_host(request: &RequestHeader) -> Result<(), Ambiguity> {
     }
 }
 
-/// Letters, digits and what stands between them in a host name, an address and a port.
-fn is_authority(host: &[u8]) -> bool {
-    !host.is_empty()
-        && host
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
+/// A host name or an address, and perhaps a port.
+fn is_authority(authority: &[u8]) -> bool {
+    let Ok(authority) = std::str::from_utf8(authority) else { return false };
+    if let Some(rest) = authority.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+    }
+    let (name, port) = match authority.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (authority, None),
+    };
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !name.is_empty() && name.bytes().all(legal) && port.is_none_or(is_port)
+}
+
+/// Without a number too: `host:` is legal (RFC 3986, section 3.2.3).
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {
@@ -107,6 +134,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_single_length_is_taken() {
+        let check = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|value| ("Content-Length", *value)).collect();
+            check_length(&request(Version::HTTP_11, &headers).headers)
+        };
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["5"]), Ok(()));
+        for bad in [&["5", "5"][..], &["5, 5"], &["+5"], &["-5"], &["5 "], &["0x5"]] {
+            assert_eq!(check(bad), Err(Ambiguity::Length), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn only_a_single_chunked_is_taken() {
         let check = |version, values: &[&str]| {
             let headers: Vec<_> = values.iter().map(|value| ("Transfer-Encoding", *value)).collect();
@@ -128,8 +168,25 @@ mod tests {
         };
         assert_eq!(check(Version::HTTP_11, &["example.com:8080"]), Ok(()));
         assert_eq!(check(Version::HTTP_11, &["[::1]:80"]), Ok(()));
+        assert_eq!(check(Version::HTTP_11, &["[::1]"]), Ok(()));
+        assert_eq!(check(Version::HTTP_11, &["a_b.example:"]), Ok(()));
         assert_eq!(check(Version::HTTP_10, &[]), Ok(()));
-        for bad in [&[][..], &["a", "a"], &["a, b"], &["a/b"], &["a@b"], &[""]] {
+        for bad in [
+            &[][..],
+            &["a", "a"],
+            &["a, b"],
+            &["a/b"],
+            &["a@b"],
+            &[""],
+            &[":80"],
+            &["a:b"],
+            &["a:80:80"],
+            &["a:+80"],
+            &["a:99999"],
+            &["[a]"],
+            &["[::1]x"],
+            &["[::1"],
+        ] {
             assert_eq!(check(Version::HTTP_11, bad), Err(Ambiguity::Host), "{bad:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! Starts the gateway, reloads it, and stops it without dropping a request.
 
+mod front;
 mod listen;
 mod reload;
 mod workers;
@@ -34,6 +35,9 @@ use workers::Workers;
 /// How often a stop looks whether the last request has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
+/// How long a stop waits for the last lines of the access log.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What a gateway is started with.
 pub struct Options {
     /// Where its configuration stands.
@@ -59,16 +63,28 @@ pub enum ConfigSource {
 }
 
 impl ConfigSource {
+    /// Reads the configuration only to say whether a gateway would take it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn check(&self, env: &Env) -> Result<(), ConfigProblems> {
+        self.read(env).map(drop)
+    }
+
     /// Reads and checks the configuration, and logs what is hardly meant.
     fn load(&self, env: &Env) -> Result<Loaded, ConfigProblems> {
-        let loaded = match self {
-            Self::File(path) => config::load(path, env),
-            Self::BuiltIn { name, text } => config::parse(text, Path::new(name), env),
-        }?;
+        let loaded = self.read(env)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
         Ok(loaded)
+    }
+
+    fn read(&self, env: &Env) -> Result<Loaded, ConfigProblems> {
+        match self {
+            Self::File(path) => config::load(path, env),
+            Self::BuiltIn { name, text } => config::parse(text, Path::new(name), env),
+        }
     }
 }
 
@@ -177,20 +193,10 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let workers = Workers::start(threads, &shared, &listeners, &closed).map_err(StartError::Runtime)?;
     serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);
 
-    let reloader =
-        Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file.server));
+    let (grace, timeout) = (file.server.shutdown_grace.get(), file.server.shutdown_timeout.get());
+    let reloader = Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file));
     reload::on_hangup(control.handle(), &reloader);
-    Ok(Running {
-        shared,
-        listen_addrs,
-        admin_addr,
-        grace: reloader.server().shutdown_grace.get(),
-        timeout: reloader.server().shutdown_timeout.get(),
-        reloader,
-        close_listeners,
-        control,
-        workers,
-    })
+    Ok(Running { shared, listen_addrs, admin_addr, grace, timeout, reloader, close_listeners, control, workers })
 }
 
 impl Running {
@@ -230,7 +236,7 @@ impl Running {
         }
         self.workers.end();
         self.control.shutdown_timeout(Duration::from_millis(100));
-        self.shared.access_log.flush();
+        self.shared.access_log.flush(LAST_LINES_TIMEOUT);
     }
 }
 

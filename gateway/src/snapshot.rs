@@ -163,7 +163,7 @@ async fn start_pools(
         let kept = previous.and_then(|previous| previous.pools.get(name)).filter(|pool| pool.is_made_from(upstream));
         let pool = match kept {
             Some(pool) => Arc::clone(pool),
-            None => Arc::new(Pool::start(name, upstream, &workshop.control, &workshop.metrics).await),
+            None => Arc::new(Pool::start(name, upstream, &workshop.control).await),
         };
         (name.clone(), pool)
     };

@@ -20,7 +20,6 @@ pub(crate) use target::Target;
 
 use crate::config::file::{Balance, UpstreamFile};
 use crate::config::values::Target as TargetUrl;
-use crate::metrics::Metrics;
 
 /// How often host names are looked up again.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -46,7 +45,7 @@ impl Pool {
     /// The pool that `file` describes, its members looked up once and its probes running on `control` until it is dropped.
     ///
     /// A host that cannot be looked up yet is no error: the pool is empty until it can.
-    pub(crate) async fn start(name: &str, file: &UpstreamFile, control: &Handle, metrics: &Arc<Metrics>) -> Self {
+    pub(crate) async fn start(name: &str, file: &UpstreamFile, control: &Handle) -> Self {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
         let discovery = Discovery::new(name, urls, &file.timeouts);
@@ -57,7 +56,7 @@ impl Pool {
         balancer.parallel_health_check = true;
         if let Some(health_check) = &file.health_check {
             balancer.health_check_frequency = Some(health_check.interval.get());
-            balancer.set_health_check(Box::new(Probe::new(name, health_check, Arc::clone(metrics))));
+            balancer.set_health_check(Box::new(Probe::new(name, health_check)));
         }
         let balancer = Arc::new(balancer);
         if let Err(error) = balancer.update().await {
@@ -66,11 +65,7 @@ impl Pool {
         let (stop, stopped) = watch::channel(false);
         let background = Arc::clone(&balancer);
         control.spawn(async move { background.run(stopped, None).await });
-        let pool = Self { name: name.into(), balancer, retries: file.retries, file: file.clone(), stop };
-        for target in pool.targets() {
-            metrics.set_target_health(&pool.name, &target.label, target.healthy);
-        }
-        pool
+        Self { name: name.into(), balancer, retries: file.retries, file: file.clone(), stop }
     }
 
     /// Its name in the file.

@@ -25,8 +25,10 @@ pub enum Behaviour {
     HangUp,
     /// Reads the request and never answers.
     Hang,
-    /// Answers what is no HTTP.
-    Babble,
+    /// Reads the request, answers these very bytes and closes the connection.
+    Say(&'static str),
+    /// Switches protocols, and then sends back whatever comes.
+    Echo,
 }
 
 /// A request as it arrived.
@@ -142,16 +144,26 @@ async fn serve(mut client: TcpStream, addr: SocketAddr, state: &State) -> Option
             }
             (Behaviour::HangUp, _) => return None,
             (Behaviour::Hang, _) => return std::future::pending().await,
-            (Behaviour::Babble, _) => {
-                client.write_all(b"what do you mean?\r\n\r\n").await.ok()?;
+            (Behaviour::Say(answer), _) => {
+                client.write_all(answer.as_bytes()).await.ok()?;
                 return None;
             }
+            (Behaviour::Echo, _) => return echo(client, buffer).await,
         };
         let body = addr.to_string();
         let shown = if head_only { "" } else { &body };
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{shown}", body.len());
         client.write_all(answer.as_bytes()).await.ok()?;
     }
+}
+
+/// Agrees to whatever protocol was asked for; `early` is what came of it already.
+async fn echo(mut client: TcpStream, early: Vec<u8>) -> Option<()> {
+    let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    client.write_all(agreed.as_bytes()).await.ok()?;
+    client.write_all(&early).await.ok()?;
+    let (mut from, mut to) = client.split();
+    tokio::io::copy(&mut from, &mut to).await.ok().map(drop)
 }
 
 /// The next request on the connection; none when it ends.

@@ -59,6 +59,19 @@ async fn every_problem_of_the_gateways_configuration_is_reported_at_once_with_it
 }
 
 #[tokio::test]
+async fn a_mistake_in_the_configuration_is_not_hidden_behind_a_port_in_use() -> anyhow::Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let addr = taken.local_addr()?.to_string();
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("gateway.yaml");
+    std::fs::write(&file, "rotues: []\n")?;
+    let (path, data) = (file.display().to_string(), directory.path().display().to_string());
+    let message = refusal(&["--data-dir", &data, "--config", &path, "--user-service", &addr], &[]).await?;
+    assert!(message.contains("rotues") && message.contains("did you mean `routes`"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_configuration_file_that_is_asked_for_must_be_there() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let missing = directory.path().join("none.yaml").display().to_string();

@@ -1,7 +1,7 @@
 //! The embedded store's own promises: it keeps its files, keeps others out of them, and says what is wrong.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
 
 use common::dynamo::embedded::{EmbeddedError, EmbeddedStore, Place};
 use common::entities::IdempotencyKey;

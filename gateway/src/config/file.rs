@@ -91,7 +91,7 @@ impl Default for ServerFile {
 }
 
 /// The line written for each request.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLogFile {
     /// Whether lines are written at all.

@@ -81,7 +81,8 @@ impl Jwt {
         let identity = Identity { claims };
         for (claim, header) in &self.provider.claims_to_headers {
             if let Some(text) = identity.claim(claim) {
-                let value = HeaderValue::from_str(&text).map_err(|_| Rejection::TokenInvalid)?;
+                // UTF-8 as it is, for names have more letters than ASCII; line ends and other controls are refused.
+                let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Rejection::TokenInvalid)?;
                 ctx.request_headers.push((header.clone(), value));
             }
         }

@@ -6,7 +6,7 @@ use pingora_core::{Error, ErrorSource};
 use pingora_proxy::Session;
 
 use crate::ctx::RequestContext;
-use crate::reply::Rejection;
+use crate::reply::{self, Rejection};
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -22,7 +22,7 @@ pub(super) fn is_repeatable(session: &Session, error: &Error) -> bool {
         && !timed_out
         && *error.esource() == ErrorSource::Upstream
         && !session.as_ref().retry_buffer_truncated()
-        && session.response_written().is_none()
+        && reply::answered(session).is_none()
 }
 
 /// Notes that the target failed, and marks the error for a retry if one is left.
@@ -66,6 +66,18 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
     }
 }
 
+/// What the log line says of `error`: whose it was, of which kind, from which cause. Not its context, for in that Pingora
+/// quotes the head that it could not read, with its cookies and tokens.
+pub(super) fn told(error: &Error) -> String {
+    let root = error.root_cause();
+    let (side, kind) = (error.esource().as_str(), error.etype().as_str());
+    match root.downcast_ref::<Error>() {
+        Some(root) if root.etype() == error.etype() => format!("{side} {kind}"),
+        Some(root) => format!("{side} {kind}: {}", root.etype().as_str()),
+        None => format!("{side} {kind}: {root}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +94,15 @@ mod tests {
         assert_eq!(downstream(E::ConnectionClosed), None);
         assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed));
         assert_eq!(rejection(&Error::new(E::InternalError)), Some(Rejection::Internal));
+    }
+
+    #[test]
+    fn a_log_line_never_quotes_what_was_sent() {
+        let cause = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let broken = Error::because(E::ReadError, "Set-Cookie: hush".to_owned(), cause).into_up();
+        assert_eq!(told(&broken), "Upstream ReadError: connection reset");
+        assert_eq!(told(&broken.more_context("Set-Cookie: hush")), "Upstream ReadError: connection reset");
+        let unread = Error::explain(E::InvalidHTTPHeader, "Authorization: hush".to_owned()).into_down();
+        assert_eq!(told(&unread), "Downstream InvalidHTTPHeader");
     }
 }

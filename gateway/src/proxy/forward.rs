@@ -44,6 +44,9 @@ pub(super) fn prepare(original: &RequestHeader, request: &mut RequestHeader, ctx
     }
     if let Some(host) = original.headers.get(HOST) {
         request.insert_header(FORWARDED_HOST, host.clone())?;
+    } else if let Some(target) = &ctx.target {
+        // HTTP/1.0 need not name one, but what goes on is HTTP/1.1.
+        request.insert_header(HOST, target.authority())?;
     }
     request.insert_header(FORWARDED_FOR, ctx.client.to_string())?;
     request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
@@ -59,10 +62,7 @@ pub(super) fn prepare(original: &RequestHeader, request: &mut RequestHeader, ctx
 
 /// The host the client named, without its port; none in an HTTP/1.0 request without `Host`.
 pub(super) fn host(request: &RequestHeader) -> Option<&str> {
-    let authority = match request.headers.get(HOST) {
-        Some(host) => host.to_str().ok()?,
-        None => request.uri.authority()?.as_str(),
-    };
+    let authority = request.headers.get(HOST)?.to_str().ok()?;
     let host = match authority.rsplit_once(':') {
         // The colons of `[::1]` are no port's.
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,

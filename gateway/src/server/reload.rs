@@ -1,6 +1,5 @@
 //! Exchanges the running configuration for a new one, or keeps it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::config::Env;
@@ -9,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 
 use super::{ConfigSource, Shared};
-use crate::config::file::ServerFile;
+use crate::config::file::GatewayFile;
 use crate::config::problems::ConfigProblems;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
 
@@ -22,6 +21,9 @@ pub enum ReloadError {
     /// The new one is well-formed but cannot be run.
     #[error("the configuration cannot be run")]
     Compile(#[from] CompileError),
+    /// The gateway stopped while it was read.
+    #[error("the gateway stopped before the configuration was read")]
+    Interrupted(#[source] tokio::task::JoinError),
 }
 
 /// What a reload needs.
@@ -30,8 +32,8 @@ pub(super) struct Reloader {
     env: Env,
     workshop: Workshop,
     shared: Arc<Shared>,
-    /// What the listeners and threads were started with; they cannot change without a restart.
-    server: ServerFile,
+    /// What the gateway was started with; some of it cannot change without a restart.
+    started_with: GatewayFile,
     /// One reload at a time.
     turn: Mutex<()>,
 }
@@ -42,17 +44,13 @@ impl Reloader {
         env: Env,
         workshop: Workshop,
         shared: Arc<Shared>,
-        server: ServerFile,
+        started_with: GatewayFile,
     ) -> Self {
-        Self { source, env, workshop, shared, server, turn: Mutex::new(()) }
-    }
-
-    pub(super) fn server(&self) -> &ServerFile {
-        &self.server
+        Self { source, env, workshop, shared, started_with, turn: Mutex::new(()) }
     }
 
     /// Compiles the configuration anew and swaps it in at once, or keeps the one before.
-    pub(super) async fn reload(&self) -> Result<(), ReloadError> {
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), ReloadError> {
         let _turn = self.turn.lock().await;
         let result = self.try_reload().await;
         self.shared.metrics.config_last_reload_success.set(i64::from(result.is_ok()));
@@ -69,35 +67,33 @@ impl Reloader {
         result
     }
 
-    async fn try_reload(&self) -> Result<(), ReloadError> {
-        let loaded = self.source.load(&self.env).map_err(ReloadError::Config)?;
+    async fn try_reload(self: &Arc<Self>) -> Result<(), ReloadError> {
+        // A disk may be slow, and the probes and the link to Redis live on this runtime.
+        let reloader = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || reloader.source.load(&reloader.env));
+        let loaded = read.await.map_err(ReloadError::Interrupted)?.map_err(ReloadError::Config)?;
         let before = self.shared.snapshot.load_full();
-        let after = Arc::new(Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?);
-        self.shared.snapshot.store(Arc::clone(&after));
-        self.forget_targets(&before, &after);
-        if needs_restart(&self.server, &loaded.file.server) {
-            tracing::warn!("server.listen, server.admin and server.threads take effect only after a restart");
+        let after = Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?;
+        self.shared.snapshot.store(Arc::new(after));
+        for key in needs_restart(&self.started_with, &loaded.file) {
+            tracing::warn!("{key} takes effect only after a restart");
         }
         Ok(())
     }
-
-    /// Drops the health series of targets that are gone, so that nobody is alarmed by a server that was taken away.
-    fn forget_targets(&self, before: &Snapshot, after: &Snapshot) {
-        let targets = |snapshot: &Snapshot| -> BTreeSet<(Box<str>, Box<str>)> {
-            let of_pool = |pool: &Arc<crate::upstream::Pool>| {
-                let name: Box<str> = pool.name().into();
-                pool.targets().into_iter().map(move |target| (name.clone(), target.label))
-            };
-            snapshot.pools.values().flat_map(of_pool).collect()
-        };
-        for (pool, target) in targets(before).difference(&targets(after)) {
-            self.shared.metrics.forget_target(pool, target);
-        }
-    }
 }
 
-fn needs_restart(running: &ServerFile, file: &ServerFile) -> bool {
-    running.listen != file.listen || running.admin != file.admin || running.threads != file.threads
+/// The keys of which the running gateway keeps the old value.
+fn needs_restart(running: &GatewayFile, file: &GatewayFile) -> Vec<&'static str> {
+    let (old, new) = (&running.server, &file.server);
+    let changed = [
+        ("server.listen", old.listen != new.listen),
+        ("server.admin", old.admin != new.admin),
+        ("server.threads", old.threads != new.threads),
+        ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),
+        ("server.shutdown_timeout", old.shutdown_timeout != new.shutdown_timeout),
+        ("access_log", running.access_log != file.access_log),
+    ];
+    changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
 
 /// Reloads whenever the process gets a `SIGHUP`.
@@ -115,5 +111,20 @@ pub(super) fn on_hangup(control: &Handle, reloader: &Arc<Reloader>) {
             });
         }
         Err(error) => tracing::warn!(%error, "SIGHUP cannot be awaited; reloads need a restart"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reload_cannot_change_is_named() {
+        let file = |yaml| serde_json::from_value::<GatewayFile>(yaml).expect("a file");
+        let running = file(serde_json::json!({}));
+        assert!(needs_restart(&running, &file(serde_json::json!({"server": {"read_timeout": "1s"}}))).is_empty());
+        let other =
+            serde_json::json!({"server": {"threads": 3, "shutdown_grace": "1s"}, "access_log": {"enabled": false}});
+        assert_eq!(needs_restart(&running, &file(other)), ["server.threads", "server.shutdown_grace", "access_log"]);
     }
 }

@@ -10,10 +10,12 @@ use std::thread::{self, JoinHandle};
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::Service as _;
-use pingora_proxy::http_proxy_service;
+use pingora_core::services::listening::Service;
+use pingora_proxy::http_proxy;
 use tokio::sync::watch;
 
 use super::Shared;
+use super::front::Front;
 use super::listen::{self, Listener};
 use crate::proxy::Proxy;
 
@@ -37,7 +39,8 @@ impl Workers {
         let (end, ended) = watch::channel(());
         let conf = Arc::new(ServerConf { threads: 1, max_retries: MAX_ATTEMPTS, ..ServerConf::default() });
         let start = |number| {
-            let mut service = http_proxy_service(&conf, Proxy::new(Arc::clone(shared)));
+            let proxy = http_proxy(&conf, Proxy::new(Arc::clone(shared)));
+            let mut service = Service::new("gateway".to_owned(), Front::new(Arc::clone(shared), proxy));
             let own = listeners.iter().map(Listener::try_clone).collect::<io::Result<Vec<_>>>()?;
             let fds = listen::add_to(&mut service, own);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

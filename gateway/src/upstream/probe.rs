@@ -12,7 +12,6 @@ use pingora_load_balancing::health_check::HealthCheck;
 
 use super::Target;
 use crate::config::file::HealthCheckFile;
-use crate::metrics::Metrics;
 
 /// A `GET` on a connection of its own; a 2xx answer within the deadline is healthy.
 pub(super) struct Probe {
@@ -22,11 +21,10 @@ pub(super) struct Probe {
     unhealthy_after: usize,
     healthy_after: usize,
     connector: Connector,
-    metrics: Arc<Metrics>,
 }
 
 impl Probe {
-    pub(super) fn new(upstream: &str, file: &HealthCheckFile, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(upstream: &str, file: &HealthCheckFile) -> Self {
         Self {
             upstream: upstream.into(),
             path: file.path.as_str().into(),
@@ -34,7 +32,6 @@ impl Probe {
             unhealthy_after: file.unhealthy_after,
             healthy_after: file.healthy_after,
             connector: Connector::new(None),
-            metrics,
         }
     }
 
@@ -66,7 +63,6 @@ impl HealthCheck for Probe {
     async fn health_status_change(&self, backend: &Backend, healthy: bool) {
         if let Some(target) = backend.ext.get::<Arc<Target>>() {
             let (upstream, target) = (&*self.upstream, target.label());
-            self.metrics.set_target_health(upstream, target, healthy);
             if healthy {
                 tracing::info!(upstream, target, "target is healthy again");
             } else {

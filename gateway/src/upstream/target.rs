@@ -35,7 +35,8 @@ impl Target {
     }
 
     /// Host and port as the file names them.
-    pub(super) fn authority(&self) -> &str {
+    #[must_use]
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 

@@ -67,6 +67,11 @@ async fn unknown_paths_and_methods_are_told_apart() {
     assert_eq!(answer.status(), 405);
     assert_eq!(answer.headers()["allow"], "GET, HEAD");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let answer = gateway.request(Method::TRACE, "/open/").send().await.expect("an answer");
+    assert_eq!(answer.status(), 405, "what the gateway adds to a request is not for its client to see");
+    assert_eq!(answer.headers()["allow"], "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let (status, body) = gateway.admin("/nowhere").await;
+    assert_eq!((status, &*code(&body)), (404, "no_route"));
     let (status, body) = gateway.get("/health").await;
     assert_eq!((status, &*body), (200, r#"{"status":"ok"}"#));
 }
@@ -101,6 +106,16 @@ async fn a_chunked_body_is_cut_off_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_request_that_stops_half_way_is_not_waited_for() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start_with("read_timeout: 200ms", &routes(&upstream));
+    assert_eq!(gateway.raw(b"").await, "");
+    assert_eq!(gateway.raw(b"GET /open/ HTTP/1.1\r\nHost: a\r\n").await, "");
+    let answer = gateway.raw(b"POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timed_out"), "{answer}");
+}
+
+#[tokio::test]
 async fn requests_that_can_be_read_in_two_ways_are_refused() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start(&routes(&upstream));
@@ -111,7 +126,10 @@ async fn requests_that_can_be_read_in_two_ways_are_refused() {
         "POST /open/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /open/ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc",
+        "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
         "GET /open/ HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /open/ HTTP/1.1\r\nHost: :80\r\nConnection: close\r\n\r\n",
         "GET /open/ HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
         "GET /open/%2e%2e%2fmine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "GET /open\\..\\mine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",

@@ -72,13 +72,33 @@ async fn a_request_is_sent_twice_only_if_that_is_harmless() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_sent_twice_counts_once() {
+    let upstream = Upstream::start().await.expect("starts");
+    upstream.behave(Behaviour::HangUp);
+    let gateway = Gateway::start(&pool(&[upstream.url()], "retries: 2"));
+    let answer = gateway.request(Method::PUT, "/x").body(vec![b'x'; 1000]).send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), upstream.arrived().len()), (502, 3), "1 KiB is allowed");
+}
+
+#[tokio::test]
+async fn a_failure_after_an_interim_response_is_answered_too() {
+    let upstream = Upstream::start().await.expect("starts");
+    upstream.behave(Behaviour::Say("HTTP/1.1 100 Continue\r\n\r\n"));
+    let gateway = Gateway::start(&pool(&[upstream.url()], "retries: 0"));
+    let request = "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
+    let answer = gateway.raw(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 100 ") && answer.contains("\r\n\r\nHTTP/1.1 502 "), "{answer}");
+    assert_eq!(gateway.metric(r#"gateway_requests_total{route="all",status="502"}"#).await, Some(1.0));
+}
+
+#[tokio::test]
 async fn each_failure_has_its_own_answer() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start(&pool(&[upstream.url()], "retries: 0, timeouts: { read: 50ms }"));
     upstream.behave(Behaviour::Hang);
     let (status, body) = gateway.get("/x").await;
     assert_eq!((status, &*code(&body)), (504, "upstream_timed_out"));
-    upstream.behave(Behaviour::Babble);
+    upstream.behave(Behaviour::Say("what do you mean?\r\n\r\n"));
     let (status, body) = gateway.get("/x").await;
     assert_eq!((status, &*code(&body)), (502, "upstream_broken"));
     let dead = format!("http://127.0.0.1:{}", free_port().expect("a port"));

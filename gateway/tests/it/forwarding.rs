@@ -1,7 +1,11 @@
 //! What an upstream gets of a request, and a client of a response.
 
+use std::time::Duration;
+
 use reqwest::Method;
-use testkit::Upstream;
+use testkit::{Behaviour, Upstream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{Gateway, token};
 
@@ -50,6 +54,20 @@ async fn spoofed_identity_headers_are_removed_on_every_route() {
 }
 
 #[tokio::test]
+async fn claims_go_on_in_any_script_but_never_break_the_line() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&routes(&upstream));
+    let status = async |subject: &str| {
+        let bearer = token(|claims| claims["sub"] = subject.into());
+        let answer = gateway.request(Method::GET, "/mine").bearer_auth(bearer).send().await.expect("an answer");
+        answer.status().as_u16()
+    };
+    assert_eq!(status("Zo\u{eb} \u{5c71}").await, 200);
+    assert_eq!(upstream.arrived()[0].header("x-user-id"), ["Zo\u{eb} \u{5c71}"]);
+    assert_eq!(status("ann\r\nX-Admin: 1").await, 401);
+}
+
+#[tokio::test]
 async fn a_connection_header_cannot_take_away_who_is_asking() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start(&routes(&upstream));
@@ -89,6 +107,41 @@ async fn bodies_arrive_whole_however_they_are_framed() {
     gateway.request(Method::POST, "/x").body("abcde").send().await.expect("an answer");
     assert!(upstream.arrived().iter().all(|request| request.body == b"abcde"));
     assert_eq!(upstream.arrived().len(), 2);
+}
+
+#[tokio::test]
+async fn an_http_1_0_client_gets_no_chunks_and_its_upstream_a_host() {
+    let upstream = Upstream::start().await.expect("starts");
+    upstream.behave(Behaviour::Say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+    let gateway = Gateway::start(&routes(&upstream));
+    let answer = gateway.raw(b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a response");
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert_eq!(body, "ok");
+    assert_eq!(upstream.arrived()[0].header("host"), [upstream.addr().to_string()]);
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_may_be_silent_and_carry_more_than_a_body() {
+    let upstream = Upstream::start().await.expect("starts");
+    upstream.behave(Behaviour::Echo);
+    let gateway = Gateway::start_with("read_timeout: 200ms", &routes(&upstream));
+    let mut client = TcpStream::connect(gateway.addr()).await.expect("connects");
+    let upgrade = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(upgrade.as_bytes()).await.expect("writes");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        assert_ne!(client.read_buf(&mut answer).await.expect("reads"), 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    // What a request's client must not do.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    for _ in 0..3 {
+        client.write_all(&[b'x'; 1000]).await.expect("writes");
+        let mut echoed = [0; 1000];
+        client.read_exact(&mut echoed).await.expect("the gateway allows bodies of 1 KiB, and this is none");
+    }
 }
 
 #[tokio::test]

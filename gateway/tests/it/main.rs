@@ -4,4 +4,5 @@ mod admission;
 mod failover;
 mod forwarding;
 mod lifecycle;
+mod process;
 mod support;

@@ -36,10 +36,19 @@ impl Gateway {
         Self::try_start(yaml, Vec::new()).expect("the gateway starts")
     }
 
+    /// The same with more in its `server` block.
+    pub(crate) fn start_with(server: &str, yaml: &str) -> Self {
+        Self::launch(with_server(server, yaml), Vec::new()).expect("the gateway starts")
+    }
+
     pub(crate) fn try_start(yaml: &str, middleware: Vec<Arc<dyn Middleware>>) -> Result<Self, StartError> {
+        Self::launch(with_server("", yaml), middleware)
+    }
+
+    fn launch(file: String, middleware: Vec<Arc<dyn Middleware>>) -> Result<Self, StartError> {
         let dir = tempfile::tempdir().expect("a directory");
         let config = dir.path().join("gateway.yaml");
-        std::fs::write(&config, with_server(yaml)).expect("writes");
+        std::fs::write(&config, file).expect("writes");
         let options = Options {
             config: ConfigSource::File(config.clone()),
             env: Env::default().with("SECRET", SECRET),
@@ -87,7 +96,7 @@ impl Gateway {
 
     /// Replaces the configuration and has it read again.
     pub(crate) fn reload(&self, yaml: &str) -> Result<(), ReloadError> {
-        std::fs::write(&self.config, with_server(yaml)).expect("writes");
+        std::fs::write(&self.config, with_server("", yaml)).expect("writes");
         let running = self.running.as_ref().expect("runs");
         off_the_runtime(|| running.reload())
     }
@@ -124,10 +133,10 @@ pub(crate) fn token(change: impl FnOnce(&mut Value)) -> String {
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("signs")
 }
 
-fn with_server(yaml: &str) -> String {
+fn with_server(server: &str, yaml: &str) -> String {
     format!(
         "server: {{ listen: [\"127.0.0.1:0\"], admin: \"127.0.0.1:0\", threads: 1, max_body: 1KiB, max_uri: 1KiB, \
-         max_headers: 4KiB }}\n\
+         max_headers: 4KiB, {server} }}\n\
          access_log: {{ enabled: false }}\n\
          jwt_providers:\n  us: {{ algorithm: HS256, secret: \"${{SECRET}}\", issuer: us, audience: us, \
          claims_to_headers: {{ sub: X-User-Id }} }}\n{yaml}"

@@ -1,0 +1,104 @@
+//! The binary as an operator meets it: its signals and how it ends.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use testkit::{Upstream, eventually, free_port};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::PATIENCE;
+
+/// A gateway in a process of its own, killed when dropped.
+struct Process {
+    child: Child,
+    config: PathBuf,
+    public: u16,
+    admin: u16,
+    client: reqwest::Client,
+    dir: tempfile::TempDir,
+}
+
+impl Process {
+    async fn start(routes: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = dir.path().join("gateway.yaml");
+        let (public, admin) = (free_port().expect("a port"), free_port().expect("a port"));
+        std::fs::write(&config, file(public, admin, routes)).expect("writes");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().expect("starts");
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        let process = Self { child, config, public, admin, client, dir };
+        eventually(PATIENCE, "the gateway serves", async || process.status(process.admin, "/ready").await == Some(200))
+            .await
+            .expect("serves");
+        process
+    }
+
+    /// The status of a `GET`; none when nobody answers.
+    async fn status(&self, port: u16, path: &str) -> Option<u16> {
+        let answer = self.client.get(format!("http://127.0.0.1:{port}{path}")).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", r#"kill -"$0" "$1""#, name, &pid]).status().expect("sh runs");
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn file(public: u16, admin: u16, routes: &str) -> String {
+    format!(
+        "server: {{ listen: [\"127.0.0.1:{public}\"], admin: \"127.0.0.1:{admin}\", threads: 1 }}\n\
+         access_log: {{ enabled: false }}\n{routes}"
+    )
+}
+
+fn route(upstream: &Upstream, path: &str) -> String {
+    format!(
+        "upstreams: {{ u: {{ targets: [\"{}\"] }} }}\n\
+         routes: [{{ name: one, match: {{ path: {path} }}, upstream: u, public: true }}]\n",
+        upstream.url()
+    )
+}
+
+#[tokio::test]
+async fn a_file_that_is_slow_to_read_holds_nothing_up() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Process::start(&route(&upstream, "/a")).await;
+    let pipe = gateway.dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    std::fs::rename(&pipe, &gateway.config).expect("renames");
+    gateway.signal("HUP");
+    // Opens only when the gateway has begun to read.
+    let mut pipe = tokio::fs::OpenOptions::new().write(true).open(&gateway.config).await.expect("opens");
+    assert_eq!(gateway.status(gateway.admin, "/metrics").await, Some(200));
+    assert_eq!(gateway.status(gateway.public, "/a").await, Some(200));
+    let changed = file(gateway.public, gateway.admin, &route(&upstream, "/b"));
+    pipe.write_all(changed.as_bytes()).await.expect("writes");
+    pipe.shutdown().await.expect("flushes");
+    drop(pipe);
+    eventually(PATIENCE, "the new file is served", async || gateway.status(gateway.public, "/b").await == Some(200))
+        .await
+        .expect("taken");
+}
+
+#[tokio::test]
+async fn the_signal_to_stop_ends_it_with_success() {
+    let upstream = Upstream::start().await.expect("starts");
+    let mut gateway = Process::start(&route(&upstream, "/a")).await;
+    // An idle connection is kept open by the client, and holds nothing up.
+    assert_eq!(gateway.status(gateway.public, "/a").await, Some(200));
+    gateway.signal("TERM");
+    let ended = tokio::task::spawn_blocking(move || gateway.child.wait().map(|status| status.success()));
+    assert!(tokio::time::timeout(PATIENCE, ended).await.expect("ends").expect("waits").expect("is awaited"));
+}
