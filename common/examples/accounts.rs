@@ -42,3 +42,8 @@ fn account(username: &str, email: &str) -> anyhow::Result<User> {
         version: 1,
     })
 }
+
+#[test]
+fn runs_to_its_end() -> anyhow::Result<()> {
+    main()
+}

@@ -66,3 +66,8 @@ fn purchase(asset: &Asset, buyer: UserId, quantity: &str) -> anyhow::Result<Orde
         created_at: Utc::now(),
     })
 }
+
+#[test]
+fn runs_to_its_end() -> anyhow::Result<()> {
+    main()
+}

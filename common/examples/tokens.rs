@@ -25,3 +25,8 @@ fn main() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn runs_to_its_end() -> anyhow::Result<()> {
+    main()
+}

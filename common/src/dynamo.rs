@@ -30,6 +30,23 @@ pub use orders::DynamoOrders;
 pub use revocations::DynamoRevocations;
 pub use users::DynamoUsers;
 
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no client for it.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It does not answer, or lacks our tables.
+    #[error("the DynamoDB at {place} cannot be used")]
+    Unusable {
+        /// Its endpoint or region.
+        place: String,
+        /// What it did instead.
+        #[source]
+        source: RepositoryError,
+    },
+}
+
 /// A DynamoDB with this system's tables. Cheap to clone; all clones share one connection pool.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -38,6 +55,18 @@ pub struct Store {
 }
 
 impl Store {
+    /// The store that `config` names, after it has answered once and with its tables there.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it cannot be reached, or has not our tables and none are to be made.
+    pub async fn open(config: &DynamoConfig) -> Result<Self, OpenError> {
+        let store = Self::connect(config).await?;
+        let answered = if config.create_tables { store.ensure_tables().await } else { store.check().await };
+        let place = || config.endpoint.as_ref().unwrap_or(&config.region).clone();
+        answered.map_err(|source| OpenError::Unusable { place: place(), source })?;
+        Ok(store)
+    }
+
     /// Makes a client for the DynamoDB that `config` names. Credentials are fetched here, so that their absence is
     /// known at the start; the tables are not looked at, see [`Store::check`].
     ///

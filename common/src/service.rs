@@ -1,14 +1,17 @@
 //! Everything that is the same in each HTTP service of ours, so that a service's `api.rs` holds only its routes.
 //!
-//! [`Service::into_endpoint`] is the whole way of a request, in order.
+//! `Service::into_endpoint` is the whole way of a request, in order.
 
 mod access;
 mod authentication;
 mod body;
+mod connections;
 mod field;
+mod limits;
 mod operations;
 mod problem;
 mod process;
+mod readiness;
 mod rejection;
 mod request_id;
 mod routes;
@@ -24,14 +27,13 @@ use prometheus::Registry;
 pub use self::authentication::{Authenticated, Authenticator};
 pub use self::body::Body;
 pub use self::field::{Field, FieldValue, Fields};
+pub use self::limits::Limits;
 pub use self::problem::{FieldError, Problem};
 pub use self::process::run;
+pub use self::readiness::readiness;
 pub use self::request_id::RequestId;
 pub use self::running::{BindError, Running};
 use crate::health::Readiness;
-
-/// A body may have this many bytes unless the service says otherwise.
-pub const DEFAULT_BODY_LIMIT: usize = 64 * 1024;
 
 /// One HTTP service: its own routes, and what they share with every other service's.
 pub struct Service<A> {
@@ -51,8 +53,8 @@ pub struct Service<A> {
     pub readiness: Readiness,
     /// What it measures.
     pub metrics: Registry,
-    /// Most bytes of a request's body.
-    pub body_limit: usize,
+    /// What it takes on at most.
+    pub limits: Limits,
 }
 
 /// Why a service did not start to listen.
@@ -72,9 +74,9 @@ impl<A: OpenApi + 'static> Service<A> {
     /// # Errors
     /// When the address cannot be had, or a metric's name is taken.
     pub async fn bind(self, addr: SocketAddr) -> Result<Running, ServeError> {
-        let name = self.name;
+        let (name, connections) = (self.name, self.limits.connections);
         let endpoint = self.into_endpoint()?;
-        Ok(Running::bind(name, addr, endpoint).await?)
+        Ok(Running::bind(name, addr, connections, endpoint).await?)
     }
 
     /// The way of a request. It enters at the last `around` and comes out there with its answer.
@@ -87,7 +89,7 @@ impl<A: OpenApi + 'static> Service<A> {
         let routes = Arc::new(routes::Routes::of(&api));
         let document = poem::get(api.spec_endpoint());
         let (swagger_ui, redoc) = (api.swagger_ui(), api.redoc());
-        let limit = self.body_limit;
+        let limit = self.limits.body_bytes;
 
         Ok(Route::new()
             .nest("/", api)

@@ -48,9 +48,10 @@ struct UnknownLogFormat;
 pub fn init(service: &'static str, env: &Env) -> Result<(), ConfigError> {
     let mut reader = Reader::new(env);
     let format = reader.parsed("LOG_FORMAT", LogFormat::Auto);
-    // The servers below announce each start, stop and retry themselves, less well than we do; and what Pingora says of a
-    // client quotes the request that it could not read, with its tokens, as often as any client likes.
-    let quiet = "info,pingora=error,pingora_proxy=off,pingora_core::apps=off,poem=warn";
+    // The servers below announce each start, stop and retry themselves, less well than we do; what Pingora says of a client
+    // quotes the request that it could not read, with its tokens, as often as any client likes; and to the embedded store
+    // each condition that does not hold is a warning.
+    let quiet = "info,pingora=error,pingora_proxy=off,pingora_core::apps=off,poem=warn,dynoxide=error";
     let levels = reader.text("LOG_LEVEL", quiet);
     let filter = EnvFilter::try_new(&levels)
         .map_err(|error| reader.problem("LOG_LEVEL", format_args!("is {levels:?}: {error}")))

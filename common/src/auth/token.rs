@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,10 @@ use crate::ids::{TokenId, UserId};
 
 /// Tolerated difference between two machines' clocks.
 const LEEWAY: Duration = Duration::from_secs(5);
+
+/// How much longer than its token a revocation is kept: the most leeway that any verifier may have (60 s, to which the
+/// gateway's configuration is held), and as much again, for the store that drops it has a clock of its own.
+const REVOCATION_MARGIN: TimeDelta = TimeDelta::minutes(2);
 
 /// What a longer token could not hold; checked before anything is decoded.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -82,6 +86,12 @@ impl Claims {
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// From when on nobody believes the token any more, so that its revocation can be forgotten.
+    #[must_use]
+    pub fn forgettable_at(&self) -> DateTime<Utc> {
+        self.expires_at().checked_add_signed(REVOCATION_MARGIN).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }
 

@@ -21,12 +21,15 @@ pub struct DynamoConfig {
     pub access_key: Option<AccessKey>,
     /// The role to act as.
     pub role: Option<AssumedRole>,
+    /// Whether tables that are missing are made at the start; else whoever runs the account makes them.
+    pub create_tables: bool,
 }
 
 impl DynamoConfig {
     const DEFAULT_REGION: &str = "us-east-1";
 
-    /// Reads `DYNAMODB_REGION`, `DYNAMODB_TABLE_PREFIX`, `AWS_ENDPOINT_URL_DYNAMODB`, the variables of an access key
+    /// Reads `DYNAMODB_REGION`, `DYNAMODB_TABLE_PREFIX`, `AWS_ENDPOINT_URL_DYNAMODB`, `DYNAMODB_CREATE_TABLES` (true for
+    /// an endpoint on this machine, where nobody else makes them), the variables of an access key
     /// (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`) and those of a role to assume (`AWS_ROLE_ARN`,
     /// `AWS_ROLE_SESSION_NAME`, `AWS_ROLE_EXTERNAL_ID`, `AWS_ENDPOINT_URL_STS`).
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -42,8 +45,9 @@ impl DynamoConfig {
             external_id: reader.optional("AWS_ROLE_EXTERNAL_ID"),
             sts_endpoint,
         });
+        let create_tables = reader.flag("DYNAMODB_CREATE_TABLES", endpoint.as_deref().is_some_and(is_on_this_machine));
         match TablePrefix::parse(&reader.text("DYNAMODB_TABLE_PREFIX", "order-processor-")) {
-            Ok(table_prefix) => Some(Self { region, table_prefix, endpoint, access_key, role }),
+            Ok(table_prefix) => Some(Self { region, table_prefix, endpoint, access_key, role, create_tables }),
             Err(invalid) => {
                 reader.problem("DYNAMODB_TABLE_PREFIX", invalid);
                 None
@@ -69,18 +73,23 @@ impl DynamoConfig {
             endpoint: Some(endpoint.into()),
             access_key: None,
             role: None,
+            create_tables: true,
         }
     }
 
-    /// Whether the endpoint is on this machine: then nobody else makes the tables, and any credentials do.
+    /// Whether the endpoint is on this machine: then any credentials do.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        let host = |endpoint: &String| endpoint.parse::<Uri>().ok()?.host().map(str::to_owned);
-        self.endpoint.as_ref().and_then(host).is_some_and(|host| {
-            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-            host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-        })
+        self.endpoint.as_deref().is_some_and(is_on_this_machine)
     }
+}
+
+fn is_on_this_machine(endpoint: &str) -> bool {
+    let host = endpoint.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 /// The beginning of every table's name: at most 200 letters, digits, `-`, `_` or `.`.
@@ -187,6 +196,19 @@ mod tests {
             assert!(!DynamoConfig::local(remote, prefix()).is_local(), "{remote}");
         }
         assert!(!DynamoConfig { endpoint: None, ..DynamoConfig::local("", prefix()) }.is_local());
+    }
+
+    #[test]
+    fn tables_are_made_on_this_machine_and_elsewhere_only_if_asked_for() {
+        let creates = |endpoint: &str, asked: &str| {
+            let env = Env::default().with("AWS_ENDPOINT_URL_DYNAMODB", endpoint).with("DYNAMODB_CREATE_TABLES", asked);
+            DynamoConfig::read(&mut Reader::new(&env)).map(|config| config.create_tables)
+        };
+        assert_eq!(creates("http://localhost:8000", ""), Some(true));
+        assert_eq!(creates("http://localhost:8000", "false"), Some(false));
+        assert_eq!(creates("http://dynamodb:8000", ""), Some(false));
+        assert_eq!(creates("http://dynamodb:8000", "true"), Some(true));
+        assert_eq!(creates("", ""), Some(false), "AWS itself");
     }
 
     #[test]

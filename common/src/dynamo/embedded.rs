@@ -3,10 +3,10 @@
 //! It runs on a thread and a runtime of its own, for SQLite blocks. On a file it writes ahead (WAL) with SQLite's default
 //! `synchronous = FULL`: what was acknowledged is on the disk, and survives `kill -9` and loss of power.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -135,8 +135,8 @@ impl Opened {
                 let lock = lock(path)?;
                 let file = path.join("dynamodb.sqlite");
                 let not_writable = |source| EmbeddedError::NotWritable { path: path.clone(), source };
-                // Ahead of SQLite, whose words for it would be less clear, and which would let everybody read the accounts.
-                File::options().append(true).create(true).mode(0o600).open(&file).map_err(not_writable)?;
+                // Ahead of SQLite, whose words for it would be less clear.
+                private_file().open(&file).map_err(not_writable)?;
                 let name = file.to_str().ok_or_else(|| not_writable(io::ErrorKind::InvalidFilename.into()))?;
                 let database =
                     Database::new(name).map_err(|source| EmbeddedError::Open { path: file.clone(), source })?;
@@ -193,13 +193,21 @@ async fn sweep(database: Database, first: Duration) {
 /// Takes the directory for this process. The lock goes with the process, however that ends.
 fn lock(directory: &Path) -> Result<File, EmbeddedError> {
     let not_writable = |source| EmbeddedError::NotWritable { path: directory.to_owned(), source };
-    fs::create_dir_all(directory).map_err(not_writable)?;
-    let file = File::options().append(true).create(true).open(directory.join("lock")).map_err(not_writable)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(not_writable)?;
+    let file = private_file().open(directory.join("lock")).map_err(not_writable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse { path: directory.to_owned() }),
         Err(TryLockError::Error(source)) => Err(not_writable(source)),
     }
+}
+
+/// Makes or opens a file that its owner alone may read: there are password hashes in the database. SQLite gives the
+/// files that it puts beside it the same rights.
+fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o600);
+    options
 }
 
 #[cfg(test)]

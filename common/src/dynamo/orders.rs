@@ -83,7 +83,7 @@ impl DynamoOrders {
     fn record_key(&self, name: &IdempotencyKey, order: &Order) -> Result<TransactWriteItem, RepositoryError> {
         let mut record = key(order.user_id, key_sort_key(name));
         record.insert("order_id".to_owned(), text(order.id.to_string()));
-        record.insert("fingerprint".to_owned(), text(fingerprint(order)));
+        record.insert("fingerprint".to_owned(), text(fingerprint(&order.asset_id, order.quantity)));
         record.insert(EXPIRES_AT.to_owned(), number((Utc::now() + KEY_KEPT_FOR).timestamp()));
         let put = Put::builder()
             .table_name(&self.table)
@@ -92,22 +92,6 @@ impl DynamoOrders {
             .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
             .expression_attribute_values(":now", number(Utc::now().timestamp()));
         transaction::put(put)
-    }
-
-    /// The order that was placed under this key before, if the key is not new.
-    async fn placed_before(&self, name: &IdempotencyKey, order: &Order) -> Result<Option<Order>, PlaceOrderError> {
-        let Some(record) = self.get(order.user_id, key_sort_key(name)).await? else { return Ok(None) };
-        let record = Stored { entity: "idempotency record", item: &record };
-        if record.count(EXPIRES_AT)? <= Utc::now().timestamp().unsigned_abs() {
-            return Ok(None);
-        }
-        if record.text("fingerprint", |text| Ok::<_, Infallible>(text != fingerprint(order)))? {
-            return Err(PlaceOrderError::KeyReused);
-        }
-        match self.by_id(order.user_id, record.text("order_id", str::parse)?).await? {
-            Some(order) => Ok(Some(order)),
-            None => Err(RepositoryError::Unavailable(Box::new(Unsettled)).into()),
-        }
     }
 }
 
@@ -126,11 +110,32 @@ impl OrderRepository for DynamoOrders {
         };
         // Before all else: a repetition gets its order though the price has moved on or the stock is gone since.
         if let Some(name) = &new.idempotency_key
-            && let Some(order) = self.placed_before(name, order).await?
+            && let Some(order) = self.placed_before(name, order.user_id, &order.asset_id, order.quantity).await?
         {
             return Ok(Placed::Before(order));
         }
         Err(refusal(order, &failed))
+    }
+
+    async fn placed_before(
+        &self,
+        name: &IdempotencyKey,
+        user: UserId,
+        asset: &AssetId,
+        quantity: Quantity,
+    ) -> Result<Option<Order>, PlaceOrderError> {
+        let Some(record) = self.get(user, key_sort_key(name)).await? else { return Ok(None) };
+        let record = Stored { entity: "idempotency record", item: &record };
+        if record.count(EXPIRES_AT)? <= Utc::now().timestamp().unsigned_abs() {
+            return Ok(None);
+        }
+        if record.text("fingerprint", |text| Ok::<_, Infallible>(text != fingerprint(asset, quantity)))? {
+            return Err(PlaceOrderError::KeyReused);
+        }
+        match self.by_id(user, record.text("order_id", str::parse)?).await? {
+            Some(order) => Ok(Some(order)),
+            None => Err(RepositoryError::Unavailable(Box::new(Unsettled)).into()),
+        }
     }
 
     async fn by_id(&self, user: UserId, id: OrderId) -> Result<Option<Order>, RepositoryError> {
@@ -184,8 +189,8 @@ fn refusal(order: &Order, failed: &FailedConditions) -> PlaceOrderError {
 }
 
 /// What a repetition must have in common with the first attempt. Not the price: that is the service's, and moves.
-fn fingerprint(order: &Order) -> String {
-    format!("{} {}", order.quantity, order.asset_id)
+fn fingerprint(asset: &AssetId, quantity: Quantity) -> String {
+    format!("{quantity} {asset}")
 }
 
 fn user_key(id: UserId) -> String {

@@ -222,7 +222,11 @@ fn fold(text: &str, max_length: usize) -> Result<String, InvalidValue> {
 /// Control characters, and those that change how their neighbours are shown without being seen themselves.
 fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+        || matches!(
+            c,
+            '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}'
+        )
 }
 
 #[cfg(test)]
@@ -261,7 +265,7 @@ mod tests {
     fn person_names_keep_their_script_but_hide_nothing() {
         assert_eq!(PersonName::parse(" Zoe\u{308} ").expect("valid").as_str(), "Zoë");
         assert!(PersonName::parse("李小龙").is_ok());
-        for bad in ["", "   ", "a\u{202E}b", "a\tb", "a\u{200B}"] {
+        for bad in ["", "   ", "a\u{202E}b", "a\u{61C}b", "a\u{2028}b", "a\u{E0041}b", "a\tb", "a\u{200B}"] {
             assert!(PersonName::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::RepositoryError;
-use crate::entities::{NewOrder, Order, Quantity};
+use crate::entities::{AssetId, IdempotencyKey, NewOrder, Order, Quantity};
 use crate::ids::{OrderId, UserId};
 
 /// Keeps orders, and takes what they sell out of the stock.
@@ -15,8 +15,20 @@ pub trait OrderRepository: Send + Sync {
     /// first attempt wrote, as [`Placed::Before`].
     ///
     /// # Errors
-    /// See [`PlaceOrderError`]; nothing was written then.
+    /// See [`PlaceOrderError`].
     async fn place(&self, new: &NewOrder) -> Result<Placed, PlaceOrderError>;
+
+    /// The order that `user` placed under `key` before, whatever has become of the asset since.
+    ///
+    /// # Errors
+    /// [`PlaceOrderError::KeyReused`] when it is not one of `quantity` units of `asset`; when the store fails.
+    async fn placed_before(
+        &self,
+        key: &IdempotencyKey,
+        user: UserId,
+        asset: &AssetId,
+        quantity: Quantity,
+    ) -> Result<Option<Order>, PlaceOrderError>;
 
     /// The order of that user with this id. Another user's order is as absent as one that never was.
     ///
@@ -49,7 +61,7 @@ pub struct OrderPage {
     pub next: Option<OrderId>,
 }
 
-/// Why an order was not placed.
+/// Why an order was not placed, or is not known to be.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceOrderError {
     /// Less is left than was asked for.
@@ -67,7 +79,8 @@ pub enum PlaceOrderError {
     /// The idempotency key was used for an order of something else.
     #[error("the idempotency key was used for another order")]
     KeyReused,
-    /// The store failed.
+    /// The store failed. When it is [`RepositoryError::Unavailable`], the answer may be all that was lost, and the order
+    /// written: to repeat the call under the same idempotency key is safe, without one it may place a second order.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
 }

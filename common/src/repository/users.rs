@@ -46,7 +46,7 @@ pub enum CreateUserError {
     /// Another account has the e-mail address.
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// The store failed.
+    /// The store failed. When it is [`RepositoryError::Unavailable`], the account may be written all the same.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
 }

@@ -16,6 +16,9 @@ use crate::repository::RepositoryError;
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
+/// More wrong fields help nobody, and make of a small request a large answer.
+const MAX_ERRORS: usize = 16;
+
 /// Why a request was not fulfilled: what its sender is told, and the cause that only the log sees.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {detail}")]
@@ -112,7 +115,7 @@ impl Problem {
             [error] => format!("{} {}", error.field, error.detail),
             _ => format!("{} fields are wrong", errors.len()),
         };
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", detail) }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", detail).with_errors(errors)
     }
 
     /// 500: a mistake of ours; the sender learns nothing but the request's id.
@@ -136,9 +139,10 @@ impl Problem {
         self
     }
 
-    /// The same with what is wrong with each field.
+    /// The same with what is wrong with each field; of very many, the first.
     #[must_use]
-    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+    pub fn with_errors(mut self, mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MAX_ERRORS);
         self.errors = errors;
         self
     }

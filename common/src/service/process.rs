@@ -2,14 +2,13 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::io;
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
 use crate::config::Env;
+use crate::signals::StopSignal;
 use crate::telemetry::{self, Chain};
 
 /// Starts the service called `name` with the process' environment and serves until SIGTERM or Ctrl-C.
@@ -38,26 +37,17 @@ where
 {
     let env = Env::of_process();
     telemetry::init(name, &env)?;
-    let stop = stop_signal()?;
+    let mut told = StopSignal::listen()?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        told.received().await;
+        stopped.cancel();
+    });
     let running = tokio::select! {
         running = start(env) => running?,
         // Told to stop while it still waits for the store.
         () = stop.cancelled() => return Ok(()),
     };
     Ok(running.run_until(stop).await?)
-}
-
-/// A token that is cancelled when the process is told to stop.
-fn stop_signal() -> io::Result<CancellationToken> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        told.cancel();
-    });
-    Ok(stop)
 }

@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use poem::endpoint::{BoxEndpoint, EndpointExt};
-use poem::listener::TcpAcceptor;
 use poem::{Endpoint, Response, Server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use super::connections::Connections;
 
 /// What is under way when the service is stopped may take this much longer.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -18,11 +20,14 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A connection on which nothing is said for so long is closed; longer than a gateway keeps its own idle ones.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// Requests at once on one HTTP/2 connection (RFC 9113, section 6.5.2, advises no fewer).
+const HTTP2_STREAMS: u32 = 100;
+
 /// A service whose port is taken.
 pub struct Running {
     name: &'static str,
     addr: SocketAddr,
-    acceptor: TcpAcceptor,
+    connections: Connections,
     endpoint: BoxEndpoint<'static, Response>,
     tasks: Vec<Task>,
 }
@@ -47,6 +52,7 @@ impl Running {
     pub(super) async fn bind(
         name: &'static str,
         addr: SocketAddr,
+        most_connections: NonZeroUsize,
         endpoint: impl Endpoint<Output = Response> + 'static,
     ) -> Result<Self, BindError> {
         let failed = |error: io::Error| match error.kind() {
@@ -56,8 +62,8 @@ impl Running {
         };
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let acceptor = TcpAcceptor::from_tokio(listener).map_err(failed)?;
-        Ok(Self { name, addr, acceptor, endpoint: endpoint.boxed(), tasks: Vec::new() })
+        let connections = Connections::new(listener, most_connections.get()).map_err(failed)?;
+        Ok(Self { name, addr, connections, endpoint: endpoint.boxed(), tasks: Vec::new() })
     }
 
     /// The same with a task that runs beside the server: started with it, told to stop with it, awaited at the end.
@@ -86,8 +92,9 @@ impl Running {
         let tasks_stop = stop.child_token();
         let _end = tasks_stop.clone().drop_guard();
         let tasks: Vec<_> = self.tasks.into_iter().map(|task| tokio::spawn(task(tasks_stop.clone()))).collect();
-        let served = Server::new_with_acceptor(self.acceptor)
+        let served = Server::new_with_acceptor(self.connections)
             .idle_timeout(IDLE)
+            .http2_max_concurrent_streams(HTTP2_STREAMS)
             .run_with_graceful_shutdown(self.endpoint, async move { stop.cancelled().await }, Some(DRAIN))
             .await;
         tasks_stop.cancel();

@@ -142,7 +142,7 @@ async fn harness() -> Harness {
         authenticator: Authenticator::new(settings.verifier(), Arc::clone(&revocations) as Arc<_>),
         readiness: Readiness::default().with("store", || async { Err("gone") }),
         metrics: crate::telemetry::metrics::registry().expect("registry"),
-        body_limit: 1024,
+        limits: Limits { body_bytes: 1024, ..Limits::default() },
     };
     let running = service.bind(([127, 0, 0, 1], 0).into()).await.expect("binds");
     let (addr, stop) = (running.addr(), CancellationToken::new());
@@ -329,11 +329,21 @@ async fn a_request_whose_client_hangs_up_is_seen_through() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_head_that_never_ends_does_not_hold_its_connection_for_ever() {
+    let harness = harness().await;
+    let mut stream = TcpStream::connect(harness.addr).await.expect("connects");
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: test\r\n").await.expect("sent");
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(600), stream.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok(), "still open after ten minutes");
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_one_clear_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let addr = taken.local_addr().expect("bound");
-    let error =
-        Running::bind("test", addr, poem::endpoint::make_sync(|_| Response::default())).await.err().expect("fails");
+    let endpoint = poem::endpoint::make_sync(|_| Response::default());
+    let error = Running::bind("test", addr, Limits::default().connections, endpoint).await.err().expect("fails");
     assert_eq!(error.to_string(), format!("cannot listen on {addr}: another process has this port"));
 }

@@ -47,7 +47,9 @@ impl Subject {
         Self::on_dynamo(samples::connect(&embedded.endpoint()).await, Some(embedded), Some(directory)).await
     }
 
-    async fn at_endpoint(endpoint: &str) -> Self {
+    /// At the DynamoDB that `TEST_DYNAMODB_ENDPOINT` names, or else in memory.
+    async fn at_endpoint() -> Self {
+        let Ok(endpoint) = std::env::var("TEST_DYNAMODB_ENDPOINT") else { return Self::in_memory().await };
         let prefix = TablePrefix::parse(&format!("test-{}-", samples::unique())).expect("prefix");
         let store = Store::connect(&DynamoConfig::local(endpoint, prefix)).await.expect("connection");
         Self::on_dynamo(store, None, None).await
@@ -74,11 +76,10 @@ macro_rules! suite {
             )+ })+
         }
 
-        /// The whole suite on the DynamoDB that `TEST_DYNAMODB_ENDPOINT` names; nothing to do when it names none.
+        /// With `TEST_DYNAMODB_ENDPOINT`, this is the suite on another DynamoDB than the embedded one.
         #[tokio::test]
-        async fn at_the_endpoint_of_the_environment() {
-            let Ok(endpoint) = std::env::var("TEST_DYNAMODB_ENDPOINT") else { return };
-            let subject = Subject::at_endpoint(&endpoint).await;
+        async fn all_rules_hold_on_one_store_after_each_other() {
+            let subject = Subject::at_endpoint().await;
             $($($entity::$rule(&subject).await;)+)+
         }
     };

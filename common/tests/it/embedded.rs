@@ -85,19 +85,6 @@ async fn directory_in_use_is_refused_until_it_is_free() {
 }
 
 #[tokio::test]
-async fn files_are_readable_by_their_owner_only() {
-    let directory = tempfile::tempdir().expect("directory");
-    let embedded = EmbeddedStore::start(Place::Directory(directory.path().to_owned())).await.expect("embedded store");
-    let store = samples::connect(&embedded.endpoint()).await;
-    store.ensure_tables().await.expect("tables");
-    for entry in fs::read_dir(directory.path()).expect("lists").map(|entry| entry.expect("entry")) {
-        let mode = entry.metadata().expect("metadata").permissions().mode();
-        let held = entry.file_name() == "lock" || mode & 0o077 == 0;
-        assert!(held, "{:?} has mode {mode:o}", entry.file_name());
-    }
-}
-
-#[tokio::test]
 async fn place_that_cannot_be_written_is_named() {
     let directory = tempfile::tempdir().expect("directory");
     let file = directory.path().join("file");
@@ -105,6 +92,19 @@ async fn place_that_cannot_be_written_is_named() {
     let error = EmbeddedStore::start(Place::Directory(file.clone())).await.expect_err("no directory");
     assert!(matches!(error, EmbeddedError::NotWritable { .. }), "{error:?}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_but_their_owner_may_read_the_files() {
+    let directory = tempfile::tempdir().expect("directory");
+    let data = directory.path().join("data");
+    let embedded = EmbeddedStore::start(Place::Directory(data.clone())).await.expect("embedded store");
+    samples::connect(&embedded.endpoint()).await.ensure_tables().await.expect("tables");
+    let files = fs::read_dir(&data).expect("read").map(|entry| entry.expect("entry").path());
+    for path in files.chain([data.clone()]) {
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has {mode:o}", path.display());
+    }
 }
 
 #[tokio::test]

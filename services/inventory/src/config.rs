@@ -7,7 +7,7 @@ use common::auth::TokenSettings;
 use common::config::{ConfigError, Env, Reader};
 use common::dynamo::DynamoConfig;
 use common::health::RedisSettings;
-use common::service::DEFAULT_BODY_LIMIT;
+use common::service::Limits;
 use reqwest::Url;
 
 pub use crate::catalogue::Freshness;
@@ -27,8 +27,8 @@ pub struct Config {
     pub tokens: TokenSettings,
     /// The Redis that has to answer before the service calls itself ready.
     pub redis: Option<RedisSettings>,
-    /// Most bytes of a request's body.
-    pub body_limit: usize,
+    /// What it takes on at most.
+    pub limits: Limits,
     /// How old a list may be.
     pub freshness: Freshness,
     /// Where prices come from; `None` leaves them as they are.
@@ -57,7 +57,7 @@ impl Config {
         let store = DynamoConfig::read(&mut reader);
         let tokens = TokenSettings::read(&mut reader);
         let redis = RedisSettings::read(&mut reader);
-        let body_limit = reader.parsed("BODY_LIMIT_BYTES", DEFAULT_BODY_LIMIT);
+        let limits = Limits::read(&mut reader);
         let freshness = freshness(&mut reader);
         let prices = prices(&mut reader);
         let required = store.zip(tokens).zip(prices);
@@ -66,7 +66,7 @@ impl Config {
             store,
             tokens,
             redis,
-            body_limit,
+            limits,
             freshness,
             prices,
         }))

@@ -17,7 +17,7 @@ pub(crate) struct Orders {
     orders: Arc<dyn OrderRepository>,
 }
 
-/// Why nothing was bought.
+/// Why nothing was bought, or nothing is known to be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuyError {
     /// There is no such asset.
@@ -26,7 +26,7 @@ pub(crate) enum BuyError {
     /// The quantity makes no sensible total.
     #[error("the quantity cannot be bought")]
     Total(#[source] InvalidValue),
-    /// The store did not write the order.
+    /// The store did not write the order, or did not say so.
     #[error(transparent)]
     Place(#[from] PlaceOrderError),
 }
@@ -46,7 +46,7 @@ impl Orders {
     /// Buys `quantity` units for `user` at the price of this moment.
     ///
     /// # Errors
-    /// See [`BuyError`]; nothing was bought then.
+    /// See [`BuyError`].
     pub(crate) async fn buy(
         &self,
         user: UserId,
@@ -56,7 +56,12 @@ impl Orders {
     ) -> Result<Placed, BuyError> {
         let mut attempt = 1;
         loop {
-            let order = self.at_present_price(user, asset, quantity).await?;
+            let order = match self.at_present_price(user, asset, quantity).await {
+                Ok(order) => order,
+                Err(refusal) => {
+                    return self.bought_before(user, asset, quantity, idempotency_key.as_ref(), refusal).await;
+                }
+            };
             let new = NewOrder { order, idempotency_key: idempotency_key.clone() };
             match self.orders.place(&new).await {
                 Err(PlaceOrderError::PriceChanged) if attempt < MAX_ATTEMPTS => attempt += 1,
@@ -65,8 +70,27 @@ impl Orders {
         }
     }
 
+    /// A repetition is answered with the purchase made in time, even if the asset is gone since or has a price at which
+    /// nobody could buy so much; everything else with the `refusal`.
+    async fn bought_before(
+        &self,
+        user: UserId,
+        asset: &AssetId,
+        quantity: Quantity,
+        key: Option<&IdempotencyKey>,
+        refusal: BuyError,
+    ) -> Result<Placed, BuyError> {
+        match (key, &refusal) {
+            (Some(key), BuyError::UnknownAsset | BuyError::Total(_)) => {
+                let before = self.orders.placed_before(key, user, asset, quantity).await?;
+                before.map(Placed::Before).ok_or(refusal)
+            }
+            _ => Err(refusal),
+        }
+    }
+
     async fn at_present_price(&self, user: UserId, asset: &AssetId, quantity: Quantity) -> Result<Order, BuyError> {
-        // Whether it is for sale is not asked here: a repetition of a purchase made in time is answered with that one.
+        // Whether it is for sale is for the store to say, which knows a repetition of a purchase made in time.
         let asset = self.assets.by_id(asset).await?.ok_or(BuyError::UnknownAsset)?;
         let total = asset.price.times(quantity).map_err(BuyError::Total)?;
         Ok(Order {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use common::config::ConfigError;
-use common::dynamo::{ConnectError, Store};
-use common::health::{Readiness, RedisCheck, RedisSettings, RedisUnavailable};
+use common::dynamo::{OpenError, Store};
+use common::health::RedisUnavailable;
 use common::repository::{AssetRepository, RepositoryError};
-use common::service::{Authenticator, Running, ServeError, Service};
+use common::service::{Authenticator, Running, ServeError, Service, readiness};
 use common::telemetry::metrics;
 use prometheus::Registry;
 
@@ -24,12 +24,12 @@ pub enum StartError {
     /// The environment is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There is no way to the store.
+    /// The store cannot be used.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The store does not answer, or lacks the tables.
-    #[error("the store cannot be used")]
-    Store(#[from] RepositoryError),
+    Store(#[from] OpenError),
+    /// The catalogue could not be read.
+    #[error("the catalogue could not be read")]
+    Catalogue(#[from] RepositoryError),
     /// The catalogue could not be filled.
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -52,10 +52,7 @@ pub enum StartError {
 /// # Errors
 /// Says what of that failed.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let store = Store::connect(&config.store).await?;
-    if config.store.is_local() {
-        store.ensure_tables().await?;
-    }
+    let store = Store::open(&config.store).await?;
     let assets: Arc<dyn AssetRepository> = Arc::new(store.assets());
     let created = seed::fill(&*assets).await?;
     if created > 0 {
@@ -79,7 +76,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         authenticator: Authenticator::new(config.tokens.verifier(), Arc::new(store.revocations())),
         readiness: readiness(&store, config.redis.as_ref())?,
         metrics,
-        body_limit: config.body_limit,
+        limits: config.limits,
     };
     let running = service.bind(config.addr).await?;
     Ok(match refresh {
@@ -96,18 +93,4 @@ fn price_refresh(
     let source = CoinGecko::new(&settings.source)?;
     let schedule = Schedule::new(settings.interval, settings.first_retry);
     Ok(PriceRefresh::new(source, assets, schedule, PriceMetrics::register(registry)?))
-}
-
-fn readiness(store: &Store, redis: Option<&RedisSettings>) -> Result<Readiness, RedisUnavailable> {
-    let store = store.clone();
-    let readiness = Readiness::default().with("dynamodb", move || {
-        let store = store.clone();
-        async move { store.check().await }
-    });
-    let Some(redis) = redis else { return Ok(readiness) };
-    let redis = RedisCheck::new(redis)?;
-    Ok(readiness.with("redis", move || {
-        let redis = redis.clone();
-        async move { redis.ping().await }
-    }))
 }

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use common::auth::{Claims, IssuedToken, PasswordError, PasswordHasher, TokenError, TokenIssuer};
 use common::entities::{Email, Password, PersonName, User, Username};
 use common::ids::UserId;
 use common::repository::{CreateUserError, RepositoryError, RevocationRepository, UpdateUserError, UserRepository};
-
-/// A revocation is kept this much longer than its token counts: longer than the clocks' tolerated difference.
-const REVOCATION_MARGIN: TimeDelta = TimeDelta::minutes(1);
 
 /// Somebody else may change the same account at the same moment; twice in a row is no accident.
 const UPDATE_ATTEMPTS: usize = 2;
@@ -152,8 +149,7 @@ impl Accounts {
 
     /// Ends the token's life.
     pub(crate) async fn logout(&self, claims: &Claims) -> Result<(), RepositoryError> {
-        let expires_at = claims.expires_at().checked_add_signed(REVOCATION_MARGIN).unwrap_or(claims.expires_at());
-        self.revocations.revoke(claims.jti, expires_at).await?;
+        self.revocations.revoke(claims.jti, claims.forgettable_at()).await?;
         tracing::info!(user = %claims.sub, "logged out");
         Ok(())
     }

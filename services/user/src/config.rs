@@ -6,7 +6,7 @@ use common::auth::{HashingLimits, TokenSettings};
 use common::config::{ConfigError, Env, Reader};
 use common::dynamo::DynamoConfig;
 use common::health::RedisSettings;
-use common::service::DEFAULT_BODY_LIMIT;
+use common::service::Limits;
 
 /// The variables that [`Config::from_env`] reads, for people.
 pub const VARIABLES: &str = include_str!("variables.txt");
@@ -24,8 +24,8 @@ pub struct Config {
     pub redis: Option<RedisSettings>,
     /// How many passwords may be on their way.
     pub hashing: HashingLimits,
-    /// Most bytes of a request's body.
-    pub body_limit: usize,
+    /// What it takes on at most.
+    pub limits: Limits,
 }
 
 impl Config {
@@ -40,9 +40,9 @@ impl Config {
         let store = DynamoConfig::read(&mut reader);
         let redis = RedisSettings::read(&mut reader);
         let hashing = HashingLimits::read(&mut reader);
-        let body_limit = reader.parsed("BODY_LIMIT_BYTES", DEFAULT_BODY_LIMIT);
+        let limits = Limits::read(&mut reader);
         let required = tokens.zip(store);
-        reader.finish(required.map(|(tokens, store)| Self { addr, tokens, store, redis, hashing, body_limit }))
+        reader.finish(required.map(|(tokens, store)| Self { addr, tokens, store, redis, hashing, limits }))
     }
 }
 

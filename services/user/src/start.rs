@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use common::auth::{PasswordHasher, StartHasherError};
 use common::config::ConfigError;
-use common::dynamo::{ConnectError, DynamoConfig, Store};
-use common::health::{Readiness, RedisCheck, RedisUnavailable};
-use common::repository::RepositoryError;
-use common::service::{Authenticator, Running, ServeError, Service};
+use common::dynamo::{OpenError, Store};
+use common::health::RedisUnavailable;
+use common::service::{Authenticator, Running, ServeError, Service, readiness};
 use common::telemetry::metrics;
 
 use crate::Config;
@@ -20,18 +19,9 @@ pub enum StartError {
     /// The environment is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// There are no credentials for the store.
+    /// The store cannot be used.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The store does not answer, or has not our tables.
-    #[error("the DynamoDB at {place} cannot be used")]
-    Store {
-        /// Its endpoint or region.
-        place: String,
-        /// What it did instead.
-        #[source]
-        source: RepositoryError,
-    },
+    Store(#[from] OpenError),
     /// The Redis settings are none that Redis could have.
     #[error("the settings of Redis are wrong")]
     Redis(#[from] RedisUnavailable),
@@ -51,7 +41,7 @@ pub enum StartError {
 /// # Errors
 /// Says what stands in the way.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let store = reach(&config.store).await?;
+    let store = Store::open(&config.store).await?;
     let metrics = metrics::registry()?;
     let hasher = PasswordHasher::new(config.hashing, &metrics)?;
     let revocations = Arc::new(store.revocations());
@@ -68,32 +58,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         version: env!("CARGO_PKG_VERSION"),
         api: Api { accounts },
         authenticator: Authenticator::new(config.tokens.verifier(), revocations),
-        readiness: readiness(&config, store)?,
+        readiness: readiness(&store, config.redis.as_ref())?,
         metrics,
-        body_limit: config.body_limit,
+        limits: config.limits,
     };
     Ok(service.bind(config.addr).await?)
-}
-
-/// The store, after it has answered once. On this machine nobody else makes its tables, so we do.
-async fn reach(config: &DynamoConfig) -> Result<Store, StartError> {
-    let store = Store::connect(config).await?;
-    let answered = if config.is_local() { store.ensure_tables().await } else { store.check().await };
-    let place = || config.endpoint.as_ref().unwrap_or(&config.region).clone();
-    answered.map_err(|source| StartError::Store { place: place(), source })?;
-    Ok(store)
-}
-
-fn readiness(config: &Config, store: Store) -> Result<Readiness, StartError> {
-    let dynamodb = move || {
-        let store = store.clone();
-        async move { store.check().await }
-    };
-    let readiness = Readiness::default().with("dynamodb", dynamodb);
-    let Some(settings) = &config.redis else { return Ok(readiness) };
-    let redis = RedisCheck::new(settings)?;
-    Ok(readiness.with("redis", move || {
-        let redis = redis.clone();
-        async move { redis.ping().await }
-    }))
 }

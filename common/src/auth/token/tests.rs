@@ -91,3 +91,12 @@ fn rubbish_is_refused() {
         assert!(matches!(verifier().verify(token), Err(TokenError::Malformed)), "{token:.20}");
     }
 }
+
+#[test]
+fn a_revocation_is_remembered_for_longer_than_the_most_lenient_verifier_believes_the_token() {
+    let most_leeway = chrono::TimeDelta::seconds(60);
+    let claims = issuer(&ours()).issue(UserId::new(), "ann", Utc::now()).expect("issued").claims;
+    assert!(claims.forgettable_at() > claims.expires_at() + most_leeway);
+    let for_ever = Claims { exp: i64::MAX, ..claims };
+    assert_eq!(for_ever.forgettable_at(), DateTime::<Utc>::MAX_UTC);
+}

@@ -1,6 +1,7 @@
 //! Orders on the wire: what is asked for, what is answered, and why not.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::entities::{AssetId, IdempotencyKey, InvalidValue, Order, OrderStatus, Quantity};
@@ -22,6 +23,9 @@ pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// A float keeps this many digits whatever they are; what was sent with more may not be what arrived.
 const EXACT_DIGITS: usize = 15;
+
+/// A [`Decimal`] keeps this many digits whatever they are.
+const MAX_DIGITS: usize = 28;
 
 /// What is to be bought.
 #[derive(Object)]
@@ -215,6 +219,11 @@ impl From<BuyError> for Problem {
                 let detail = "This Idempotency-Key was used for another purchase; take a new key for a new purchase";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
+            BuyError::Place(PlaceOrderError::Repository(error)) if error.is_retryable() => {
+                let detail = "The store did not answer; the order may have been placed all the same. Repeat the request \
+                              under the same Idempotency-Key, or look at your orders before you send another";
+                Self::unavailable("store_unavailable", detail, Duration::from_secs(1)).caused_by(error)
+            }
             BuyError::Place(PlaceOrderError::Repository(error)) => error.into(),
         }
     }
@@ -292,7 +301,46 @@ impl ToJSON for QuantityField {
 }
 
 fn quantity(text: &str) -> Result<Quantity, String> {
-    let number = if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { text.parse() };
-    let number = number.map_err(|_| "must be a decimal number, like 0.25, with at most 28 digits".to_owned())?;
+    let number = decimal(text).ok_or("must be a decimal number, like 0.25, with at most 28 digits")?;
     Quantity::positive(number).map_err(|error| error.to_string())
+}
+
+/// The number exactly as it is written. [`Decimal`] itself would round what has more digits than it keeps, and pass over
+/// underscores.
+fn decimal(text: &str) -> Option<Decimal> {
+    let (digits, scientific) = match text.split_once(['e', 'E']) {
+        Some((digits, _)) => (digits, true),
+        None => (text, false),
+    };
+    let kept = digits.bytes().filter(u8::is_ascii_digit).count() <= MAX_DIGITS;
+    if !kept || text.contains('_') {
+        return None;
+    }
+    if scientific { Decimal::from_scientific(text).ok() } else { text.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::repository::RepositoryError;
+
+    use super::*;
+
+    #[test]
+    fn a_quantity_is_taken_exactly_or_not_at_all() {
+        for (written, read) in [("0.25", "0.25"), ("1.50", "1.5"), ("2.5e3", "2500"), ("1E-8", "0.00000001")] {
+            assert_eq!(quantity(written).map(|quantity| quantity.to_string()).as_deref(), Ok(read), "{written}");
+        }
+        let (nines, long) = (format!("0.{}", "9".repeat(32)), format!("1.{}1", "0".repeat(31)));
+        for refused in [&nines, &long, &format!("{long}e0"), "1_0", "1_0e0", "1e99", "1.5e-4294967295", "", ".", "e1"] {
+            assert!(quantity(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_does_not_say_that_nothing_was_bought() {
+        let unavailable = RepositoryError::Unavailable("no answer".into());
+        let problem = Problem::from(BuyError::from(unavailable));
+        assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(problem.to_string().contains("may have been placed"), "{problem}");
+    }
 }

@@ -67,12 +67,15 @@ impl Parameters {
     pub(super) fn of(request: &Request, known: &[&str]) -> Self {
         let mut problems = Self(Vec::new());
         let sent = request.params::<Vec<(String, String)>>().unwrap_or_default();
-        for (index, (name, _)) in sent.iter().enumerate() {
+        let mut seen = Vec::with_capacity(known.len());
+        for (name, _) in &sent {
             if !known.contains(&name.as_str()) {
                 let shown: String = name.chars().take(MAX_SHOWN_CHARS).collect();
                 problems.wrong(&shown, format!("is no parameter of this list; there are {}", known.join(", ")));
-            } else if sent[..index].iter().any(|(other, _)| other == name) {
+            } else if seen.contains(&name) {
                 problems.wrong(name, "is given more than once");
+            } else {
+                seen.push(name);
             }
         }
         problems

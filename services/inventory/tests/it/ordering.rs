@@ -209,6 +209,13 @@ async fn a_repeat_shows_the_first_order_though_price_and_stock_have_moved_on() {
     let repeat = caller.buy_once("monday", "unit", "3").await;
     assert_eq!(repeat.json(StatusCode::OK), first);
     assert_eq!(repeat.header("idempotency-replayed"), Some("true"));
+
+    harness.set_price("unit", "1000000000000").await;
+    caller.buy("unit", "3").await.problem(422, "invalid_fields");
+    let repeat = caller.buy_once("monday", "unit", "3").await;
+    assert_eq!(repeat.json(StatusCode::OK), first, "though so much could not be bought now");
+    caller.buy_once("monday", "unit", "2").await.problem(422, "idempotency_key_reused");
+    caller.buy_once("tuesday", "unit", "3").await.problem(422, "invalid_fields");
 }
 
 #[tokio::test]

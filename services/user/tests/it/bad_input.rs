@@ -50,6 +50,9 @@ async fn unknown_fields_are_refused_not_ignored() -> anyhow::Result<()> {
     let token = harness.account("ann").await?;
     let problem = harness.put_profile(&token, &json!({"username": "root"})).await?.problem(422, "invalid_fields");
     assert_eq!(fields(&problem), ["username"]);
+    let many: Value = (0..5000).map(|n| (n.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into();
+    let problem = harness.post("/login", &many).await?.problem(422, "invalid_fields");
+    assert_eq!((fields(&problem).len(), &problem["detail"]), (16, &json!("5000 fields are wrong")));
     Ok(())
 }
 
