@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A programmable edge gateway: routes by a YAML file, checks tokens, limits rates, balances over healthy upstreams.
 ///
-/// SIGHUP reads the configuration again; SIGTERM and Ctrl-C stop without dropping a request.
+/// SIGHUP reads the configuration again; SIGTERM and Ctrl-C let requests under way finish and stop.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {

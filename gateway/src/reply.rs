@@ -113,10 +113,10 @@ impl Rejection {
                 (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method; see Allow.")
             }
             Self::TokenMissing => {
-                (S::UNAUTHORIZED, "token_missing", "Send an access token as `Authorization: Bearer <token>`.")
+                (S::UNAUTHORIZED, "missing_token", "Send an access token as `Authorization: Bearer <token>`.")
             }
             Self::TokenInvalid => {
-                (S::UNAUTHORIZED, "token_invalid", "The access token is not valid or no longer valid; log in again.")
+                (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")

@@ -1,4 +1,4 @@
-//! Starts the gateway, reloads it, and stops it without dropping a request.
+//! Starts the gateway, reloads it, and stops it with the requests under way finished.
 
 mod front;
 mod listen;
@@ -220,7 +220,7 @@ impl Running {
         self.control.block_on(self.reloader.reload())
     }
 
-    /// Stops without dropping a request: says so on `/ready` for the configured grace, then closes the listeners, lets
+    /// Stops and lets requests under way finish: says so on `/ready` for the configured grace, then closes the listeners, lets
     /// requests under way end within the configured time-out, and ends its threads. Blocks until then.
     pub fn stop(self) {
         self.shared.draining.store(true, Ordering::Relaxed);
