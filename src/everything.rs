@@ -108,8 +108,11 @@ async fn start_services(env: &Env) -> anyhow::Result<(Running, Running)> {
             bail!("{}", problems.into_iter().collect::<Vec<_>>().join("\n"));
         }
     };
-    // Before anything listens, so that a mistake in the file is not hidden behind a port in use.
-    edge::config(env).check(env)?;
+    // Before anything listens, so that a mistake in the file is not hidden behind a port in use. Where the services will
+    // be is known only then; any address does for the check.
+    let env = or_else(env.clone(), "USER_SERVICE_URL", || Ok("http://localhost:1".to_owned()))?;
+    let env = or_else(env, "INVENTORY_SERVICE_URL", || Ok("http://localhost:1".to_owned()))?;
+    edge::config(&env).check(&env)?;
     Ok((user_service::start(user).await?, inventory_service::start(inventory).await?))
 }
 
