@@ -14,9 +14,10 @@ usage() {
     cat <<'TEXT'
 usage: ./dev.sh <command>
 
-  run [all|gateway|user-service|inventory-service] [flags]
-              builds and runs everything in one process (all), or one part alone as in production
-  watch [all|gateway|user-service|inventory-service] [flags]
+  run [all|gateway|user-service|inventory-service|store] [flags]
+              builds and runs everything in one process (all), or one part alone as in production;
+              store is the embedded DynamoDB on port 8002, for services that run alone on this machine
+  watch [all|gateway|user-service|inventory-service|store] [flags]
               the same in a debug build, built and started again whenever a source or conf/ changes
   test [cargo test's arguments]
               all tests, against real servers that the tests start for themselves
@@ -104,9 +105,9 @@ need_llvm_tools() {
 
 package_of() {
     case $1 in
-        all) echo order-processor ;;
+        all | store) echo order-processor ;;
         gateway | user-service | inventory-service) echo "$1" ;;
-        *) fail "there is no '$1' to run: choose all, gateway, user-service or inventory-service" ;;
+        *) fail "there is no '$1' to run: choose all, gateway, user-service, inventory-service or store" ;;
     esac
 }
 
@@ -118,12 +119,14 @@ what_to_run() {
         *) what=$1 && shift ;;
     esac
     package=$(package_of "$what")
+    [ "$what" != store ] || set -- store "$@"
     flags=("$@")
 }
 
 run() {
     what_to_run "$@"
     need_toolchain
+    [ -d "${CARGO_TARGET_DIR:-target}/${PROFILE:-release}" ] || say "The first build takes some minutes (PROFILE=dev builds faster and runs slower)"
     exec cargo run --profile "${PROFILE:-release}" --package "$package" -- ${flags[@]+"${flags[@]}"}
 }
 

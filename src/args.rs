@@ -46,6 +46,18 @@ pub(crate) enum Part {
         /// The gateway's configuration; variable GATEWAY_CONFIG [default: conf/gateway.yaml, or the copy inside this program]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Only checks the configuration, and says everything that is wrong with it
+        #[arg(long)]
+        check: bool,
+    },
+    /// The embedded DynamoDB alone, for parts that run alone on this machine; asks nobody for credentials
+    Store {
+        /// Directory of its files; made if it is not there; variable DATA_DIR [default: data]
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// Where it listens
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8002")]
+        listen: SocketAddr,
     },
     /// The user service alone; needs a DynamoDB
     UserService,
@@ -57,11 +69,15 @@ impl Args {
     /// The variables as the flags change them: a flag wins over the variable that stands for the same thing.
     pub(crate) fn over(&self, env: Env) -> Env {
         let config = match &self.part {
-            Some(Part::Gateway { config }) => config,
+            Some(Part::Gateway { config, .. }) => config,
             _ => &self.config,
         };
+        let data_dir = match &self.part {
+            Some(Part::Store { data_dir, .. }) => data_dir,
+            _ => &self.data_dir,
+        };
         let flags = [
-            ("DATA_DIR", self.data_dir.as_ref().map(|dir| dir.display().to_string())),
+            ("DATA_DIR", data_dir.as_ref().map(|dir| dir.display().to_string())),
             ("GATEWAY_CONFIG", config.as_ref().map(|file| file.display().to_string())),
             ("GATEWAY_LISTEN", self.gateway_listen.map(|addr| addr.to_string())),
             ("GATEWAY_ADMIN", self.gateway_admin.map(|addr| addr.to_string())),

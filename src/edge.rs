@@ -23,6 +23,18 @@ pub(crate) async fn run(env: Env) -> anyhow::Result<()> {
     stop(running).await
 }
 
+/// Says whether a gateway would take its configuration.
+pub(crate) fn check(env: &Env) -> anyhow::Result<()> {
+    match config(env) {
+        ConfigSource::File(file) => println!("{}", gateway::config::check_file(&file, env)?),
+        built_in @ ConfigSource::BuiltIn { .. } => {
+            built_in.check(env)?;
+            println!("{USUAL_CONFIG}, as built in: no problems");
+        }
+    }
+    Ok(())
+}
+
 /// Starts a gateway, which has threads of its own and must not be started on an asynchronous one.
 pub(crate) async fn start(config: ConfigSource, env: Env) -> anyhow::Result<Running> {
     let options = Options { config, env, middleware: Vec::new() };

@@ -4,6 +4,7 @@ mod args;
 mod edge;
 mod everything;
 mod signing_secret;
+mod store;
 mod summary;
 
 use std::future::Future;
@@ -23,7 +24,9 @@ fn main() -> ExitCode {
     let env = args.over(Env::of_process());
     match args.part {
         None => finish("order-processor", everything::run(env)),
+        Some(Part::Gateway { check: true, .. }) => finish("gateway", async { edge::check(&env) }),
         Some(Part::Gateway { .. }) => finish("gateway", edge::run(env)),
+        Some(Part::Store { listen, .. }) => finish("store", store::run(env, listen)),
         Some(Part::UserService) => service::run("user-service", |env| async move {
             user_service::start(user_service::Config::from_env(&env)?).await
         }),

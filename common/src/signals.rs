@@ -4,6 +4,21 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Lets `SIGHUP` pass, which would end the process: with it operators ask for a file to be read again, and whoever has its
+/// settings from the environment has none.
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn disregard_hangups() -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP changes nothing here: the settings are in the environment, and read at the start");
+        }
+    });
+    Ok(())
+}
+
 /// The wish that this process ends: `SIGTERM`, or `SIGINT` as Ctrl-C sends it. Heard from when this is made.
 pub struct StopSignal {
     interrupt: Signal,

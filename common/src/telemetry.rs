@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::config::{ConfigError, Env, Reader};
@@ -51,9 +52,19 @@ pub fn init(service: &'static str, env: &Env) -> Result<(), ConfigError> {
     // The servers below announce each start, stop and retry themselves, less well than we do; what Pingora says of a client
     // quotes the request that it could not read, with its tokens, as often as any client likes; and to the embedded store
     // each condition that does not hold is a warning.
-    let quiet = "info,pingora=error,pingora_proxy=off,pingora_core::apps=off,poem=warn,dynoxide=error";
-    let levels = reader.text("LOG_LEVEL", quiet);
-    let filter = EnvFilter::try_new(&levels)
+    // Who wants them names them.
+    let quiet = "pingora=error,pingora_proxy=off,pingora_core::apps=off,poem=warn,dynoxide=error";
+    let levels = reader.text("LOG_LEVEL", "info");
+    for word in levels.split(',').map(str::trim).filter(|word| !word.contains('=')) {
+        // Taken for a module's name, it would silence all others.
+        if word.parse::<LevelFilter>().is_err() {
+            reader.problem(
+                "LOG_LEVEL",
+                format_args!("is {levels:?}: {word:?} is none of error, warn, info, debug, trace, off"),
+            );
+        }
+    }
+    let filter = EnvFilter::try_new(format!("{quiet},{levels}"))
         .map_err(|error| reader.problem("LOG_LEVEL", format_args!("is {levels:?}: {error}")))
         .ok();
     let filter = reader.finish(filter)?;
@@ -101,6 +112,9 @@ mod tests {
         let wrong = Env::default().with("LOG_LEVEL", "=,=").with("LOG_FORMAT", "xml");
         let error = init("test", &wrong).expect_err("wrong").to_string();
         assert!(error.contains("LOG_FORMAT is \"xml\": must be json") && error.contains("LOG_LEVEL"), "{error}");
+        let loud = Env::default().with("LOG_LEVEL", "info,loud");
+        let error = init("test", &loud).expect_err("no level").to_string();
+        assert!(error.contains("\"loud\" is none of error"), "{error}");
     }
 
     #[test]

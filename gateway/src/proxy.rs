@@ -114,6 +114,26 @@ impl ProxyHttp for Proxy {
         Ok(peer)
     }
 
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Self::CTX,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so any request may be tried elsewhere.
+        failure::retry_elsewhere(error, ctx, true)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        forward::prepare(session.req_header(), request, ctx)
+    }
+
     async fn request_body_filter(
         &self,
         session: &mut Session,
@@ -131,15 +151,6 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
         }
         Ok(())
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        session: &mut Session,
-        request: &mut RequestHeader,
-        ctx: &mut Self::CTX,
-    ) -> Result<()> {
-        forward::prepare(session.req_header(), request, ctx)
     }
 
     async fn response_filter(
@@ -160,17 +171,6 @@ impl ProxyHttp for Proxy {
         }
         response.insert_header(REQUEST_ID, ctx.request_id.clone())?;
         amend(response, ctx)
-    }
-
-    fn fail_to_connect(
-        &self,
-        _session: &mut Session,
-        _peer: &HttpPeer,
-        ctx: &mut Self::CTX,
-        error: Box<Error>,
-    ) -> Box<Error> {
-        // Nothing was sent, so any request may be tried elsewhere.
-        failure::retry_elsewhere(error, ctx, true)
     }
 
     fn error_while_proxy(

@@ -108,6 +108,18 @@ async fn an_example_secret_is_refused_and_not_shown() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_configuration_is_checked_without_a_start() -> anyhow::Result<()> {
+    let variables = [("JWT_SECRET_KEY", SECRET)];
+    let mut process = Process::start(&["gateway", "--check", "--config", "conf/gateway.yaml"], &variables)?;
+    assert!(process.ended().await?.success());
+    let (said, _) = process.last_words()?;
+    assert!(said.contains("conf/gateway.yaml: no problems"), "{said}");
+    let message = refusal(&["gateway", "--check", "--config", "conf/gateway.yaml"], &[]).await?;
+    assert!(message.contains("JWT_SECRET_KEY"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn help_names_the_flags_and_the_variables() -> anyhow::Result<()> {
     let mut process = Process::start(&["--help"], &[])?;
     assert!(process.ended().await?.success());

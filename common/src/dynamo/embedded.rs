@@ -56,7 +56,7 @@ pub enum EmbeddedError {
         source: io::Error,
     },
     /// Two processes on the same items would not see each other's tables.
-    #[error("the data directory {} is used by another process", path.display())]
+    #[error("the data directory {} is used by another process; stop that one or choose another directory", path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum EmbeddedError {
     #[error("cannot open a database in memory")]
     Memory(#[source] DynoxideError),
     /// No port, or no thread.
-    #[error("cannot serve the embedded store")]
+    #[error("the embedded store cannot be served")]
     Serve(#[source] io::Error),
 }
 
@@ -84,13 +84,21 @@ impl EmbeddedStore {
     /// # Errors
     /// [`EmbeddedError`] when the directory cannot be written, is in use, or holds no database of ours.
     pub async fn start(place: Place) -> Result<Self, EmbeddedError> {
+        Self::start_at(place, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    }
+
+    /// The same on `listen`. Nobody who connects there is asked for credentials.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`], and [`EmbeddedError::Serve`] when the address cannot be had.
+    pub async fn start_at(place: Place, listen: SocketAddr) -> Result<Self, EmbeddedError> {
         let stop = CancellationToken::new();
         let (ready, started) = oneshot::channel();
         let stopped = stop.clone();
         let server = std::thread::Builder::new()
             .name("embedded-store".to_owned())
             .spawn(move || match Opened::at(&place) {
-                Ok(opened) => opened.serve(ready, stopped),
+                Ok(opened) => opened.serve(listen, ready, stopped),
                 // The one who asked may be gone.
                 Err(error) => drop(ready.send(Err(error))),
             })
@@ -145,10 +153,15 @@ impl Opened {
         }
     }
 
-    fn serve(self, ready: oneshot::Sender<Result<SocketAddr, EmbeddedError>>, stop: CancellationToken) {
+    fn serve(
+        self,
+        listen: SocketAddr,
+        ready: oneshot::Sender<Result<SocketAddr, EmbeddedError>>,
+        stop: CancellationToken,
+    ) {
         let listening = || -> io::Result<(Runtime, TcpListener, SocketAddr)> {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+            let listener = runtime.block_on(TcpListener::bind(listen))?;
             let addr = listener.local_addr()?;
             Ok((runtime, listener, addr))
         };

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Running;
 use crate::config::Env;
-use crate::signals::StopSignal;
+use crate::signals::{self, StopSignal};
 use crate::telemetry::{self, Chain};
 
 /// Starts the service called `name` with the process' environment and serves until SIGTERM or Ctrl-C.
@@ -38,6 +38,7 @@ where
     let env = Env::of_process();
     telemetry::init(name, &env)?;
     let mut told = StopSignal::listen()?;
+    signals::disregard_hangups()?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {

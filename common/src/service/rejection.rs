@@ -46,7 +46,7 @@ fn problem(error: poem::Error, routes: &Routes) -> Problem {
         Err(error) => error,
     };
     if error.is::<NotFoundError>() {
-        return Problem::not_found("no_such_route", "There is nothing at this path");
+        return Problem::not_found("no_route", "There is nothing at this path");
     }
     if error.is::<MethodNotAllowedError>() {
         let problem = Problem::new(

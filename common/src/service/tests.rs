@@ -223,7 +223,7 @@ async fn a_body_that_cannot_be_read_gets_a_problem_that_shows_no_type_of_ours() 
 #[tokio::test]
 async fn a_wrong_path_method_or_parameter_gets_a_problem() {
     let harness = harness().await;
-    harness.get("/nowhere").await.problem(404, "no_such_route");
+    harness.get("/nowhere").await.problem(404, "no_route");
     let answer = harness.send("DELETE /greetings/1 HTTP/1.1", "").await;
     answer.problem(405, "method_not_allowed");
     assert_eq!(answer.header("allow"), Some("GET, HEAD"));

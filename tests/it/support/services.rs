@@ -1,7 +1,6 @@
 //! The two services as processes of their own, on one embedded store.
 
 use anyhow::Context as _;
-use common::dynamo::embedded::{EmbeddedStore, Place};
 
 use super::Process;
 
@@ -14,7 +13,8 @@ pub(crate) struct Services {
     pub(crate) user: Instance,
     /// The inventory services.
     pub(crate) inventory: Vec<Instance>,
-    _store: EmbeddedStore,
+    _store: Process,
+    _data_dir: tempfile::TempDir,
 }
 
 /// A service and where it is.
@@ -28,10 +28,13 @@ pub(crate) struct Instance {
 impl Services {
     /// Starts them on ports that the system chooses.
     pub(crate) async fn start(inventories: usize) -> anyhow::Result<Self> {
-        let store = EmbeddedStore::start(Place::Memory).await?;
-        let endpoint = store.endpoint();
+        let data_dir = tempfile::tempdir()?;
+        let path = data_dir.path().display().to_string();
+        let mut store = Process::start(&["store", "--data-dir", &path, "--listen", "127.0.0.1:0"], &[])?;
+        let listening = store.listening().await.context("the store does not start")?;
+        let endpoint = listening["AWS_ENDPOINT_URL_DYNAMODB"].as_str().context("no endpoint in the log")?;
         let variables = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
             ("JWT_SECRET_KEY", SECRET),
             ("USER_SERVICE_ADDR", "127.0.0.1:0"),
             ("INVENTORY_SERVICE_ADDR", "127.0.0.1:0"),
@@ -41,7 +44,7 @@ impl Services {
         for _ in 0..inventories {
             inventory.push(Instance::start("inventory-service", &variables).await?);
         }
-        Ok(Self { user, inventory, _store: store })
+        Ok(Self { user, inventory, _store: store, _data_dir: data_dir })
     }
 
     /// The base URLs of the inventory services, as the gateway's configuration takes them.

@@ -53,7 +53,8 @@ pub(super) struct AssetDetails {
 pub(super) struct AssetPage {
     /// In the order asked for.
     pub(super) items: Vec<AssetItem>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; left out on the last.
+    #[oai(skip_serializing_if_is_none)]
     pub(super) next_page: Option<String>,
 }
 

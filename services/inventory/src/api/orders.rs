@@ -106,7 +106,8 @@ enum Status {
 pub(super) struct OrderPage {
     /// The newest first.
     pub(super) items: Vec<OrderItem>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; left out on the last.
+    #[oai(skip_serializing_if_is_none)]
     pub(super) next_page: Option<String>,
 }
 

@@ -108,7 +108,7 @@ async fn a_huge_body_is_a_413_whether_its_length_is_announced_or_not() -> anyhow
 async fn wrong_paths_methods_and_types_get_their_own_problems() -> anyhow::Result<()> {
     let harness = Harness::start().await?;
     for path in ["/nowhere", "/profile/", "//profile", "/profile/..%2f..%2fetc", "/%00"] {
-        harness.get(path).await?.problem(404, "no_such_route");
+        harness.get(path).await?.problem(404, "no_route");
     }
     let refused = answer(harness.request(Method::DELETE, "/profile")).await?;
     refused.problem(405, "method_not_allowed");

@@ -23,13 +23,20 @@ async fn it_serves_until_sigterm_and_its_log_has_the_request_but_no_secret() -> 
     let answer = register.json(&new_account("ann")).send().await?;
     ensure!(answer.status() == 201, "{answer:?}");
 
-    terminate(&process).await?;
+    signal(&process, "HUP").await?;
     let mut lines = Vec::new();
     while let Some(line) = log.next_line().await? {
+        if line.contains("SIGHUP") {
+            signal(&process, "TERM").await?;
+        }
         ensure!(!line.contains(PASSWORD) && !line.contains("@example.com") && !line.contains(SECRET), "{line}");
         lines.push(serde_json::from_str::<Value>(&line).context(line)?);
     }
     ensure!(process.wait().await?.success());
+    assert!(
+        lines.iter().any(|line| line["target"] == "common::signals"),
+        "SIGHUP is survived, and answered in the log"
+    );
     let of_request: Vec<_> = lines.iter().filter(|line| line["request_id"] == "trace-42").collect();
     let access = of_request.iter().find(|line| line["target"] == "access").context("an access line")?;
     assert_eq!((&access["route"], &access["status"]), (&"/register".into(), &201.into()));
@@ -71,9 +78,9 @@ async fn line_with(log: &mut Lines<BufReader<ChildStdout>>, key: &str, value: &s
     anyhow::bail!("the log ended without {key}={value}")
 }
 
-async fn terminate(process: &Child) -> anyhow::Result<()> {
+async fn signal(process: &Child, name: &str) -> anyhow::Result<()> {
     let id = process.id().context("it runs")?;
-    let status = Command::new("kill").arg(id.to_string()).status().await?;
+    let status = Command::new("kill").args(["-s", name, &id.to_string()]).status().await?;
     ensure!(status.success());
     Ok(())
 }
