@@ -1,3 +1,5 @@
+//! Which route wins, whatever the order in which they were added.
+
 use super::*;
 
 fn router(routes: &[(&'static str, &str, &[Method])]) -> Router<&'static str> {

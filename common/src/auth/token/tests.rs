@@ -1,3 +1,5 @@
+//! Which tokens are believed, and which are refused and why.
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::SecretString;

@@ -1,3 +1,5 @@
+//! The script in a real Redis beside a plain model of the algorithm.
+
 use std::cell::Cell;
 
 use proptest::prelude::*;

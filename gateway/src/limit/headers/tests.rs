@@ -1,3 +1,5 @@
+//! What clients read of their quota, verdict by verdict.
+
 use std::collections::BTreeMap;
 
 use prometheus::Registry;

@@ -1,3 +1,5 @@
+//! The sliding window: never too many, and how seldom too few.
+
 use proptest::prelude::*;
 
 use super::*;

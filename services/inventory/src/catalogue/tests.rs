@@ -1,3 +1,5 @@
+//! How fresh lists are, while the store answers and while it does not.
+
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
