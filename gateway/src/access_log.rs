@@ -130,6 +130,11 @@ impl AccessLog {
     }
 }
 
+/// When something began that has taken `elapsed`, RFC 3339 with milliseconds.
+pub(crate) fn timestamp(elapsed: Duration) -> String {
+    (chrono::Utc::now() - elapsed).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
 fn append_to(path: &Path) -> io::Result<std::fs::File> {
     OpenOptions::new().create(true).append(true).open(path)
 }

@@ -114,7 +114,7 @@ impl Drop for InFlight {
 }
 
 /// UUIDv7 from the clock and random bits alone: the sequence counter of `Uuid::now_v7` is behind a lock.
-fn new_request_id() -> HeaderValue {
+pub(crate) fn new_request_id() -> HeaderValue {
     let id = Uuid::new_v7(Timestamp::now(NoContext));
     let mut buffer = Uuid::encode_buffer();
     let text: &str = id.hyphenated().encode_lower(&mut buffer);

@@ -32,6 +32,8 @@ pub(crate) struct Metrics {
     pub config_reloads: IntCounter,
     /// Access-log lines that found the queue full.
     pub access_log_dropped: IntCounter,
+    /// Client connections that are open.
+    pub connections: IntGauge,
     /// Requests that no route took.
     pub unrouted: RouteMetrics,
 }
@@ -64,6 +66,7 @@ impl Metrics {
         let config_reloads = IntCounter::new("gateway_config_reloads_total", "Reloads that took the file")?;
         let access_log_dropped =
             IntCounter::new("gateway_access_log_dropped_total", "Access-log lines that found the queue full")?;
+        let connections = IntGauge::new("gateway_connections", "Client connections that are open")?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(rejections.clone()))?;
@@ -71,6 +74,7 @@ impl Metrics {
         registry.register(Box::new(config_last_reload_success.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
         registry.register(Box::new(access_log_dropped.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
         config_last_reload_success.set(1);
         let unrouted = RouteMetrics::new(&requests, &duration, &rejections, NO_ROUTE);
         Ok(Self {
@@ -81,6 +85,7 @@ impl Metrics {
             config_last_reload_success,
             config_reloads,
             access_log_dropped,
+            connections,
             unrouted,
         })
     }
@@ -128,9 +133,9 @@ pub(crate) struct RouteMetrics {
 }
 
 /// Statuses with a handle of their own; the others are looked up.
-const STATUSES: [u16; 24] = [
-    200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 502, 503,
-    504,
+const STATUSES: [u16; 25] = [
+    200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502,
+    503, 504,
 ];
 
 impl RouteMetrics {

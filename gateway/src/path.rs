@@ -112,7 +112,7 @@ const fn is_unreserved(byte: u8) -> bool {
 
 /// What may stand in a path as it is (`pchar` and `/`, RFC 3986, section 3.3), and the `[ ] | ^ { } "` and backquote that
 /// clients send although they should not and every server reads alike.
-const fn is_path_byte(byte: u8) -> bool {
+pub(crate) const fn is_path_byte(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'?' | b'<' | b'>')
 }
 

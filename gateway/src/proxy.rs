@@ -1,11 +1,12 @@
 //! A request's way through the gateway, in the order in which Pingora calls.
 //!
-//! Head read → [`admit`](Proxy::admit): screened, routed, through the route's middleware → a target picked → head made
-//! ready for it → body counted on its way → response amended → one log line, whatever happened.
+//! Head read and screened (`server/front.rs`) → [`admit`](Proxy::admit): routed, through the route's middleware → a target
+//! picked → head made ready for it → body counted on its way → response amended → one log line, whatever happened.
 
 mod failure;
 mod forward;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,13 +20,12 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use crate::access_log::Line;
+use crate::access_log::{Line, timestamp};
 use crate::ctx::{InFlight, RequestContext};
 use crate::middleware::{self, Flow};
-use crate::path::{BadPath, normalise};
+use crate::path::normalise;
 use crate::reply::{self, REQUEST_ID, Rejection};
 use crate::router::RouteMatch;
-use crate::screen::screen;
 use crate::server::Shared;
 
 /// Answered on every listener, unless a route takes it.
@@ -43,9 +43,8 @@ impl Proxy {
         Self { shared }
     }
 
-    /// Decides whether the request goes on: its form, its route, and what the route's middleware says.
+    /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
-        screen(session, &ctx.snapshot.limits)?;
         let request = session.req_header_mut();
         find_route(request, ctx)?;
         let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
@@ -78,8 +77,6 @@ impl ProxyHttp for Proxy {
         if self.shared.draining.load(Ordering::Relaxed) {
             // So that its client comes back on another gateway, and not on this connection at the moment it is closed.
             session.set_keepalive(None);
-        } else if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(timeouts.keepalive.as_secs()));
         }
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
             ctx.client = addr.ip().to_canonical();
@@ -144,11 +141,17 @@ impl ProxyHttp for Proxy {
         if session.was_upgraded() {
             return Ok(());
         }
-        ctx.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
+        let Some(part) = body else { return Ok(()) };
+        ctx.body_bytes += part.len() as u64;
         if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
             // Only a chunked body comes this far; the part that is too much is never sent on.
             ctx.rejection = Some(Rejection::BodyTooLarge);
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
+        }
+        if ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
+            // A part came within the read time-out each time, and still there is no end.
+            ctx.rejection = Some(Rejection::ClientTimedOut);
+            return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
         }
         Ok(())
     }
@@ -214,11 +217,10 @@ impl ProxyHttp for Proxy {
         if !self.shared.access_log.is_enabled() {
             return;
         }
-        let began = chrono::Utc::now() - elapsed;
         let request = session.req_header();
         let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
         self.shared.access_log.write(&Line {
-            timestamp: &began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            timestamp: &timestamp(elapsed),
             request_id: ctx.request_id.to_str().unwrap_or_default(),
             client: ctx.client,
             method: request.method.as_str(),
@@ -257,9 +259,6 @@ fn amend(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
 
 /// Brings the request's path into normal form and finds its route.
 fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
-    if !request.raw_path_is_utf8() {
-        return Err(Rejection::BadPath(BadPath::ForbiddenByte));
-    }
     let path = normalise(request.uri.path()).map_err(Rejection::BadPath)?;
     let host = forward::host(request).unwrap_or_default();
     let lower;
@@ -274,8 +273,11 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
         RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
         RouteMatch::None => return Err(Rejection::NoRoute),
     }
-    if let std::borrow::Cow::Owned(path) = path {
-        ctx.path = Some(path);
+    match path {
+        Cow::Owned(path) => ctx.path = Some(path),
+        // In absolute form the target goes on as its path: the upstream is no proxy.
+        Cow::Borrowed(path) if !request.raw_path().starts_with(b"/") => ctx.path = Some(path.to_owned()),
+        Cow::Borrowed(_) => {}
     }
     Ok(())
 }

@@ -3,9 +3,12 @@
 //! The text is fixed per situation and tells the client what to do; the cause goes to the log line, never to the client.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
+use pingora_core::protocols::http::date::get_cached_date;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use serde_json::{Value, json};
@@ -49,6 +52,8 @@ pub enum Rejection {
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
     LimiterUnavailable,
+    /// The gateway serves as many connections as it may.
+    TooManyConnections,
     /// No target of its upstream is healthy.
     NoHealthyTarget,
     /// Its upstream could not be reached.
@@ -76,8 +81,8 @@ pub enum Ambiguity {
     Host,
 }
 
-/// How long a client is asked to stay away when an upstream is out of order, in seconds. The next health check has usually
-/// been made by then.
+/// How long a client is asked to stay away when there is no server or no place for it, in seconds. The next health check
+/// has usually been made by then.
 const RETRY_OUTAGE_AFTER: u64 = 2;
 
 impl Rejection {
@@ -126,6 +131,9 @@ impl Rejection {
                 "limiter_unavailable",
                 "Quotas cannot be checked at the moment; try again soon.",
             ),
+            Self::TooManyConnections => {
+                (S::SERVICE_UNAVAILABLE, "too_many_connections", "There are too many connections; try again soon.")
+            }
             Self::NoHealthyTarget => {
                 (S::SERVICE_UNAVAILABLE, "no_healthy_upstream", "The service is out of order; try again soon.")
             }
@@ -158,7 +166,7 @@ impl Rejection {
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget => add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER)),
+            Self::NoHealthyTarget | Self::TooManyConnections => add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER)),
             _ => {}
         }
     }
@@ -208,6 +216,32 @@ pub(crate) async fn reject(
         session.set_keepalive(None);
     }
     send(session, header, body).await
+}
+
+/// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for.
+pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) -> Vec<u8> {
+    let (status, ..) = rejection.describe();
+    let body = rejection.body(request_id);
+    let mut answer = format!("HTTP/1.1 {status}\r\n").into_bytes();
+    let mut add = |name: HeaderName, value: HeaderValue| {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            answer.extend_from_slice(part);
+        }
+    };
+    add(DATE, get_cached_date());
+    add(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    add(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    add(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    add(CONNECTION, HeaderValue::from_static("close"));
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        add(REQUEST_ID, id);
+    }
+    rejection.headers(add);
+    answer.extend_from_slice(b"\r\n");
+    if !head_only {
+        answer.extend_from_slice(&body);
+    }
+    answer
 }
 
 /// Answers the request in `session` with 200 and `body` as JSON.

@@ -1,16 +1,17 @@
 //! Refuses requests that two servers could read differently, or that are larger than they may be.
 //!
-//! What Pingora's parser refuses by itself does not come this far. What it repairs does, and a repaired request is refused
-//! here: whoever sent it may have meant it to be read otherwise behind us.
+//! It reads the head as it came, before Pingora does: what Pingora would repair may have been meant otherwise by whoever
+//! sent it, and what Pingora would refuse gets an answer that says why.
 
+use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Version};
-use pingora_http::RequestHeader;
-use pingora_proxy::Session;
+use http::Method;
+use httparse::{Error, Header, Request, Status};
 
+use crate::path::{BadPath, is_path_byte};
 use crate::reply::{Ambiguity, Rejection};
+use crate::router::MethodSet;
 
 /// What a client may send at most.
 #[derive(Clone, Copy, Debug)]
@@ -21,71 +22,124 @@ pub(crate) struct Limits {
     pub headers: usize,
 }
 
-/// Looks at the framing, the host and the size of the request in `session`.
+/// As many as Pingora takes.
+const MOST_HEADERS: usize = 256;
+
+/// Looks at the syntax, the framing, the host and the size of `head`, a request's bytes up to and with its empty line.
 ///
 /// # Errors
 /// The first reason to refuse it.
-pub(crate) fn screen(session: &Session, limits: &Limits) -> Result<(), Rejection> {
-    let request = session.req_header();
-    check_length(&request.headers).map_err(Rejection::Ambiguous)?;
-    if request.headers.contains_key(TRANSFER_ENCODING) {
-        // The parser has dropped a Content-Length beside it; the bytes as they came still have it.
-        let raw = session.to_h1_raw();
-        check_encoding(request, has_content_length(&raw)).map_err(Rejection::Ambiguous)?;
+pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<(), Rejection> {
+    let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut headers) {
+        Ok(Status::Complete(length)) if length == head.len() => {}
+        Err(Error::TooManyHeaders) => return Err(Rejection::HeadersTooLarge),
+        Ok(_) | Err(_) => return Err(Rejection::Malformed),
     }
-    check_host(request).map_err(Rejection::Ambiguous)?;
-    if request.raw_path().len() > limits.uri {
+    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+    if target.len() > limits.uri {
         return Err(Rejection::UriTooLong);
     }
-    if header_bytes(&request.headers) > limits.headers {
+    if method == Method::CONNECT.as_str() {
+        return Err(Rejection::MethodNotAllowed(MethodSet::ALL));
+    }
+    let target = Target::of(target)?;
+    let framing = Framing::of(request.headers);
+    if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
     }
-    Ok(())
+    framing.check(request.version == Some(1), &target).map_err(Rejection::Ambiguous)
 }
 
-/// RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it. Pingora takes it and would pass
-/// it on as it came.
-fn check_length(headers: &HeaderMap) -> Result<(), Ambiguity> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
-    match (lengths.next(), lengths.next()) {
-        (None, _) => Ok(()),
-        (Some(length), None) if is_number(length) => Ok(()),
-        _ => Err(Ambiguity::Length),
+/// The headers that say where a request ends and whom it is for; more than one of each are counted.
+#[derive(Default)]
+struct Framing<'h> {
+    bytes: usize,
+    lengths: usize,
+    length: &'h [u8],
+    encodings: usize,
+    encoding: &'h [u8],
+    hosts: usize,
+    host: &'h [u8],
+}
+
+impl<'h> Framing<'h> {
+    fn of(headers: &[Header<'h>]) -> Self {
+        let mut framing = Self::default();
+        for Header { name, value } in headers {
+            framing.bytes += name.len() + value.len();
+            if name.eq_ignore_ascii_case("content-length") {
+                framing.lengths += 1;
+                framing.length = value;
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                framing.encodings += 1;
+                framing.encoding = value;
+            } else if name.eq_ignore_ascii_case("host") {
+                framing.hosts += 1;
+                framing.host = value;
+            }
+        }
+        framing
+    }
+
+    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Ambiguity> {
+        // RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it.
+        let is_number = !self.length.is_empty() && self.length.iter().all(u8::is_ascii_digit);
+        if self.lengths > 1 || self.lengths == 1 && !is_number {
+            return Err(Ambiguity::Length);
+        }
+        // Section 6.1.
+        if self.encodings > 0 && self.lengths > 0 {
+            return Err(Ambiguity::LengthAndEncoding);
+        }
+        let is_chunked = self.encodings == 1 && self.encoding.eq_ignore_ascii_case(b"chunked") && is_http_1_1;
+        if self.encodings > 0 && !is_chunked {
+            return Err(Ambiguity::TransferEncoding);
+        }
+        // Section 3.2: one `Host` in every HTTP/1.1 request.
+        let named = if self.hosts == 0 { !is_http_1_1 } else { self.hosts == 1 && is_authority(self.host) };
+        // Section 3.2.2: what an absolute target names must be the host that the request names.
+        let agreed = match target {
+            Target::Path => true,
+            Target::Absolute { authority } => authority.as_bytes().eq_ignore_ascii_case(self.host),
+        };
+        if named && agreed { Ok(()) } else { Err(Ambiguity::Host) }
     }
 }
 
-/// RFC 9112, section 6.1.
-fn check_encoding(request: &RequestHeader, has_length: bool) -> Result<(), Ambiguity> {
-    let mut encodings = request.headers.get_all(TRANSFER_ENCODING).iter();
-    let single_chunked = encodings.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"))
-        && encodings.next().is_none();
-    if has_length || request.headers.contains_key(CONTENT_LENGTH) {
-        Err(Ambiguity::LengthAndEncoding)
-    } else if single_chunked && request.version == Version::HTTP_11 {
-        Ok(())
-    } else {
-        Err(Ambiguity::TransferEncoding)
+/// The forms a request's target may have (RFC 9112, section 3.2); that of `CONNECT` is none of them.
+enum Target<'t> {
+    /// `/path`, or the `*` of `OPTIONS`.
+    Path,
+    /// `http://host/path`, as proxies are asked.
+    Absolute { authority: &'t str },
+}
+
+impl<'t> Target<'t> {
+    fn of(target: &'t str) -> Result<Self, Rejection> {
+        let (form, path) = if target.starts_with('/') || target == "*" {
+            (Self::Path, target)
+        } else {
+            let (scheme, rest) = target.split_once("://").ok_or(Rejection::Malformed)?;
+            if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+                return Err(Rejection::Malformed);
+            }
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            (Self::Absolute { authority: &rest[..end] }, &rest[end..])
+        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        // A backslash gets an answer of its own where the path is brought into its normal form.
+        if !path.bytes().all(|byte| is_path_byte(byte) || byte == b'\\') {
+            return Err(Rejection::BadPath(BadPath::ForbiddenByte));
+        }
+        if query.bytes().all(is_query_byte) { Ok(form) } else { Err(Rejection::Malformed) }
     }
 }
 
-fn has_content_length(raw_head: &[u8]) -> bool {
-    raw_head
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.iter().position(|byte| *byte == b':').map(|colon| &line[..colon]))
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
-}
-
-/// RFC 9112, section 3.2: one `Host` in every HTTP/1.1 request.
-fn check_host(request: &RequestHeader) -> Result<(), Ambiguity> {
-    let mut hosts = request.headers.get_all(HOST).iter();
-    let required = request.version == Version::HTTP_11;
-    match (hosts.next(), hosts.next()) {
-        (None, _) if required => Err(Ambiguity::Host),
-        (None, _) => Ok(()),
-        (Some(host), None) if is_authority(host.as_bytes()) => Ok(()),
-        _ => Err(Ambiguity::Host),
-    }
+/// More than RFC 3986 allows (section 3.4), for browsers send these as they are; but none that ends a target elsewhere.
+const fn is_query_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'#')
 }
 
 /// A host name or an address, and perhaps a port.
@@ -108,86 +162,147 @@ fn is_port(text: &str) -> bool {
     text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use futures::FutureExt as _;
+    use pingora_core::protocols::http::ServerSession;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
     use super::*;
 
-    fn request(version: Version, headers: &[(&'static str, &str)]) -> RequestHeader {
-        let mut request = RequestHeader::build("POST", b"/", None).expect("a request");
-        request.set_version(version);
-        for (name, value) in headers {
-            request.append_header(*name, *value).expect("a header");
-        }
-        request
+    const LIMITS: Limits = Limits { uri: 64, headers: 512 };
+
+    fn head(line: &str, headers: &[&str]) -> Result<(), Rejection> {
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        screen(format!("{line}\r\n{headers}\r\n").as_bytes(), &LIMITS)
+    }
+
+    fn post(headers: &[&str]) -> Result<(), Rejection> {
+        head("POST / HTTP/1.1", &[&["Host: a"], headers].concat())
     }
 
     #[test]
     fn length_beside_encoding_is_refused() {
-        let request = request(Version::HTTP_11, &[("Transfer-Encoding", "chunked")]);
-        assert_eq!(check_encoding(&request, true), Err(Ambiguity::LengthAndEncoding));
-        assert!(has_content_length(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\n\r\n"));
-        assert!(!has_content_length(b"POST / HTTP/1.1\r\nHost: a\r\nX: content-length: 3\r\n\r\n"));
+        let both = ["content-LENGTH: 3", "Transfer-Encoding: chunked"];
+        assert_eq!(post(&both), Err(Rejection::Ambiguous(Ambiguity::LengthAndEncoding)));
+        assert_eq!(post(&["X: content-length: 3", "Transfer-Encoding: chunked"]), Ok(()));
     }
 
     #[test]
     fn only_a_single_length_is_taken() {
-        let check = |values: &[&str]| {
-            let headers: Vec<_> = values.iter().map(|value| ("Content-Length", *value)).collect();
-            check_length(&request(Version::HTTP_11, &headers).headers)
-        };
-        assert_eq!(check(&[]), Ok(()));
-        assert_eq!(check(&["5"]), Ok(()));
-        for bad in [&["5", "5"][..], &["5, 5"], &["+5"], &["-5"], &["5 "], &["0x5"]] {
-            assert_eq!(check(bad), Err(Ambiguity::Length), "{bad:?}");
+        assert_eq!(post(&["Content-Length: 5"]), Ok(()));
+        for bad in [&["5", "5"][..], &["5, 5"], &["+5"], &["-5"], &["5 5"], &["0x5"], &[""]] {
+            let headers: Vec<_> = bad.iter().map(|value| format!("Content-Length: {value}")).collect();
+            let headers: Vec<_> = headers.iter().map(String::as_str).collect();
+            assert_eq!(post(&headers), Err(Rejection::Ambiguous(Ambiguity::Length)), "{bad:?}");
         }
     }
 
     #[test]
     fn only_a_single_chunked_is_taken() {
-        let check = |version, values: &[&str]| {
-            let headers: Vec<_> = values.iter().map(|value| ("Transfer-Encoding", *value)).collect();
-            check_encoding(&request(version, &headers), false)
-        };
-        assert_eq!(check(Version::HTTP_11, &["chunked"]), Ok(()));
-        assert_eq!(check(Version::HTTP_11, &["Chunked"]), Ok(()));
-        for bad in [&["gzip, chunked"][..], &["chunked", "chunked"], &["xchunked"], &["chunked,"], &["identity"]] {
-            assert_eq!(check(Version::HTTP_11, bad), Err(Ambiguity::TransferEncoding), "{bad:?}");
+        assert_eq!(post(&["Transfer-Encoding: Chunked"]), Ok(()));
+        for bad in [&["gzip, chunked"][..], &["chunked", "chunked"], &["xchunked"], &["chunked,"], &["identity"], &[""]]
+        {
+            let headers: Vec<_> = bad.iter().map(|value| format!("Transfer-Encoding: {value}")).collect();
+            let headers: Vec<_> = headers.iter().map(String::as_str).collect();
+            assert_eq!(post(&headers), Err(Rejection::Ambiguous(Ambiguity::TransferEncoding)), "{bad:?}");
         }
-        assert_eq!(check(Version::HTTP_10, &["chunked"]), Err(Ambiguity::TransferEncoding));
+        let old = head("POST / HTTP/1.0", &["Transfer-Encoding: chunked"]);
+        assert_eq!(old, Err(Rejection::Ambiguous(Ambiguity::TransferEncoding)));
     }
 
     #[test]
     fn exactly_one_valid_host_is_taken() {
-        let check = |version, values: &[&str]| {
-            let headers: Vec<_> = values.iter().map(|value| ("Host", *value)).collect();
-            check_host(&request(version, &headers))
-        };
-        assert_eq!(check(Version::HTTP_11, &["example.com:8080"]), Ok(()));
-        assert_eq!(check(Version::HTTP_11, &["[::1]:80"]), Ok(()));
-        assert_eq!(check(Version::HTTP_11, &["[::1]"]), Ok(()));
-        assert_eq!(check(Version::HTTP_11, &["a_b.example:"]), Ok(()));
-        assert_eq!(check(Version::HTTP_10, &[]), Ok(()));
-        for bad in [
-            &[][..],
-            &["a", "a"],
-            &["a, b"],
-            &["a/b"],
-            &["a@b"],
-            &[""],
-            &[":80"],
-            &["a:b"],
-            &["a:80:80"],
-            &["a:+80"],
-            &["a:99999"],
-            &["[a]"],
-            &["[::1]x"],
-            &["[::1"],
-        ] {
-            assert_eq!(check(Version::HTTP_11, bad), Err(Ambiguity::Host), "{bad:?}");
+        for good in ["example.com:8080", "[::1]:80", "[::1]", "a_b.example:"] {
+            assert_eq!(head("GET / HTTP/1.1", &[&format!("Host: {good}")]), Ok(()), "{good}");
         }
+        assert_eq!(head("GET / HTTP/1.0", &[]), Ok(()));
+        assert_eq!(head("GET / HTTP/1.1", &[]), Err(Rejection::Ambiguous(Ambiguity::Host)));
+        assert_eq!(post(&["Host: a"]), Err(Rejection::Ambiguous(Ambiguity::Host)), "named twice");
+        for bad in ["a, b", "a/b", "a@b", "", ":80", "a:b", "a:80:80", "a:+80", "a:99999", "[a]", "[::1]x", "[::1"] {
+            let answer = head("GET / HTTP/1.1", &[&format!("Host: {bad}")]);
+            assert_eq!(answer, Err(Rejection::Ambiguous(Ambiguity::Host)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host_of_the_request() {
+        for good in ["http://a.b/x", "HTTPS://A.b/x?y=http://c", "http://a.b", "http://a.b?x"] {
+            assert_eq!(head(&format!("GET {good} HTTP/1.1"), &["Host: a.b"]), Ok(()), "{good}");
+        }
+        for bad in ["http://c/x", "http://a.b:81/x", "http://u@a.b/x", "http:///x"] {
+            let answer = head(&format!("GET {bad} HTTP/1.1"), &["Host: a.b"]);
+            assert_eq!(answer, Err(Rejection::Ambiguous(Ambiguity::Host)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_is_called_so() {
+        for bad in [
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX\0: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: b\0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n",
+            "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+            "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET ftp://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET a:http://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /\r\n\r\n",
+            "\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n and more\r\n\r\n",
+        ] {
+            assert_eq!(screen(bad.as_bytes(), &LIMITS), Err(Rejection::Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_apart() {
+        assert_eq!(head(&format!("GET /{} HTTP/1.1", "x".repeat(64)), &["Host: a"]), Err(Rejection::UriTooLong));
+        assert_eq!(post(&[&format!("X: {}", "x".repeat(512))]), Err(Rejection::HeadersTooLarge));
+        assert_eq!(post(&["X: y"; 256]), Err(Rejection::HeadersTooLarge), "with Host there are 257");
+    }
+
+    /// Whether Pingora takes `head` for a request.
+    fn pingora_takes(head: &[u8]) -> bool {
+        let (stream, _client) = tokio::io::duplex(64);
+        let mut session = ServerSession::new_http1(Box::new(stream));
+        session.set_pipelined_prefix(BytesMut::from(head));
+        session.read_request().now_or_never().is_some_and(|read| matches!(read, Ok(true)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_passes_is_never_refused_by_pingora(
+            start in select(vec![
+                "GET /a?b HTTP/1.1\r\nHost: a.b\r\nX: y\r\n\r\n",
+                "POST http://a.b/c HTTP/1.1\r\nHost: a.b\r\nContent-Length: 3\r\n\r\n",
+                "PUT * HTTP/1.0\r\nTransfer-Encoding: chunked\r\nConnection: x, close\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: [::1]:8\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ]),
+            damage in vec((any::<Index>(), select(b"\0\r\n\t :;,/?#%*@[]\"\\aZ09\x7f\xc3\xff".to_vec()), any::<bool>()), 0..4),
+        ) {
+            let mut head = start.as_bytes().to_vec();
+            for (place, byte, instead) in damage {
+                let place = place.index(head.len());
+                if instead { head[place] = byte } else { head.insert(place, byte) }
+            }
+            if screen(&head, &LIMITS).is_ok() {
+                prop_assert!(pingora_takes(&head), "{}", head.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn tunnels_are_not_made() {
+        let answer = head("CONNECT a:443 HTTP/1.1", &["Host: a:443"]);
+        assert_eq!(answer, Err(Rejection::MethodNotAllowed(MethodSet::ALL)));
     }
 }

@@ -1,7 +1,10 @@
 //! Starts the gateway, reloads it, and stops it with the requests under way finished.
 
+mod files;
 mod front;
+mod head;
 mod listen;
+mod refusal;
 mod reload;
 mod workers;
 
@@ -189,6 +192,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let listen_addrs: Vec<SocketAddr> = listeners.iter().map(Listener::addr).collect();
     let admin_addr = admin_listener.addr();
     let threads = file.server.threads.unwrap_or_else(available_cores);
+    files::make_room(file.server.max_connections);
     let (close_listeners, closed) = watch::channel(false);
     let workers = Workers::start(threads, &shared, &listeners, &closed).map_err(StartError::Runtime)?;
     serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);

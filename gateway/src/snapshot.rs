@@ -36,11 +36,17 @@ pub(crate) struct Snapshot {
     pub limits: Limits,
     /// How long clients may take.
     pub client_timeouts: ClientTimeouts,
+    /// Connections that may be open at once.
+    pub most_connections: i64,
 }
 
 /// How long clients may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientTimeouts {
+    /// For the whole head of a request to come.
+    pub header: Duration,
+    /// For the whole of a request to come.
+    pub body: Duration,
     /// For the next part of the request to come.
     pub read: Duration,
     /// For the next part of the response to be taken.
@@ -131,10 +137,13 @@ impl Snapshot {
             asserted_headers,
             limits: limits(&file.server),
             client_timeouts: ClientTimeouts {
+                header: file.server.header_timeout.get(),
+                body: file.server.body_timeout.get(),
                 read: file.server.read_timeout.get(),
                 write: file.server.write_timeout.get(),
                 keepalive: file.server.keepalive_timeout.get(),
             },
+            most_connections: i64::from(file.server.max_connections),
             pools,
             policies,
         })

@@ -58,8 +58,16 @@ pub struct ServerFile {
     pub shutdown_grace: Span,
     /// How long requests under way may then still take.
     pub shutdown_timeout: Span,
-    /// How long a connection may be idle between two requests, in whole seconds.
+    /// How many client connections may be open at once; more are answered with 503. Each may need a second file, for its
+    /// upstream.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_connections: u32,
+    /// How long a connection may be idle between two requests.
     pub keepalive_timeout: Span,
+    /// How long the head of a request may take to arrive.
+    pub header_timeout: Span,
+    /// How long a request may take to arrive with its body.
+    pub body_timeout: Span,
     /// How long a client may take to send the next part of its request.
     pub read_timeout: Span,
     /// How long a client may take to accept the next part of its response.
@@ -80,7 +88,10 @@ impl Default for ServerFile {
             threads: None,
             shutdown_grace: Span::from_secs(0),
             shutdown_timeout: Span::from_secs(10),
+            max_connections: 10_000,
             keepalive_timeout: Span::from_secs(60),
+            header_timeout: Span::from_secs(10),
+            body_timeout: Span::from_secs(60),
             read_timeout: Span::from_secs(10),
             write_timeout: Span::from_secs(10),
             max_body: ByteSize::from_kib(1024),

@@ -211,7 +211,7 @@ fn contradictions_between_blocks_are_told() {
             with("server: { listen: [\"[::1]:1\"], admin: \"[::]:1\" }"),
             "server.listen[0]: [::1]:1 is the admin address",
         ),
-        (with("server: { keepalive_timeout: 500ms }"), "server.keepalive_timeout: this is in whole seconds"),
+        (with("server: { max_connections: 0 }"), "server.max_connections: `0` is no whole number from 1 to 10000000"),
         (with("access_log: { path: \"\" }"), "access_log.path: the path is empty"),
         (with("redis: { host: a, port: 0 }"), "redis.port: `0` is no whole number from 1 to 65535"),
         ("[1, 2]".to_owned(), "f:1:1: a block of `key: value` lines is wanted here"),

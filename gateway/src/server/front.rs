@@ -1,54 +1,106 @@
-//! Stands before Pingora's proxy, which waits for the first head of a connection by a time-out of its own, a minute.
+//! Stands before Pingora's proxy: lets a bounded number of connections in, and hands over one whole head after the other.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use bytes::BytesMut;
+use pingora_core::apps::{HttpServerApp as _, ServerApp};
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use prometheus::IntGauge;
+use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::head::{self, Head, Patience};
+use super::{Shared, refusal};
 use crate::proxy::Proxy;
+use crate::reply::Rejection;
 
-/// More than any client makes on one connection. Pingora counts down from it, so who has all of them left is new.
-const REQUESTS_PER_CONNECTION: u32 = u32::MAX;
+/// To Pingora: that a connection may be used again. For how long it may be idle is said here.
+const REUSABLE: Option<u64> = Some(60);
 
-/// The proxy, with the configured time-out from the first byte on.
+/// The connections of one worker.
 pub(super) struct Front {
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Proxy>>,
-    options: HttpServerOptions,
+    /// Set when the listeners are closed: from then on nobody waits for another request.
+    closing: CancellationToken,
 }
 
 impl Front {
     pub(super) fn new(shared: Arc<Shared>, proxy: HttpProxy<Proxy>) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        Self { shared, proxy: Arc::new(proxy), options }
+        Self { shared, proxy: Arc::new(proxy), closing: CancellationToken::new() }
+    }
+
+    /// The next request of a connection that has had one before, or not; none when the connection is at its end.
+    async fn next_request(&self, stream: &mut Stream, reused: bool) -> Option<Result<BytesMut, (Rejection, BytesMut)>> {
+        let (limits, patience) = {
+            let snapshot = self.shared.snapshot.load();
+            let timeouts = &snapshot.client_timeouts;
+            let first = if reused { timeouts.keepalive } else { timeouts.header };
+            (snapshot.limits, Patience { first, whole: timeouts.header })
+        };
+        let head = tokio::select! {
+            // A request that is already here is still served.
+            biased;
+            head = head::read(stream, &limits, &patience) => head,
+            () = self.closing.cancelled() => Head::None,
+        };
+        match head {
+            Head::Whole(bytes) => Some(Ok(bytes)),
+            Head::Refused(rejection, bytes) => Some(Err((rejection, bytes))),
+            Head::None => None,
+        }
     }
 }
 
 #[async_trait]
-impl HttpServerApp for Front {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        mut session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if session.get_keepalive_reuses_remaining() == Some(REQUESTS_PER_CONNECTION) {
-            // Without keep-alive, which the head will decide on, the read time-out is the one that counts.
-            session.set_keepalive(None);
-            session.set_read_timeout(Some(self.shared.snapshot.load().client_timeouts.read));
+impl ServerApp for Front {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let most = self.shared.snapshot.load().most_connections;
+        let Some(_open) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
+            refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
+            return None;
+        };
+        let mut reused = false;
+        loop {
+            let request = match self.next_request(&mut stream, reused).await? {
+                Ok(request) => request,
+                Err((rejection, head)) => {
+                    refusal::send(&self.shared, stream, rejection, &head).await;
+                    return None;
+                }
+            };
+            let mut session = ServerSession::new_http1(stream);
+            session.set_keepalive(REUSABLE);
+            session.set_pipelined_prefix(request);
+            (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            reused = true;
         }
-        self.proxy.process_new_http(session, shutdown).await
     }
 
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
-
-    async fn http_cleanup(&self) {
+    async fn cleanup(&self) {
+        self.closing.cancel();
         self.proxy.http_cleanup().await;
+    }
+}
+
+/// Counts a connection as open until it is dropped.
+struct OpenConnection(IntGauge);
+
+impl OpenConnection {
+    /// Counts one more, unless there are `most` already. Workers that ask at the same moment may let in one each.
+    fn enter(open: &IntGauge, most: i64) -> Option<Self> {
+        (open.get() < most).then(|| {
+            open.inc();
+            Self(open.clone())
+        })
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -50,14 +50,12 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
     span_is_within(server.shutdown_timeout, Duration::ZERO, HOUR, &at.key("shutdown_timeout"), report);
     for (span, key) in [
         (server.keepalive_timeout, "keepalive_timeout"),
+        (server.header_timeout, "header_timeout"),
+        (server.body_timeout, "body_timeout"),
         (server.read_timeout, "read_timeout"),
         (server.write_timeout, "write_timeout"),
     ] {
         is_deadline(span, &at.key(key), report);
-    }
-    if server.keepalive_timeout.get().subsec_nanos() != 0 {
-        // Pingora's own unit, and it takes 0 for no end at all.
-        report.problem(&at.key("keepalive_timeout"), "this is in whole seconds");
     }
     size_is_within(server.max_body, ByteSize::from_kib(0), MOST_BODY, &at.key("max_body"), report);
     size_is_within(server.max_uri, ByteSize::from_kib(1), ByteSize::from_kib(64), &at.key("max_uri"), report);

@@ -1,0 +1,111 @@
+//! Reads the head of a connection's next request, and says which requests are none.
+//!
+//! Pingora would do this too, but answers what it cannot read without a word, a log line or a metric, and waits for a head
+//! that drips for as long as it drips.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use pingora_core::protocols::Stream;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use crate::reply::Rejection;
+use crate::screen::{Limits, screen};
+
+/// Holds nearly every head, so that nearly every one is read at once.
+const USUAL_HEAD: usize = 4096;
+
+/// What a request line has beside its target.
+const METHOD_AND_VERSION: usize = 64;
+
+/// How long a client may take.
+pub(super) struct Patience {
+    /// Until the first byte.
+    pub first: Duration,
+    /// From there to the end of the head.
+    pub whole: Duration,
+}
+
+/// What came.
+pub(super) enum Head {
+    /// A request that goes on: its head, and what of its body came with it.
+    Whole(BytesMut),
+    /// Nothing, or not enough to answer: the client has gone or never spoke.
+    None,
+    /// A request that does not go on, and what was read of it.
+    Refused(Rejection, BytesMut),
+}
+
+/// Reads until the empty line that ends a head, within the bounds that `limits` and `patience` set.
+pub(super) async fn read(stream: &mut Stream, limits: &Limits, patience: &Patience) -> Head {
+    let most = limits.uri.saturating_add(limits.headers).saturating_add(METHOD_AND_VERSION);
+    let mut buffer = BytesMut::with_capacity(USUAL_HEAD);
+    match pingora_timeout::timeout(patience.first, stream.read_buf(&mut buffer)).await {
+        Ok(Ok(1..)) => {}
+        Ok(Ok(0) | Err(_)) | Err(_) => return Head::None,
+    }
+    let mut deadline = None;
+    let mut looked_at = 0;
+    loop {
+        match find_end(&buffer, looked_at) {
+            Ok(Some(end)) => {
+                return match screen(&buffer[..end], limits) {
+                    Ok(()) => Head::Whole(buffer),
+                    Err(rejection) => Head::Refused(rejection, buffer),
+                };
+            }
+            Ok(None) if buffer.len() > most => return Head::Refused(too_large(&buffer), buffer),
+            Ok(None) => looked_at = buffer.len(),
+            Err(BareLineFeed) => return Head::Refused(Rejection::Malformed, buffer),
+        }
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience.whole);
+        match timeout_at(deadline, stream.read_buf(&mut buffer)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return Head::None,
+            Err(_) => return Head::Refused(Rejection::ClientTimedOut, buffer),
+        }
+    }
+}
+
+/// A line that ends with `\n` alone: some servers take it for the end of a line, some do not (RFC 9112, section 2.2).
+#[derive(Debug, PartialEq, Eq)]
+struct BareLineFeed;
+
+/// Where the head in `bytes` ends, if its end has come. The first `looked_at` bytes are known not to have it.
+fn find_end(bytes: &[u8], looked_at: usize) -> Result<Option<usize>, BareLineFeed> {
+    for found in memchr::memchr_iter(b'\n', &bytes[looked_at..]) {
+        let line = &bytes[..looked_at + found];
+        let Some(line) = line.strip_suffix(b"\r") else { return Err(BareLineFeed) };
+        if line.ends_with(b"\r\n") {
+            return Ok(Some(looked_at + found + 1));
+        }
+    }
+    Ok(None)
+}
+
+fn too_large(unfinished: &[u8]) -> Rejection {
+    if unfinished.contains(&b'\n') { Rejection::HeadersTooLarge } else { Rejection::UriTooLong }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_found_however_the_head_comes() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for first in 0..head.len() {
+            assert_eq!(find_end(&head[..first], 0), Ok(None));
+            assert_eq!(find_end(head, first), Ok(Some(head.len())), "after {first} bytes");
+        }
+        assert_eq!(find_end(&[head, &b"\r\n\r\n"[..]].concat(), 0), Ok(Some(head.len())));
+    }
+
+    #[test]
+    fn a_bare_line_feed_is_no_end_of_a_line() {
+        for bad in ["GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "GET / HTTP/1.1\r\n\n", "\n"] {
+            assert_eq!(find_end(bad.as_bytes(), 0), Err(BareLineFeed), "{bad:?}");
+        }
+    }
+}

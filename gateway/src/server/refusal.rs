@@ -1,0 +1,107 @@
+//! Answers, counts and logs what ends before it is a request: a head that cannot be read, a connection too many.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use pingora_core::protocols::Stream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::Shared;
+use crate::access_log::{Line, timestamp};
+use crate::ctx::new_request_id;
+use crate::reply::{self, Rejection};
+
+/// How long, and for how many bytes, a refused client is listened to after its answer. Closed at once, a connection with
+/// unread bytes is reset, and the client may never see why (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: u64 = 64 * 1024;
+
+/// Answers `rejection` on `stream`, of whose request `head` was read, and closes it.
+pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejection, head: &[u8]) {
+    let started = Instant::now();
+    let request_id = new_request_id();
+    let request_id = request_id.to_str().unwrap_or_default();
+    let request = Fragment::of(head);
+    let answer = reply::closing(&rejection, request_id, request.method == "HEAD");
+    let write_timeout = shared.snapshot.load().client_timeouts.write;
+    let sent = timeout(write_timeout, write(&mut stream, &answer)).await.is_ok_and(|written| written.is_ok());
+    let elapsed = started.elapsed();
+
+    let status = rejection.describe().0;
+    shared.metrics.unrouted.answered(sent.then_some(status), elapsed.as_secs_f64());
+    shared.metrics.unrouted.rejected(rejection.code());
+    if shared.access_log.is_enabled() {
+        shared.access_log.write(&Line {
+            timestamp: &timestamp(elapsed),
+            request_id,
+            client: client(&stream),
+            method: request.method,
+            host: "",
+            path: request.path,
+            route: "none",
+            status: sent.then_some(status.as_u16()),
+            rejected: Some(rejection.code()),
+            limited_by: None,
+            user: None,
+            target: None,
+            retries: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: elapsed.as_secs_f64() * 1e3,
+            error: None,
+        });
+    }
+    // One too many has no place in which to linger.
+    if sent && rejection != Rejection::TooManyConnections {
+        let rest = &mut (&mut stream).take(LINGER_BYTES);
+        let _ = timeout(LINGER, tokio::io::copy(rest, &mut tokio::io::sink())).await;
+    }
+}
+
+async fn write(stream: &mut Stream, answer: &[u8]) -> std::io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.flush().await?;
+    AsyncWriteExt::shutdown(stream).await
+}
+
+fn client(stream: &Stream) -> IpAddr {
+    let digest = stream.get_socket_digest();
+    let addr = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
+    addr.map_or(IpAddr::from([0, 0, 0, 0]), |addr| addr.ip().to_canonical())
+}
+
+/// What can be told of a request that cannot be read.
+struct Fragment<'h> {
+    method: &'h str,
+    path: &'h str,
+}
+
+impl<'h> Fragment<'h> {
+    fn of(head: &'h [u8]) -> Self {
+        let mut request = httparse::Request::new(&mut []);
+        // Fails at the first header at the latest; by then the line above it was read.
+        let _ = request.parse(head);
+        let target = request.path.unwrap_or_default();
+        // Without the query, in which there may be secrets, and without an authority, in which there may be a password.
+        let path = target.split('?').next().filter(|path| path.starts_with('/'));
+        Self { method: request.method.unwrap_or_default(), path: path.unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn method_and_path_are_told_and_secrets_are_not() {
+        let told = |head: &'static str| {
+            let fragment = Fragment::of(head.as_bytes());
+            (fragment.method, fragment.path)
+        };
+        assert_eq!(told("GET /a?token=hush HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n"), ("GET", "/a"));
+        assert_eq!(told("GET http://me:hush@a/ HTTP/1.1\r\n\r\n"), ("GET", ""));
+        assert_eq!(told("hush\0"), ("", ""));
+        assert_eq!(told(""), ("", ""));
+    }
+}
