@@ -1,23 +1,31 @@
 //! Writes one JSON line per request, off the path of the request.
 //!
-//! A line is made where the request ends and handed to a thread that writes. The queue between them is bounded: when the
-//! disk cannot keep up, lines are dropped and counted, and no request waits.
+//! A line is made where the request ends and put behind those that wait in a buffer of its worker's own; a thread collects
+//! the buffers now and then and writes them out. So a request makes no system call and waits for nobody. When the disk
+//! cannot keep up, the buffers are full: lines are dropped and counted.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 use serde::Serialize;
 
 use crate::config::file::AccessLogFile;
 
-/// How often a flush looks whether the queue has room for it.
-const QUEUE_POLL: Duration = Duration::from_millis(10);
+/// How long lines gather before they are written together.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// How often a flush looks whether the writer can be told.
+const TELL_POLL: Duration = Duration::from_millis(10);
 
 /// What is written of one request. Never queries, headers or bodies: they hold secrets.
 #[derive(Debug, Serialize)]
@@ -65,60 +73,83 @@ pub(crate) struct Line<'a> {
 
 /// Where lines go.
 pub(crate) struct AccessLog {
-    queue: Option<SyncSender<Message>>,
+    queue: Option<Arc<Queue>>,
+    writer: Option<SyncSender<Message>>,
     dropped: IntCounter,
 }
 
+/// Lines that wait to be written.
+struct Queue {
+    /// One for each worker, so that none waits for another.
+    buffers: Box<[Mutex<Buffer>]>,
+    /// Lines that one buffer takes.
+    most: usize,
+    /// Whether the writer waits to be told of the next line.
+    asleep: AtomicBool,
+}
+
+#[derive(Default)]
+struct Buffer {
+    text: Vec<u8>,
+    lines: usize,
+}
+
 enum Message {
-    Line(Vec<u8>),
+    /// There is a line.
+    Wake,
     /// Answered when everything before it is written.
     Flush(SyncSender<()>),
 }
 
 impl AccessLog {
-    /// The log that `file` describes, with its thread started.
+    /// The log that `file` describes for `workers` threads, with its own thread started.
     ///
     /// # Errors
     /// When the file cannot be opened for appending.
-    pub(crate) fn start(file: &AccessLogFile, dropped: IntCounter) -> io::Result<Self> {
+    pub(crate) fn start(file: &AccessLogFile, workers: usize, dropped: IntCounter) -> io::Result<Self> {
         if !file.enabled {
-            return Ok(Self { queue: None, dropped });
+            return Ok(Self { queue: None, writer: None, dropped });
         }
         let out: Box<dyn Write + Send> = match &file.path {
             Some(path) => Box::new(append_to(path)?),
             None => Box::new(io::stdout()),
         };
-        let (queue, messages) = sync_channel(file.queue);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || write_messages(&messages, out))?;
-        Ok(Self { queue: Some(queue), dropped })
+        let queue = Arc::new(Queue::new(workers, file.queue));
+        // The writer is told once of a line, and at times to flush.
+        let (writer, messages) = sync_channel(1);
+        let lines = Arc::clone(&queue);
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || lines.write_to(out, &messages))?;
+        Ok(Self { queue: Some(queue), writer: Some(writer), dropped })
     }
 
     /// Writes `line` soon, or counts it as dropped.
     pub(crate) fn write(&self, line: &Line<'_>) {
-        let Some(queue) = &self.queue else { return };
-        let mut text = Vec::with_capacity(512);
-        if serde_json::to_writer(&mut text, line).is_err() {
-            return self.dropped.inc();
-        }
-        text.push(b'\n');
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Message::Line(text)) {
+        let (Some(queue), Some(writer)) = (&self.queue, &self.writer) else { return };
+        if !queue.push(line) {
             self.dropped.inc();
+        }
+        if queue.asleep.load(Ordering::Relaxed) && queue.asleep.swap(false, Ordering::Relaxed) {
+            // A full channel has a flush in it, which writes this line too.
+            let _ = writer.try_send(Message::Wake);
         }
     }
 
     /// Waits until every line so far is written, but not longer than `within`: a disk that takes longer, or a pipe that
     /// nobody reads, has lost its lines.
     pub(crate) fn flush(&self, within: Duration) {
-        let Some(queue) = &self.queue else { return };
+        let Some(writer) = &self.writer else { return };
         let deadline = Instant::now() + within;
         let (done, written) = sync_channel(1);
         let mut message = Message::Flush(done);
-        while let Err(TrySendError::Full(refused)) = queue.try_send(message) {
+        while let Err(refused) = writer.try_send(message) {
             if Instant::now() >= deadline {
                 return;
             }
-            message = refused;
-            thread::sleep(QUEUE_POLL);
+            message = match refused {
+                TrySendError::Full(message) => message,
+                TrySendError::Disconnected(_) => return,
+            };
+            thread::sleep(TELL_POLL);
         }
         let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
@@ -130,6 +161,83 @@ impl AccessLog {
     }
 }
 
+impl Queue {
+    fn new(workers: usize, lines: usize) -> Self {
+        let buffers = workers.max(1);
+        Self {
+            buffers: (0..buffers).map(|_| Mutex::default()).collect(),
+            most: lines.div_ceil(buffers),
+            asleep: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes `line`, if there is room for it.
+    fn push(&self, line: &Line<'_>) -> bool {
+        let mut buffer = self.buffers[thread_number() % self.buffers.len()].lock();
+        let before = buffer.text.len();
+        if buffer.lines >= self.most {
+            return false;
+        }
+        if serde_json::to_writer(&mut buffer.text, line).is_err() {
+            buffer.text.truncate(before);
+            return false;
+        }
+        buffer.text.push(b'\n');
+        buffer.lines += 1;
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.buffers.iter().all(|buffer| buffer.lock().lines == 0)
+    }
+
+    /// Writes what there is, each time after it has gathered for a while, until nobody can send any more.
+    fn write_to(&self, mut out: Box<dyn Write + Send>, messages: &Receiver<Message>) {
+        let mut spare = Vec::new();
+        loop {
+            let mut flushed = None;
+            // Said before the look: whoever fills a buffer after it has been looked at finds this said.
+            self.asleep.store(true, Ordering::Relaxed);
+            if self.is_empty() {
+                match messages.recv() {
+                    Ok(Message::Wake) => {}
+                    Ok(Message::Flush(done)) => flushed = Some(done),
+                    Err(_) => return,
+                }
+            }
+            self.asleep.store(false, Ordering::Relaxed);
+            if flushed.is_none() {
+                match messages.recv_timeout(GATHER) {
+                    Ok(Message::Flush(done)) => flushed = Some(done),
+                    Ok(Message::Wake) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                }
+            }
+            for buffer in &self.buffers {
+                let mut buffer = buffer.lock();
+                buffer.lines = 0;
+                std::mem::swap(&mut buffer.text, &mut spare);
+                drop(buffer);
+                // What fails (disk full, pipe closed) loses its lines; the next may succeed.
+                let _ = out.write_all(&spare);
+                spare.clear();
+            }
+            let _ = out.flush();
+            if let Some(done) = flushed {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// The number of this thread among those that have written a line.
+fn thread_number() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
+    }
+    NUMBER.get()
+}
+
 /// When something began that has taken `elapsed`, RFC 3339 with milliseconds.
 pub(crate) fn timestamp(elapsed: Duration) -> String {
     (chrono::Utc::now() - elapsed).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
@@ -137,25 +245,6 @@ pub(crate) fn timestamp(elapsed: Duration) -> String {
 
 fn append_to(path: &Path) -> io::Result<std::fs::File> {
     OpenOptions::new().create(true).append(true).open(path)
-}
-
-/// Writes what is there, and flushes when nothing more is.
-fn write_messages(messages: &Receiver<Message>, out: Box<dyn Write + Send>) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    while let Ok(first) = messages.recv() {
-        let mut flushed = Vec::new();
-        for message in std::iter::once(first).chain(messages.try_iter()) {
-            match message {
-                // A write that fails (disk full, pipe closed) loses its line; the next may succeed.
-                Message::Line(line) => drop(out.write_all(&line)),
-                Message::Flush(done) => flushed.push(done),
-            }
-        }
-        let _ = out.flush();
-        for done in flushed {
-            let _ = done.send(());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -194,7 +283,7 @@ mod tests {
         let path = dir.path().join("access.log");
         std::fs::write(&path, "before\n").expect("writes");
         let file = AccessLogFile { enabled: true, path: Some(path.clone()), queue: 16 };
-        let log = AccessLog::start(&file, dropped()).expect("opens");
+        let log = AccessLog::start(&file, 2, dropped()).expect("opens");
         log.write(&line());
         log.flush(Duration::from_secs(20));
         let text = std::fs::read_to_string(&path).expect("reads");
@@ -206,12 +295,29 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_counts_and_nobody_waits() {
-        let (queue, _kept_full) = sync_channel(1);
-        let log = AccessLog { queue: Some(queue), dropped: dropped() };
+        let (writer, _nobody_reads) = sync_channel(1);
+        let log = AccessLog { queue: Some(Arc::new(Queue::new(1, 1))), writer: Some(writer), dropped: dropped() };
         log.write(&line());
         log.write(&line());
         log.write(&line());
         assert_eq!(log.dropped.get(), 2);
         log.flush(Duration::from_millis(1));
+    }
+
+    #[test]
+    fn no_line_of_many_threads_is_lost_or_torn() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = AccessLogFile { enabled: true, path: Some(dir.path().join("access.log")), queue: 1_000_000 };
+        let log = AccessLog::start(&file, 2, dropped()).expect("opens");
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..5_000).for_each(|_| log.write(&line())));
+            }
+        });
+        log.flush(Duration::from_secs(20));
+        let text = std::fs::read_to_string(dir.path().join("access.log")).expect("reads");
+        assert_eq!(text.lines().count(), 20_000);
+        let whole = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+        assert!(text.lines().all(whole));
     }
 }

@@ -179,7 +179,8 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         middleware: options.middleware,
     };
     let snapshot = control.block_on(Snapshot::compile(&loaded, &workshop, None))?;
-    let access_log = AccessLog::start(&file.access_log, metrics.access_log_dropped.clone());
+    let threads = file.server.threads.unwrap_or_else(available_cores);
+    let access_log = AccessLog::start(&file.access_log, threads, metrics.access_log_dropped.clone());
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         metrics,
@@ -191,7 +192,6 @@ pub fn start(options: Options) -> Result<Running, StartError> {
 
     let listen_addrs: Vec<SocketAddr> = listeners.iter().map(Listener::addr).collect();
     let admin_addr = admin_listener.addr();
-    let threads = file.server.threads.unwrap_or_else(available_cores);
     files::make_room(file.server.max_connections);
     let (close_listeners, closed) = watch::channel(false);
     let workers = Workers::start(threads, &shared, &listeners, &closed).map_err(StartError::Runtime)?;
