@@ -3,6 +3,7 @@
 //! Head read and screened (`server/front.rs`) → [`admit`](Proxy::admit): routed, through the route's middleware → a target
 //! picked → head made ready for it → body counted on its way → response amended → one log line, whatever happened.
 
+mod asserted;
 mod failure;
 mod forward;
 
@@ -19,6 +20,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+pub(crate) use asserted::AssertedHeaders;
 
 use crate::access_log::{Line, timestamp};
 use crate::ctx::{InFlight, RequestContext};

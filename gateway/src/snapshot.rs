@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use prometheus::{IntCounter, Registry};
 use tokio::runtime::Handle;
 
@@ -18,6 +17,7 @@ use crate::config::file::{
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::middleware::{Chain, Jwt, JwtProvider, Middleware, RateLimit};
+use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
 use crate::screen::Limits;
 use crate::upstream::Pool;
@@ -31,7 +31,7 @@ pub(crate) struct Snapshot {
     /// The rate-limit policies and their link to Redis.
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
-    pub asserted_headers: Vec<HeaderName>,
+    pub asserted_headers: AssertedHeaders,
     /// What a client may send at most.
     pub limits: Limits,
     /// How long clients may take.
@@ -131,10 +131,10 @@ impl Snapshot {
             let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
             router.add(&route.matches.hosts, &route.matches.path, methods, &Arc::new(parts.route(route)?));
         }
-        let asserted_headers = providers.values().flat_map(|provider| provider.asserted_headers().cloned()).collect();
+        let identity = providers.values().flat_map(|provider| provider.asserted_headers().cloned());
         Ok(Self {
             router,
-            asserted_headers,
+            asserted_headers: AssertedHeaders::new(identity),
             limits: limits(&file.server),
             client_timeouts: ClientTimeouts {
                 header: file.server.header_timeout.get(),

@@ -1,45 +1,35 @@
 //! Makes a request's head ready for the upstream.
 //!
-//! What the gateway asserts (who is asking, from where, under which id) is removed from the client's headers first, also
-//! under the names that servers with CGI habits take for the same (`X_User_Id`). Hop-by-hop headers are gone already:
-//! Pingora removes them, and refuses a `Connection` header that names a protected one.
+//! What the gateway asserts (who is asking, from where, under which id) is removed from the client's headers first.
+//! Hop-by-hop headers are gone already: Pingora removes them, and refuses a `Connection` header that names a protected one.
 
-use http::header::{AUTHORIZATION, FORWARDED, HOST};
+use http::header::{AUTHORIZATION, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Uri};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
+use super::asserted::same_but_for_underscores;
 use crate::ctx::RequestContext;
-use crate::reply::REQUEST_ID;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// What only a trusted proxy may say, and no client is one.
-static ABOUT_THE_CLIENT: [HeaderName; 7] = [
-    FORWARDED,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    HeaderName::from_static("x-forwarded-port"),
-    FORWARDED_PROTO,
-    HeaderName::from_static("x-real-ip"),
-    REQUEST_ID,
-];
+// As text that is never copied: Pingora keeps each name in the case in which it is given too.
+const FORWARDED_FOR: &str = "X-Forwarded-For";
+const FORWARDED_HOST: &str = "X-Forwarded-Host";
+const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+const REQUEST_ID: &str = "X-Request-Id";
 
 /// Turns `request`, a copy of what the client sent as `original`, into what the upstream gets.
 ///
 /// # Errors
 /// Never for a request that was routed: its path in normal form is a path.
 pub(super) fn prepare(original: &RequestHeader, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
-    let by_middleware = ctx.request_headers.iter().map(|(name, _)| name);
-    let asserted = ABOUT_THE_CLIENT.iter().chain(&ctx.snapshot.asserted_headers).chain(by_middleware);
-    for alias in aliases(request, asserted.clone()) {
-        request.remove_header(&alias);
-    }
-    for name in asserted {
-        request.remove_header(name);
+    let covered = |name: &&HeaderName| {
+        let same = |(own, _): &(HeaderName, HeaderValue)| same_but_for_underscores(name.as_str(), own.as_str());
+        ctx.snapshot.asserted_headers.covers(name.as_str()) || ctx.request_headers.iter().any(same)
+    };
+    let claimed: Vec<HeaderName> = request.headers.keys().filter(covered).cloned().collect();
+    for name in claimed {
+        request.remove_header(&name);
     }
     if ctx.hide_authorization {
         request.remove_header(&AUTHORIZATION);
@@ -73,19 +63,6 @@ pub(super) fn host(request: &RequestHeader) -> Option<&str> {
     Some(host.strip_suffix('.').unwrap_or(host))
 }
 
-/// The headers that spell an asserted one with underscores.
-fn aliases<'n>(request: &RequestHeader, asserted: impl Iterator<Item = &'n HeaderName> + Clone) -> Vec<HeaderName> {
-    let is_alias = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.contains('_') && asserted.clone().any(|asserted| same_but_for_underscores(name, asserted.as_str()))
-    };
-    request.headers.keys().filter(is_alias).cloned().collect()
-}
-
-fn same_but_for_underscores(name: &str, asserted: &str) -> bool {
-    name.len() == asserted.len() && name.bytes().zip(asserted.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
-}
-
 fn with_path(uri: &Uri, path: &str) -> Result<Uri> {
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}"),
@@ -105,15 +82,6 @@ mod tests {
             request.append_header(*name, *value).expect("a header");
         }
         request
-    }
-
-    #[test]
-    fn underscore_aliases_of_asserted_headers_are_found() {
-        let request = request(&[("X_User-Id", "1"), ("x_user_id", "2"), ("x_other", "3"), ("X_Real_Ip", "4")]);
-        let asserted = [HeaderName::from_static("x-user-id"), HeaderName::from_static("x-real-ip")];
-        let mut found: Vec<_> = aliases(&request, asserted.iter()).iter().map(ToString::to_string).collect();
-        found.sort();
-        assert_eq!(found, ["x_real_ip", "x_user-id", "x_user_id"]);
     }
 
     #[test]
