@@ -4,6 +4,8 @@
 //! the buffers now and then and writes them out. So a request makes no system call and waits for nobody. When the disk
 //! cannot keep up, the buffers are full: lines are dropped and counted.
 
+mod timestamp;
+
 use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -18,6 +20,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use serde::Serialize;
+
+pub(crate) use timestamp::Timestamp;
 
 use crate::config::file::AccessLogFile;
 
@@ -236,11 +240,6 @@ fn thread_number() -> usize {
         static NUMBER: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
     }
     NUMBER.get()
-}
-
-/// When something began that has taken `elapsed`, RFC 3339 with milliseconds.
-pub(crate) fn timestamp(elapsed: Duration) -> String {
-    (chrono::Utc::now() - elapsed).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn append_to(path: &Path) -> io::Result<std::fs::File> {

@@ -10,6 +10,7 @@ mod forward;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use asserted::AssertedHeaders;
 
-use crate::access_log::{Line, timestamp};
+use crate::access_log::{Line, Timestamp};
 use crate::ctx::{InFlight, RequestContext};
 use crate::middleware::{self, Flow};
 use crate::path::normalise;
@@ -223,7 +224,7 @@ impl ProxyHttp for Proxy {
         let request = session.req_header();
         let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
         self.shared.access_log.write(&Line {
-            timestamp: &timestamp(elapsed),
+            timestamp: Timestamp::of(SystemTime::now() - elapsed).as_str(),
             request_id: ctx.request_id.to_str().unwrap_or_default(),
             client: ctx.client,
             method: request.method.as_str(),

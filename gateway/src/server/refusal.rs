@@ -1,14 +1,14 @@
 //! Answers, counts and logs what ends before it is a request: a head that cannot be read, a connection too many.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Shared;
-use crate::access_log::{Line, timestamp};
+use crate::access_log::{Line, Timestamp};
 use crate::ctx::new_request_id;
 use crate::reply::{self, Rejection};
 
@@ -33,7 +33,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
     shared.metrics.unrouted.rejected(rejection.code());
     if shared.access_log.is_enabled() {
         shared.access_log.write(&Line {
-            timestamp: &timestamp(elapsed),
+            timestamp: Timestamp::of(SystemTime::now() - elapsed).as_str(),
             request_id,
             client: client(&stream),
             method: request.method,
