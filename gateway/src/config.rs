@@ -28,22 +28,42 @@ use common::config::Env;
 use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
 use report::Report;
+use values::PublicKey;
 
 /// A file without problems.
 #[derive(Debug)]
 pub struct Loaded {
     /// What it says. `redis` is `None` also when its host is empty.
     pub file: GatewayFile,
-    /// The secret of each provider under `jwt_providers`, wherever it came from.
-    pub secrets: BTreeMap<String, SigningSecret>,
+    /// The key of each provider under `jwt_providers`, wherever it came from.
+    pub keys: BTreeMap<String, ProviderKey>,
     /// What is allowed and hardly meant, each as one line.
     pub warnings: Vec<String>,
+}
+
+/// What the tokens of one provider are verified with. It fits the provider's algorithm.
+#[derive(Clone, Debug)]
+pub enum ProviderKey {
+    /// Shared with the issuer.
+    Secret(SigningSecret),
+    /// The other half is the issuer's alone.
+    Public(PublicKey),
+}
+
+impl PartialEq for ProviderKey {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(one), Self::Secret(other)) => one.expose() == other.expose(),
+            (Self::Public(one), Self::Public(other)) => one == other,
+            (Self::Secret(_), Self::Public(_)) | (Self::Public(_), Self::Secret(_)) => false,
+        }
+    }
 }
 
 /// No configuration written by hand comes near.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// Reads the file at `path`. Blocks while it reads; a relative `secret_file` begins where the file stands.
+/// Reads the file at `path`. Blocks while it reads; the paths in it begin where the file stands.
 ///
 /// # Errors
 /// Everything that is wrong with the file, at once.
@@ -74,13 +94,13 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     };
     let mut file = decoded.file;
     let mut report = Report::new(decoded.index, decoded.stand_ins, problems);
-    let secrets = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
+    let keys = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    Ok(Loaded { file, secrets, warnings })
+    Ok(Loaded { file, keys, warnings })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.

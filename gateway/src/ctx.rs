@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -20,6 +20,8 @@ pub struct RequestContext {
     pub(crate) snapshot: Arc<Snapshot>,
     /// When its head was read.
     pub started: Instant,
+    /// The same by the wall clock, which is read once for its id, its token and its log line.
+    pub began: SystemTime,
     /// By which it is found again in every log: a UUIDv7.
     pub request_id: HeaderValue,
     /// Whose connection it came on.
@@ -29,7 +31,7 @@ pub struct RequestContext {
     /// Its path in normal form, where that differs from what was sent.
     pub path: Option<String>,
     /// Who sent it, once a middleware has proof.
-    pub identity: Option<Identity>,
+    pub identity: Option<Arc<Identity>>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
     /// What the gateway adds to the response.
@@ -54,10 +56,12 @@ pub struct RequestContext {
 impl RequestContext {
     /// The context of a request whose head was just read.
     pub(crate) fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
+        let began = SystemTime::now();
         Self {
             snapshot,
             started: Instant::now(),
-            request_id: new_request_id(),
+            began,
+            request_id: new_request_id(began),
             client: IpAddr::from([0, 0, 0, 0]),
             route: None,
             path: None,
@@ -74,6 +78,12 @@ impl RequestContext {
             _in_flight: in_flight,
         }
     }
+
+    /// When its head was read, in seconds since 1970. By a clock that stands before that, every token has expired.
+    #[must_use]
+    pub fn unix_time(&self) -> u64 {
+        self.began.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
+    }
 }
 
 /// Who sent a request. Only a middleware that has checked a proof of it makes one.
@@ -81,6 +91,8 @@ impl RequestContext {
 pub struct Identity {
     /// What the proof says.
     pub claims: Map<String, Value>,
+    /// What the upstream is told of it, in place of anything the client said under these names.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Identity {
@@ -114,8 +126,9 @@ impl Drop for InFlight {
 }
 
 /// UUIDv7 from the clock and random bits alone: the sequence counter of `Uuid::now_v7` is behind a lock.
-pub(crate) fn new_request_id() -> HeaderValue {
-    let id = Uuid::new_v7(Timestamp::now(NoContext));
+pub(crate) fn new_request_id(now: SystemTime) -> HeaderValue {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()));
     let mut buffer = Uuid::encode_buffer();
     let text: &str = id.hyphenated().encode_lower(&mut buffer);
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))

@@ -4,6 +4,10 @@
 //! (its phases, in order) and `router.rs`. To build a gateway with steps of your own, implement
 //! [`middleware::Middleware`] and pass it in [`Options::middleware`].
 
+#[cfg(test)]
+#[macro_use]
+mod test_keys;
+
 mod access_log;
 mod admin;
 pub mod config;

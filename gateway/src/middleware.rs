@@ -12,7 +12,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use pingora_http::RequestHeader;
 
-pub(crate) use jwt::{Jwt, JwtProvider};
+pub use jwt::ProviderError;
+pub(crate) use jwt::{Jwt, JwtProviders};
 pub(crate) use rate_limit::RateLimit;
 
 use crate::ctx::RequestContext;

@@ -10,7 +10,6 @@ mod forward;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -224,7 +223,7 @@ impl ProxyHttp for Proxy {
         let request = session.req_header();
         let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
         self.shared.access_log.write(&Line {
-            timestamp: Timestamp::of(SystemTime::now() - elapsed).as_str(),
+            timestamp: Timestamp::of(ctx.began).as_str(),
             request_id: ctx.request_id.to_str().unwrap_or_default(),
             client: ctx.client,
             method: request.method.as_str(),

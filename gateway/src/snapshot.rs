@@ -11,12 +11,10 @@ use prometheus::{IntCounter, Registry};
 use tokio::runtime::Handle;
 
 use crate::config::Loaded;
-use crate::config::file::{
-    GatewayFile, JwtProviderFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile,
-};
+use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{Metrics, RouteMetrics};
-use crate::middleware::{Chain, Jwt, JwtProvider, Middleware, RateLimit};
+use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
 use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
 use crate::screen::Limits;
@@ -28,6 +26,8 @@ pub(crate) struct Snapshot {
     pub router: Router<Arc<Route>>,
     /// Every pool, by name.
     pub pools: BTreeMap<String, Arc<Pool>>,
+    /// The issuers of tokens, with what they have verified.
+    pub providers: JwtProviders,
     /// The rate-limit policies and their link to Redis.
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
@@ -89,6 +89,9 @@ pub(crate) struct Workshop {
 /// Why a checked configuration still cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
+    /// An issuer of tokens cannot be made.
+    #[error("jwt_providers")]
+    Provider(#[from] ProviderError),
     /// A rate limit cannot be made.
     #[error("rate_limits")]
     Limit(#[from] LimitError),
@@ -116,7 +119,8 @@ impl Snapshot {
         previous: Option<&Self>,
     ) -> Result<Self, CompileError> {
         let file = &loaded.file;
-        let providers = compile_providers(loaded)?;
+        let kept = previous.map(|previous| &previous.providers);
+        let providers = JwtProviders::compile(loaded, &workshop.registry, kept)?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -131,7 +135,7 @@ impl Snapshot {
             let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
             router.add(&route.matches.hosts, &route.matches.path, methods, &Arc::new(parts.route(route)?));
         }
-        let identity = providers.values().flat_map(|provider| provider.asserted_headers().cloned());
+        let identity = providers.asserted_headers().cloned();
         Ok(Self {
             router,
             asserted_headers: AssertedHeaders::new(identity),
@@ -145,6 +149,7 @@ impl Snapshot {
             },
             most_connections: i64::from(file.server.max_connections),
             pools,
+            providers,
             policies,
         })
     }
@@ -153,14 +158,6 @@ impl Snapshot {
 fn limits(server: &ServerFile) -> Limits {
     let bytes = |size: crate::config::values::ByteSize| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
     Limits { uri: bytes(server.max_uri), headers: bytes(server.max_headers) }
-}
-
-fn compile_providers(loaded: &Loaded) -> Result<BTreeMap<String, Arc<JwtProvider>>, CompileError> {
-    let compile = |(name, file): (&String, &JwtProviderFile)| {
-        let secret = find(&loaded.secrets, name, || "jwt_providers".to_owned())?;
-        Ok((name.clone(), Arc::new(JwtProvider::compile(file, secret.expose()))))
-    };
-    loaded.file.jwt_providers.iter().map(compile).collect()
 }
 
 async fn start_pools(
@@ -182,7 +179,7 @@ async fn start_pools(
 /// What routes are put together from.
 struct Parts<'a> {
     file: &'a GatewayFile,
-    providers: &'a BTreeMap<String, Arc<JwtProvider>>,
+    providers: &'a JwtProviders,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     workshop: &'a Workshop,
@@ -196,7 +193,10 @@ impl Parts<'_> {
         let mut limits = Vec::new();
         for step in self.file.middleware.iter().chain(&file.middleware) {
             chain.push(match step {
-                MiddlewareFile::Jwt(jwt) => Arc::new(Jwt::new(Arc::clone(find(self.providers, &jwt.provider, place)?))),
+                MiddlewareFile::Jwt(jwt) => {
+                    let missing = || CompileError::Missing { place: place(), name: jwt.provider.clone() };
+                    Arc::new(Jwt::new(Arc::clone(self.providers.get(&jwt.provider).ok_or_else(missing)?)))
+                }
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };

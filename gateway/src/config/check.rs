@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use common::auth::SigningSecret;
-
+use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::{KeyPath, did_you_mean};
 use super::report::Report;
@@ -20,13 +19,13 @@ use super::values::{ByteSize, Span};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
-/// Gives the secret of each provider, by name; one that is missing was told.
-pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, SigningSecret> {
+/// Gives the key of each provider, by name; one that is missing was told.
+pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, ProviderKey> {
     let top = KeyPath::default();
     server::check(file, report);
     limits::check(file, report);
     upstreams::check(file, report);
-    let secrets = jwt::check(file, directory, report);
+    let found = jwt::check(file, directory, report);
     let used = routes::check(file, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
@@ -41,7 +40,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             }
         }
     }
-    secrets
+    found
 }
 
 /// What routes and middlewares refer to.

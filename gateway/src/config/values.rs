@@ -2,6 +2,7 @@
 
 mod header;
 mod method;
+mod public_key;
 mod target;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use header::{BadHeader, IdentityHeader};
 pub use method::{BadMethod, RouteMethod};
+pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use target::{BadTarget, Target, Targets};
 
 /// A span of time written with its unit: `250ms`, `2s`, `1m 30s`.

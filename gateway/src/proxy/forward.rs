@@ -23,9 +23,10 @@ const REQUEST_ID: &str = "X-Request-Id";
 /// # Errors
 /// Never for a request that was routed: its path in normal form is a path.
 pub(super) fn prepare(original: &RequestHeader, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+    let told = ctx.identity.iter().flat_map(|identity| &identity.headers).chain(&ctx.request_headers);
     let covered = |name: &&HeaderName| {
         let same = |(own, _): &(HeaderName, HeaderValue)| same_but_for_underscores(name.as_str(), own.as_str());
-        ctx.snapshot.asserted_headers.covers(name.as_str()) || ctx.request_headers.iter().any(same)
+        ctx.snapshot.asserted_headers.covers(name.as_str()) || told.clone().any(same)
     };
     let claimed: Vec<HeaderName> = request.headers.keys().filter(covered).cloned().collect();
     for name in claimed {
@@ -43,7 +44,7 @@ pub(super) fn prepare(original: &RequestHeader, request: &mut RequestHeader, ctx
     request.insert_header(FORWARDED_FOR, ctx.client.to_string())?;
     request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
     request.insert_header(REQUEST_ID, ctx.request_id.clone())?;
-    for (name, value) in &ctx.request_headers {
+    for (name, value) in told {
         request.insert_header(name.clone(), value.clone())?;
     }
     if let Some(path) = &ctx.path {

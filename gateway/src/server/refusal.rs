@@ -19,8 +19,8 @@ const LINGER_BYTES: u64 = 64 * 1024;
 
 /// Answers `rejection` on `stream`, of whose request `head` was read, and closes it.
 pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejection, head: &[u8]) {
-    let started = Instant::now();
-    let request_id = new_request_id();
+    let (started, began) = (Instant::now(), SystemTime::now());
+    let request_id = new_request_id(began);
     let request_id = request_id.to_str().unwrap_or_default();
     let request = Fragment::of(head);
     let answer = reply::closing(&rejection, request_id, request.method == "HEAD");
@@ -33,7 +33,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
     shared.metrics.unrouted.rejected(rejection.code());
     if shared.access_log.is_enabled() {
         shared.access_log.write(&Line {
-            timestamp: Timestamp::of(SystemTime::now() - elapsed).as_str(),
+            timestamp: Timestamp::of(began).as_str(),
             request_id,
             client: client(&stream),
             method: request.method,

@@ -7,3 +7,4 @@ mod lifecycle;
 mod process;
 mod strictness;
 mod support;
+mod tokens;

@@ -31,7 +31,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one with `yaml`, which leaves out the `server` and `access_log` blocks and the provider `us`.
+    /// Starts one with `yaml`, which leaves out the `server` and `access_log` blocks, and the provider `us` if it has none of its own.
     pub(crate) fn start(yaml: &str) -> Self {
         Self::try_start(yaml, Vec::new()).expect("the gateway starts")
     }
@@ -127,19 +127,28 @@ pub(crate) fn code(body: &str) -> String {
 
 /// A token of the provider `us` for the subject `ann`, changed by `change`.
 pub(crate) fn token(change: impl FnOnce(&mut Value)) -> String {
-    let now = get_current_timestamp();
-    let mut claims = json!({"sub": "ann", "username": "Ann", "iss": "us", "aud": "us", "nbf": now, "exp": now + 600});
+    let mut claims = claims();
     change(&mut claims);
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("signs")
 }
 
+/// What tokens say, for the subject `ann`.
+pub(crate) fn claims() -> Value {
+    let now = get_current_timestamp();
+    json!({"sub": "ann", "username": "Ann", "iss": "us", "aud": "us", "nbf": now, "exp": now + 600})
+}
+
 fn with_server(server: &str, yaml: &str) -> String {
+    let providers = if yaml.contains("jwt_providers:") {
+        ""
+    } else {
+        "jwt_providers:\n  us: { algorithm: HS256, secret: \"${SECRET}\", issuer: us, audience: us, \
+         claims_to_headers: { sub: X-User-Id } }\n"
+    };
     format!(
         "server: {{ listen: [\"127.0.0.1:0\"], admin: \"127.0.0.1:0\", threads: 1, max_body: 1KiB, max_uri: 1KiB, \
          max_headers: 4KiB, {server} }}\n\
-         access_log: {{ enabled: false }}\n\
-         jwt_providers:\n  us: {{ algorithm: HS256, secret: \"${{SECRET}}\", issuer: us, audience: us, \
-         claims_to_headers: {{ sub: X-User-Id }} }}\n{yaml}"
+         access_log: {{ enabled: false }}\n{providers}{yaml}"
     )
 }
 

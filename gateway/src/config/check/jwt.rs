@@ -1,4 +1,4 @@
-//! Checks the issuers under `jwt_providers`, and reads their secrets.
+//! Checks the issuers under `jwt_providers`, and reads their keys.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -7,23 +7,28 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::auth::SigningSecret;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::span_is_within;
-use crate::config::file::{GatewayFile, JwtProviderFile};
+use super::{size_is_within, span_is_within};
+use crate::config::ProviderKey;
+use crate::config::file::{GatewayFile, JwtAlgorithm, JwtProviderFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
+use crate::config::values::{ByteSize, KeyKind, PublicKey};
 
 /// RFC 8725 has no figure; a minute is what its implementers call generous.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
-const MOST_SECRET_BYTES: u64 = 64 * 1024;
+const MOST_KEY_BYTES: u64 = 64 * 1024;
+/// Holds some dozens of tokens; in less, each would drive out the one before.
+const LEAST_CACHE: ByteSize = ByteSize::from_kib(64);
+const MOST_CACHE: ByteSize = ByteSize::from_kib(16 << 20);
 
-pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, SigningSecret> {
-    let mut secrets = BTreeMap::new();
+pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, ProviderKey> {
+    let mut keys = BTreeMap::new();
     for (name, provider) in &file.jwt_providers {
         let at = KeyPath::default().key("jwt_providers").key(name);
-        if let Some(secret) = secret(provider, directory, &at, report) {
-            secrets.insert(name.clone(), secret);
+        if let Some(key) = key(provider, directory, &at, report) {
+            keys.insert(name.clone(), key);
         }
         for (text, key) in [(&provider.issuer, "issuer"), (&provider.audience, "audience")] {
             if text.is_empty() {
@@ -35,9 +40,12 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         if provider.leeway.get().subsec_nanos() != 0 {
             report.problem(&leeway, "the leeway is in whole seconds, as the times of tokens are");
         }
+        if provider.cache.bytes() > 0 {
+            size_is_within(provider.cache, LEAST_CACHE, MOST_CACHE, &at.key("cache"), report);
+        }
         check_headers(provider, &at.key("claims_to_headers"), report);
     }
-    secrets
+    keys
 }
 
 fn check_headers(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_>) {
@@ -53,43 +61,121 @@ fn check_headers(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'
     }
 }
 
-fn secret(
-    provider: &JwtProviderFile,
-    directory: &Path,
-    at: &KeyPath,
-    report: &mut Report<'_>,
-) -> Option<SigningSecret> {
-    let (inline, path) = (at.key("secret"), at.key("secret_file"));
-    let (key, secret) = match (&provider.secret, &provider.secret_file) {
-        (Some(secret), file) => {
-            if file.is_some() {
-                report.problem(&path, "there is a `secret` too; keep one of the two");
-            }
-            (inline, secret.as_secret().clone())
+/// The provider's key, if there is one and it is for the provider's algorithm.
+fn key(provider: &JwtProviderFile, directory: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<ProviderKey> {
+    let (secret, public) = (Source::of_secret(provider), Source::of_public_key(provider));
+    let algorithm = provider.algorithm;
+    let is_known = report.is_written(&at.key("algorithm"));
+    // Where the algorithm was told to be wrong, what it was to be is read from the key.
+    let shared = if is_known { algorithm.key_kind().is_none() } else { public.is_empty() };
+    let (wanted, other) = if shared { (secret, public) } else { (public, secret) };
+    if is_known && !other.is_empty() {
+        for name in other.written() {
+            report.problem(&at.key(name), misplaced(algorithm, shared));
         }
-        (None, Some(file)) if !report.is_written(&path) || file.as_os_str().is_empty() => {
-            report.problem(&path, "the path is empty");
+        if wanted.is_empty() {
             return None;
         }
-        (None, Some(file)) => match read(&directory.join(file)) {
-            Ok(secret) => (path, secret),
-            Err(error) => {
-                report.problem(&path, format!("`{}` cannot be read: {error}", report.shown(&path)));
-                return None;
-            }
-        },
-        (None, None) => {
-            report.problem(at, "a `secret` or a `secret_file` is missing");
-            return None;
+    }
+    let (here, text) = wanted.text(directory, at, report)?;
+    let told = |message: String, report: &mut Report<'_>| report.problem(&here, message);
+    if shared {
+        // Where the secret itself could not be read, the report drops this.
+        let secret = SigningSecret::new(text);
+        let secret = secret.map_err(|weak| told(format!("this secret is too weak: {weak}"), report)).ok()?;
+        return Some(ProviderKey::Secret(secret));
+    }
+    let key = PublicKey::from_pem(text.expose_secret()).map_err(|bad| told(bad.to_string(), report)).ok()?;
+    match algorithm.key_kind().filter(|kind| *kind != key.kind()) {
+        Some(kind) => {
+            let (is, fits) = (key.kind(), fitting(key.kind()));
+            told(format!("`{algorithm:?}` needs {kind}, and this is {is}, which is for {fits}"), report);
+            None
         }
-    };
-    // Where the secret itself could not be read, the report drops this.
-    SigningSecret::new(secret).map_err(|weak| report.problem(&key, format!("this secret is too weak: {weak}"))).ok()
+        None => Some(ProviderKey::Public(key)),
+    }
 }
 
-/// The text of a file that holds one secret, without the line end that editors add.
+/// What is wrong with a key of the other sort. It is more than a slip: a public key, which everybody has, taken for a shared
+/// secret lets everybody sign (RFC 8725, section 2.1).
+fn misplaced(algorithm: JwtAlgorithm, shared: bool) -> String {
+    if shared {
+        format!("`{algorithm:?}` has no public key but a shared secret; write `secret` or `secret_file`")
+    } else {
+        format!(
+            "`{algorithm:?}` has no shared secret but the issuer's public key; write `public_key` or `public_key_file`"
+        )
+    }
+}
+
+const fn fitting(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Rsa => "`RS256`, `RS384`, `RS512`, `PS256`, `PS384` and `PS512`",
+        KeyKind::P256 => "`ES256`",
+        KeyKind::P384 => "`ES384`",
+        KeyKind::Ed25519 => "`EdDSA`",
+    }
+}
+
+/// Where one sort of key is written: at a key of the file itself, or in a file that another key names.
+struct Source<'p> {
+    inline: (&'static str, Option<SecretString>),
+    file: (&'static str, Option<&'p Path>),
+}
+
+impl<'p> Source<'p> {
+    fn of_secret(provider: &'p JwtProviderFile) -> Self {
+        let secret = provider.secret.as_ref().map(|secret| secret.as_secret().clone());
+        Self { inline: ("secret", secret), file: ("secret_file", provider.secret_file.as_deref()) }
+    }
+
+    fn of_public_key(provider: &'p JwtProviderFile) -> Self {
+        let key = provider.public_key.as_deref().map(SecretString::from);
+        Self { inline: ("public_key", key), file: ("public_key_file", provider.public_key_file.as_deref()) }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.inline.1.is_none() && self.file.1.is_none()
+    }
+
+    /// The keys that are written.
+    fn written(&self) -> impl Iterator<Item = &'static str> {
+        let inline = self.inline.1.is_some().then_some(self.inline.0);
+        inline.into_iter().chain(self.file.1.map(|_| self.file.0))
+    }
+
+    /// The text of the key, and where it is written.
+    fn text(self, directory: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<(KeyPath, SecretString)> {
+        let (here, path) = (at.key(self.inline.0), at.key(self.file.0));
+        match (self.inline.1, self.file.1) {
+            (Some(text), file) => {
+                if file.is_some() {
+                    report.problem(&path, format!("there is a `{}` too; keep one of the two", self.inline.0));
+                }
+                Some((here, text))
+            }
+            (None, Some(file)) if !report.is_written(&path) || file.as_os_str().is_empty() => {
+                report.problem(&path, "the path is empty");
+                None
+            }
+            (None, Some(file)) => match read(&directory.join(file)) {
+                Ok(text) => Some((path, text)),
+                Err(error) => {
+                    report.problem(&path, format!("`{}` cannot be read: {error}", report.shown(&path)));
+                    None
+                }
+            },
+            (None, None) => {
+                report.problem(at, format!("a `{}` or a `{}` is missing", self.inline.0, self.file.0));
+                None
+            }
+        }
+    }
+}
+
+/// The text of a file that holds one key, without the line end that editors add.
 fn read(path: &Path) -> io::Result<SecretString> {
     let mut text = String::new();
-    File::open(path)?.take(MOST_SECRET_BYTES).read_to_string(&mut text)?;
+    File::open(path)?.take(MOST_KEY_BYTES).read_to_string(&mut text)?;
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }

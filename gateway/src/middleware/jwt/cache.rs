@@ -1,0 +1,209 @@
+//! Remembers tokens that were verified, so that a token in use costs a look-up and not a signature.
+//!
+//! What is found was verified with this provider's key and rules, for the cache is the provider's own and goes with it. What
+//! may change since is the time alone, so whoever finds something asks for that. Refusals are not remembered: there are
+//! more wrong tokens than memory.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+use serde_json::{Map, Value};
+
+use super::claims::Lifetime;
+use super::metrics::CacheMetrics;
+use crate::ctx::Identity;
+
+/// What an entry is reckoned to take when the number of entries to expect is asked for.
+const USUAL_ENTRY_BYTES: u64 = 2048;
+
+/// Verified tokens and what they say, within a number of bytes.
+///
+/// Sharded by hash, with more shards than there are cores. A look-up writes nothing but the shard's count of readers.
+pub(super) struct TokenCache {
+    entries: Cache<Token, Verified, ByBytes>,
+    metrics: CacheMetrics,
+}
+
+/// What a token was found to say.
+#[derive(Clone)]
+pub(super) struct Verified {
+    pub(super) identity: Arc<Identity>,
+    pub(super) lifetime: Lifetime,
+}
+
+struct Token {
+    text: Box<[u8]>,
+    /// All that its entry takes, reckoned once.
+    bytes: u64,
+}
+
+/// A token that a request came with.
+struct Presented<'t>(&'t [u8]);
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl TokenCache {
+    /// An empty cache that takes about `bytes` at most.
+    pub(super) fn new(bytes: u64, metrics: CacheMetrics) -> Self {
+        let entries = usize::try_from(bytes / USUAL_ENTRY_BYTES).unwrap_or(usize::MAX);
+        Self { entries: Cache::with_weighter(entries, bytes, ByBytes), metrics }
+    }
+
+    /// What `token` was found to say, if it was verified and is still here. Its time may be over.
+    pub(super) fn find(&self, token: &[u8]) -> Option<Verified> {
+        let found = self.entries.get(&Presented(token));
+        if found.is_some() { &self.metrics.hits } else { &self.metrics.misses }.inc();
+        found
+    }
+
+    /// Keeps what the verified `token` says, as long as there is room.
+    pub(super) fn keep(&self, token: &[u8], verified: Verified) {
+        let bytes = entry_bytes(token, &verified.identity);
+        self.entries.insert(Token { text: token.into(), bytes }, verified);
+    }
+
+    /// Forgets `token`.
+    pub(super) fn remove(&self, token: &[u8]) {
+        self.entries.remove(&Presented(token));
+    }
+}
+
+/// The last bytes of a token are its signature's, and as good as random: 32 of base64url are 192 bits that nobody but the
+/// issuer can choose. So they do for a hash.
+fn tail(token: &[u8]) -> &[u8] {
+    &token[token.len().saturating_sub(32)..]
+}
+
+/// Whether the tokens are the same to the last byte. The tails come first, so that the time this takes tells nothing of a
+/// token to somebody who has not got its signature.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    tail(one) == tail(other) && one == other
+}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(tail(&self.text));
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.text, &other.text)
+    }
+}
+
+impl Eq for Token {}
+
+impl Hash for Presented<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(tail(self.0));
+    }
+}
+
+impl Equivalent<Token> for Presented<'_> {
+    fn equivalent(&self, token: &Token) -> bool {
+        is_same(self.0, &token.text)
+    }
+}
+
+impl Weighter<Token, Verified> for ByBytes {
+    fn weight(&self, token: &Token, _verified: &Verified) -> u64 {
+        token.bytes
+    }
+}
+
+/// About what an entry takes: rather too much than too little, for the bound is against whoever has very many valid tokens.
+fn entry_bytes(token: &[u8], identity: &Identity) -> u64 {
+    /// A place in the cache, the counts of two `Arc`s, and what an allocator adds.
+    const FIXED: usize = 256;
+    let header = |(name, value): &(HeaderName, HeaderValue)| 96 + name.as_str().len() + value.len();
+    let headers: usize = identity.headers.iter().map(header).sum();
+    (FIXED + token.len() + headers + map_bytes(&identity.claims)) as u64
+}
+
+fn map_bytes(map: &Map<String, Value>) -> usize {
+    /// A node of the tree has room for eleven pairs, and may have six of them.
+    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 64;
+    let nodes = if map.is_empty() { 0 } else { 1 + map.len() / 5 };
+    nodes * NODE + map.iter().map(|(key, value)| text_bytes(key) + value_bytes(value)).sum::<usize>()
+}
+
+/// Beyond the value itself, which is counted with what holds it.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text_bytes(text),
+        Value::Array(items) => {
+            items.capacity() * size_of::<Value>() + 16 + items.iter().map(value_bytes).sum::<usize>()
+        }
+        Value::Object(map) => map_bytes(map),
+    }
+}
+
+fn text_bytes(text: &String) -> usize {
+    text.capacity() + 16
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::IntCounter;
+    use serde_json::json;
+
+    use super::*;
+    use crate::middleware::jwt::claims::Rules;
+
+    const BOUND: u64 = 1 << 20;
+
+    fn cache() -> TokenCache {
+        let counter = || IntCounter::new("tokens", "tokens").expect("a counter");
+        TokenCache::new(BOUND, CacheMetrics { hits: counter(), misses: counter() })
+    }
+
+    fn verified(claims: Value) -> Verified {
+        let Value::Object(mut claims) = claims else { unreachable!("a block") };
+        claims.extend([("iss".to_owned(), json!("i")), ("aud".to_owned(), json!("a")), ("exp".to_owned(), json!(1))]);
+        let lifetime = Rules::new("i", "a", 0).lifetime(&claims).expect("claims");
+        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), lifetime }
+    }
+
+    fn token(number: usize) -> Vec<u8> {
+        format!("header.payload.{number:043}").into_bytes()
+    }
+
+    #[test]
+    fn any_number_of_valid_tokens_stays_within_the_bound() {
+        let cache = cache();
+        for number in 0..5000 {
+            cache.keep(&token(number), verified(json!({"sub": number})));
+            assert!(cache.entries.weight() <= BOUND);
+        }
+        assert!(cache.entries.len() > 300, "{}", cache.entries.len());
+        assert!(cache.find(&token(4999)).is_some());
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept_and_drives_nothing_out() {
+        let cache = cache();
+        cache.keep(&token(0), verified(json!({"sub": 0})));
+        let nested: Vec<Value> = (0..1700).map(|_| json!({"a": 1})).collect();
+        let large = verified(json!({"all": nested}));
+        assert!(entry_bytes(&token(1), &large.identity) > BOUND, "eight KiB of text are a megabyte as a tree");
+        cache.keep(&token(1), large);
+        assert!(cache.find(&token(1)).is_none());
+        assert!(cache.find(&token(0)).is_some());
+    }
+
+    #[test]
+    fn what_is_removed_is_not_found() {
+        let cache = cache();
+        cache.keep(&token(0), verified(json!({})));
+        cache.remove(&token(1));
+        assert!(cache.find(&token(0)).is_some());
+        cache.remove(&token(0));
+        assert!(cache.find(&token(0)).is_none());
+    }
+}
