@@ -80,6 +80,10 @@ fn key(provider: &JwtProviderFile, directory: &Path, at: &KeyPath, report: &mut 
     let (here, text) = wanted.text(directory, at, report)?;
     let told = |message: String, report: &mut Report<'_>| report.problem(&here, message);
     if shared {
+        if text.expose_secret().contains("-----BEGIN ") {
+            told(format!("this is PEM, and everybody may have it; `{algorithm:?}` needs a random secret"), report);
+            return None;
+        }
         // Where the secret itself could not be read, the report drops this.
         let secret = SigningSecret::new(text);
         let secret = secret.map_err(|weak| told(format!("this secret is too weak: {weak}"), report)).ok()?;

@@ -60,6 +60,14 @@ proptest! {
         }
     }
 
+    #[test]
+    fn whatever_comes_as_a_token_is_answered(
+        bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[A-Za-z0-9_-]{0,40}[.]?[A-Za-z0-9_-]{0,40}[.]?[A-Za-z0-9_-]{0,60}",
+    ) {
+        prop_assert!(with_secret().identify(&bytes, NOW).is_err());
+        prop_assert!(with_secret().identify(text.as_bytes(), NOW).is_err());
+    }
+
     /// The other library is asked about the same tokens. It reads the clock itself, so times stay clear of this second.
     #[test]
     fn another_library_believes_the_same_tokens(
