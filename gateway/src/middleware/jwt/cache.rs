@@ -21,7 +21,8 @@ const USUAL_ENTRY_BYTES: u64 = 2048;
 
 /// Verified tokens and what they say, within a number of bytes.
 ///
-/// Sharded by hash, with more shards than there are cores. A look-up writes nothing but the shard's count of readers.
+/// Sharded by hash, with more shards than there are cores where there is room; look-ups share a shard and never wait for each
+/// other.
 pub(super) struct TokenCache {
     entries: Cache<Token, Verified, ByBytes>,
     metrics: CacheMetrics,
