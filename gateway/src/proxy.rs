@@ -127,11 +127,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::prepare(session.req_header(), request, ctx)
+        forward::prepare(request, ctx)
     }
 
     async fn request_body_filter(

@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 
 use http::Method;
 use httparse::{Error, Header, Request, Status};
+use memchr::memchr;
 
 use crate::path::{BadPath, is_path_byte};
 use crate::reply::{Ambiguity, Rejection};
@@ -128,12 +129,12 @@ impl<'t> Target<'t> {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             (Self::Absolute { authority: &rest[..end] }, &rest[end..])
         };
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (path, query) = path.split_at(memchr(b'?', path.as_bytes()).unwrap_or(path.len()));
         // A backslash gets an answer of its own where the path is brought into its normal form.
         if !path.bytes().all(|byte| is_path_byte(byte) || byte == b'\\') {
             return Err(Rejection::BadPath(BadPath::ForbiddenByte));
         }
-        if query.bytes().all(is_query_byte) { Ok(form) } else { Err(Rejection::Malformed) }
+        if query.bytes().skip(1).all(is_query_byte) { Ok(form) } else { Err(Rejection::Malformed) }
     }
 }
 
@@ -149,12 +150,9 @@ fn is_authority(authority: &[u8]) -> bool {
         let Some((address, port)) = rest.split_once(']') else { return false };
         return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
-    let (name, port) = match authority.split_once(':') {
-        Some((name, port)) => (name, Some(port)),
-        None => (authority, None),
-    };
+    let (name, port) = authority.split_at(memchr(b':', authority.as_bytes()).unwrap_or(authority.len()));
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    !name.is_empty() && name.bytes().all(legal) && port.is_none_or(is_port)
+    !name.is_empty() && name.bytes().all(legal) && port.strip_prefix(':').is_none_or(is_port)
 }
 
 /// Without a number too: `host:` is legal (RFC 3986, section 3.2.3).
