@@ -8,10 +8,9 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use prometheus::TextEncoder;
+use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
-use crate::metrics::target_health;
 use crate::reply;
 use crate::server::Shared;
 
@@ -63,19 +62,22 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
-        let snapshot = self.shared.snapshot.load();
-        let text = target_health(snapshot.pools.values()).and_then(|health| {
-            let mut families = self.shared.registry.gather();
-            families.extend(health);
-            TextEncoder::new().encode_to_string(&families)
-        });
-        match text {
+        match self.metrics_text() {
             Ok(text) => response(StatusCode::OK, prometheus::TEXT_FORMAT, text.into_bytes()),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The metrics cannot be written; see the log.")
             }
         }
+    }
+
+    fn metrics_text(&self) -> prometheus::Result<String> {
+        let configured = Registry::new();
+        self.shared.metrics.unrouted.register(&configured)?;
+        self.shared.snapshot.load().register(&configured)?;
+        let mut families = self.shared.registry.gather();
+        families.extend(configured.gather());
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 

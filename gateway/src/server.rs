@@ -169,12 +169,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
 
     let registry = telemetry::metrics::registry()?;
     let metrics = Arc::new(Metrics::register(&registry)?);
-    let workshop = Workshop {
-        control: control.handle().clone(),
-        registry: registry.clone(),
-        metrics: Arc::clone(&metrics),
-        middleware: options.middleware,
-    };
+    let workshop = Workshop { control: control.handle().clone(), middleware: options.middleware };
     let snapshot = control.block_on(Snapshot::compile(&loaded, &workshop, None))?;
     let access_log = AccessLog::start(&file.access_log, metrics.access_log_dropped.clone());
     let shared = Arc::new(Shared {

@@ -214,6 +214,10 @@ fn contradictions_between_blocks_are_told() {
         (with("server: { keepalive_timeout: 500ms }"), "server.keepalive_timeout: this is in whole seconds"),
         (with("access_log: { path: \"\" }"), "access_log.path: the path is empty"),
         (with("redis: { host: a, port: 0 }"), "redis.port: `0` is no whole number from 1 to 65535"),
+        (
+            with("").replace("name: all", "name: none"),
+            "routes[0].name: `none` is what logs and metrics call no route at all",
+        ),
         ("[1, 2]".to_owned(), "f:1:1: a block of `key: value` lines is wanted here"),
     ] {
         let problems = parse(&text, Path::new("f"), &env()).expect_err(expected).to_string();

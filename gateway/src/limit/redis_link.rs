@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use prometheus::Histogram;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
@@ -24,9 +25,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::gcra::{Gcra, Reply};
-use super::metrics::Metrics;
 use crate::config::file::RedisFile;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
@@ -42,7 +43,9 @@ const MAX_CALLS: usize = 1024;
 pub struct RedisLink {
     settings: LinkSettings,
     link: Arc<Link>,
+    seconds: Histogram,
     keeper: AbortHandle,
+    retired: CancellationToken,
 }
 
 /// Why Redis gave no answer.
@@ -77,7 +80,6 @@ struct Link {
     timeout: Duration,
     probe_key: String,
     state: watch::Sender<State>,
-    metrics: Arc<Metrics>,
 }
 
 enum State {
@@ -98,7 +100,7 @@ impl RedisLink {
     ///
     /// # Errors
     /// When the settings cannot be used by the client library.
-    pub(super) fn open(settings: LinkSettings, metrics: Arc<Metrics>, control: &Handle) -> Result<Self, RedisError> {
+    pub(super) fn open(settings: LinkSettings, seconds: Histogram, control: &Handle) -> Result<Self, RedisError> {
         if matches!(settings.addr, ConnectionAddr::TcpTls { .. }) {
             pingora_core::tls::install_default_crypto_provider();
         }
@@ -108,10 +110,26 @@ impl RedisLink {
             timeout: settings.timeout,
             probe_key: format!("{}:probe", settings.key_prefix),
             state: watch::Sender::new(State::Starting),
-            metrics,
         });
-        let keeper = control.spawn(keep(Arc::clone(&link))).abort_handle();
-        Ok(Self { settings, link, keeper })
+        let retired = CancellationToken::new();
+        let keeper = control.spawn(keep_until(Arc::clone(&link), retired.clone())).abort_handle();
+        Ok(Self { settings, link, seconds, keeper, retired })
+    }
+
+    /// Makes and watches over no connection any more, and closes the present one as soon as the deadline of a request that
+    /// is about to use it has passed.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Whether requests can use it now.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.link.state.borrow(), State::Up(_))
+    }
+
+    /// How long its calls take.
+    pub(super) const fn seconds(&self) -> &Histogram {
+        &self.seconds
     }
 
     pub(super) const fn settings(&self) -> &LinkSettings {
@@ -128,7 +146,7 @@ impl RedisLink {
 
     /// Runs a script within the deadline.
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
-        let _measured = self.link.metrics.redis_seconds.start_timer();
+        let _measured = self.seconds.start_timer();
         self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 }
@@ -229,7 +247,6 @@ impl Link {
 
     fn go_up(&self, live: Arc<Live>) {
         self.state.send_replace(State::Up(live));
-        self.metrics.redis_up.set(1);
         tracing::info!(redis = %self.shown_addr, "Redis answers; rate limits are shared");
     }
 
@@ -244,7 +261,6 @@ impl Link {
             applies
         });
         if went_down {
-            self.metrics.redis_up.set(0);
             let cause = chain(cause);
             tracing::warn!(redis = %self.shown_addr, cause, "Redis does not answer; rate limits use their failure modes");
         }
@@ -278,8 +294,19 @@ impl Link {
     }
 }
 
-/// The keeper: connects, watches over the connection, connects again.
-async fn keep(link: Arc<Link>) {
+/// The keeper's life: it keeps the link until a reload has put another in its place.
+async fn keep_until(link: Arc<Link>, retired: CancellationToken) {
+    tokio::select! {
+        () = keep(&link) => {}
+        () = retired.cancelled() => {}
+    }
+    // Who took the configuration before the reload may be about to ask, and gets its answer.
+    sleep(link.timeout).await;
+    link.state.send_replace(State::Down);
+}
+
+/// Connects, watches over the connection, connects again.
+async fn keep(link: &Link) {
     loop {
         match link.connect().await {
             Ok(live) => {

@@ -5,4 +5,5 @@ mod failover;
 mod forwarding;
 mod lifecycle;
 mod process;
+mod retirement;
 mod support;
