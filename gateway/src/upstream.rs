@@ -41,6 +41,8 @@ pub(crate) struct TargetState {
     pub label: Box<str>,
     /// Whether it gets requests.
     pub healthy: bool,
+    /// Why it gets none, if a probe has found out.
+    pub reason: Option<Box<str>>,
 }
 
 impl Pool {
@@ -120,7 +122,9 @@ impl Pool {
         let members: Arc<BTreeSet<Backend>> = self.balancer.backends().get_backend();
         let state = |backend: &Backend| {
             let target = backend.ext.get::<Arc<Target>>()?;
-            Some(TargetState { label: target.label().into(), healthy: self.balancer.backends().ready(backend) })
+            let healthy = self.balancer.backends().ready(backend);
+            let reason = target.probe_failure().filter(|_| !healthy);
+            Some(TargetState { label: target.label().into(), healthy, reason })
         };
         members.iter().filter_map(state).collect()
     }

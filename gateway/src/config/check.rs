@@ -12,9 +12,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::auth::SigningSecret;
+use common::names::did_you_mean;
 
 use super::file::GatewayFile;
-use super::problems::{KeyPath, did_you_mean};
+use super::problems::KeyPath;
 use super::report::Report;
 use super::values::{ByteSize, Span};
 

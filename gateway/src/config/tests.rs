@@ -212,6 +212,10 @@ fn contradictions_between_blocks_are_told() {
             "server.listen[0]: [::1]:1 is the admin address",
         ),
         (with("server: { keepalive_timeout: 500ms }"), "server.keepalive_timeout: this is in whole seconds"),
+        (
+            with("redis: { host: a, password: \"${NONE}\" }"),
+            "redis.password: the variable `NONE` is not set (or empty); set it\n",
+        ),
         (with("access_log: { path: \"\" }"), "access_log.path: the path is empty"),
         (with("redis: { host: a, port: 0 }"), "redis.port: `0` is no whole number from 1 to 65535"),
         (

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use common::telemetry::Chain;
 use prometheus::Histogram;
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -52,8 +53,8 @@ pub struct RedisLink {
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     /// It is known to be down, so nobody asked.
-    #[error("Redis is down")]
-    Down,
+    #[error("Redis is down: {0}")]
+    Down(Arc<str>),
     /// The deadline passed.
     #[error("Redis did not answer within {0:?}")]
     Deadline(Duration),
@@ -86,7 +87,8 @@ enum State {
     /// The first attempt is still under way: worth waiting for.
     Starting,
     Up(Arc<Live>),
-    Down,
+    /// Why.
+    Down(Arc<str>),
 }
 
 /// One connection from its making to its end.
@@ -226,10 +228,12 @@ impl Link {
     /// The present connection; waits for it only at the very beginning.
     async fn live(&self) -> Result<Arc<Live>, NoAnswer> {
         let mut state = self.state.subscribe();
-        let state = state.wait_for(|state| !matches!(state, State::Starting)).await.map_err(|_| NoAnswer::Down)?;
-        match &*state {
-            State::Up(live) => Ok(Arc::clone(live)),
-            State::Starting | State::Down => Err(NoAnswer::Down),
+        // The sender is in `self`, so waiting never fails.
+        let state = state.wait_for(|state| !matches!(state, State::Starting)).await;
+        match state.as_deref() {
+            Ok(State::Up(live)) => Ok(Arc::clone(live)),
+            Ok(State::Down(why)) => Err(NoAnswer::Down(Arc::clone(why))),
+            Ok(State::Starting) | Err(_) => Err(NoAnswer::Down("no attempt to connect has ended yet".into())),
         }
     }
 
@@ -252,16 +256,16 @@ impl Link {
 
     /// Goes down if the state is one that `applies`; so a late failure of an old connection does not end the new one,
     /// and only the first to notice writes the log line.
-    fn go_down(&self, applies: impl FnOnce(&State) -> bool, cause: &dyn Error) {
+    fn go_down(&self, applies: impl FnOnce(&State) -> bool, cause: &(dyn Error + 'static)) {
+        let cause = Chain(cause).to_string();
         let went_down = self.state.send_if_modified(|state| {
-            let applies = applies(state);
-            if applies {
-                *state = State::Down;
+            if !applies(state) {
+                return false;
             }
-            applies
+            let before = std::mem::replace(state, State::Down(cause.as_str().into()));
+            !matches!(before, State::Down(_))
         });
         if went_down {
-            let cause = chain(cause);
             tracing::warn!(redis = %self.shown_addr, cause, "Redis does not answer; rate limits use their failure modes");
         }
     }
@@ -302,7 +306,7 @@ async fn keep_until(link: Arc<Link>, retired: CancellationToken) {
     }
     // Who took the configuration before the reload may be about to ask, and gets its answer.
     sleep(link.timeout).await;
-    link.state.send_replace(State::Down);
+    link.state.send_replace(State::Down("another link has taken its place".into()));
 }
 
 /// Connects, watches over the connection, connects again.
@@ -313,7 +317,7 @@ async fn keep(link: &Link) {
                 link.go_up(live);
                 link.watch_over().await;
             }
-            Err(cause) => link.go_down(|state| matches!(state, State::Starting), &cause),
+            Err(cause) => link.go_down(|state| !matches!(state, State::Up(_)), &cause),
         }
         sleep(PROBE_INTERVAL).await;
     }
@@ -321,14 +325,4 @@ async fn keep(link: &Link) {
 
 async fn ping(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
     redis::cmd("PING").exec_async(connection).await
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

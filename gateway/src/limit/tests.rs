@@ -71,7 +71,7 @@ async fn take(policies: &Policies, name: &str, key: &[u8]) -> Verdict {
 }
 
 async fn until_down(policies: &Policies) {
-    let down = async || matches!(policies.redis().expect("configured").check().await, Err(NoAnswer::Down));
+    let down = async || matches!(policies.redis().expect("configured").check().await, Err(NoAnswer::Down(_)));
     eventually(SOON, "Redis is noticed to be down", down).await.expect("in time");
 }
 
