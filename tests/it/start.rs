@@ -24,6 +24,10 @@ async fn a_port_in_use_is_named_in_one_sentence() -> anyhow::Result<()> {
         let message = refusal(&[&["--data-dir", &path], &*args].concat(), &[]).await?;
         assert!(message.contains(&addr) && message.lines().count() == 1, "{flag}: {message}");
     }
+    let data_dir = tempfile::tempdir()?;
+    let path = data_dir.path().display().to_string();
+    let message = refusal(&["store", "--data-dir", &path, "--listen", &addr], &[]).await?;
+    assert!(message.contains(&format!("{addr} is in use by another process; stop that one")), "{message}");
     Ok(())
 }
 
