@@ -77,6 +77,15 @@ need_redis() { have redis-server || install redis-server redis-server redis; }
 # The printed tour is really run.
 need_curl() { have curl || install curl curl curl; }
 
+# Said before anything is installed or built.
+need_profile() {
+    case ${PROFILE:=release} in
+        release | dist) built_in=$PROFILE ;;
+        dev) built_in=debug ;;
+        *) fail "there is no profile '$PROFILE': choose PROFILE=release, dev or dist" ;;
+    esac
+}
+
 need_component() { # COMMAND COMPONENT
     cargo "$1" --version >/dev/null 2>&1 || { say "Adding $2 (rustup component add $2)" && rustup component add "$2"; }
 }
@@ -125,9 +134,14 @@ what_to_run() {
 
 run() {
     what_to_run "$@"
+    need_profile
     need_toolchain
-    [ -d "${CARGO_TARGET_DIR:-target}/${PROFILE:-release}" ] || say "The first build takes some minutes (PROFILE=dev builds faster and runs slower)"
-    exec cargo run --profile "${PROFILE:-release}" --package "$package" -- ${flags[@]+"${flags[@]}"}
+    if [ ! -e "${CARGO_TARGET_DIR:-target}/$built_in/$package" ]; then
+        local faster=" (PROFILE=dev builds faster and runs slower)"
+        [ "$PROFILE" != dev ] || faster=""
+        say "The first build takes some minutes$faster"
+    fi
+    exec cargo run --profile "$PROFILE" --package "$package" -- ${flags[@]+"${flags[@]}"}
 }
 
 changed_since() { # FILE

@@ -6,8 +6,9 @@ use common::config::{Env, Reader};
 use common::ids::UserId;
 
 fn main() -> anyhow::Result<()> {
-    let env =
-        Env::default().with("JWT_SECRET_KEY", "6f1d0a94c2b85e7733e09a1bd4c65f28").with("JWT_EXPIRATION_MINUTES", "5");
+    // In production it is kept, so that tokens outlive a restart: openssl rand -hex 32
+    let secret: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let env = Env::default().with("JWT_SECRET_KEY", secret).with("JWT_EXPIRATION_MINUTES", "5");
     let mut reader = Reader::new(&env);
     let settings = TokenSettings::read(&mut reader);
     let settings = reader.finish(settings)?;

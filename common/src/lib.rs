@@ -8,6 +8,7 @@ pub mod auth;
 pub mod config;
 pub mod health;
 pub mod ids;
+pub mod names;
 pub mod signals;
 pub mod telemetry;
 

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use poem::{Endpoint, EndpointExt, Response, Route};
-use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
+use poem_openapi::{LicenseObject, OpenApi, OpenApiService, ServerObject};
 use prometheus::Registry;
 
 pub use self::authentication::{Authenticated, Authenticator};
@@ -85,6 +85,8 @@ impl<A: OpenApi + 'static> Service<A> {
         let operations = operations::Operations { readiness: self.readiness, metrics: self.metrics };
         let api = OpenApiService::new((self.api, operations), self.title, self.version)
             .description(self.description)
+            // Wherever the document was fetched from.
+            .server(ServerObject::new("/"))
             .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"));
         let routes = Arc::new(routes::Routes::of(&api));
         let document = poem::get(api.spec_endpoint());

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use common::telemetry::Chain;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use prometheus::TextEncoder;
+use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
-use crate::metrics::target_health;
 use crate::reply;
 use crate::server::Shared;
+use crate::upstream::{Pool, TargetState};
 
 /// The application behind the admin listener.
 pub(crate) struct Admin {
@@ -31,51 +32,52 @@ impl Admin {
         let draining = self.shared.draining.load(Ordering::Relaxed);
         let snapshot = self.shared.snapshot.load_full();
         let redis = match snapshot.policies.redis() {
-            Some(link) => Some(link.check().await.is_ok()),
+            Some(link) => Some(check("redis", link.check().await.map_err(|error| Chain(&error).to_string()))),
             None => None,
         };
-        let upstreams: Vec<Value> = snapshot
-            .pools
-            .values()
-            .map(|pool| {
-                let healthy = pool.targets().iter().any(|target| target.healthy);
-                json!({"name": format!("upstream {}", pool.name()), "status": word(healthy)})
-            })
-            .chain(redis.map(|healthy| json!({"name": "redis", "status": word(healthy)})))
-            .collect();
-        let degraded = upstreams.iter().any(|check| check["status"] != word(true));
+        let upstream = |pool: &Arc<Pool>| check(&format!("upstream {}", pool.name()), usable(&pool.targets()));
+        let checks: Vec<Value> = snapshot.pools.values().map(upstream).chain(redis).collect();
+        let degraded = checks.iter().any(|check| check["status"] != UP);
         let (status, state) = match (draining, degraded) {
             (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             (false, true) => (StatusCode::OK, "degraded"),
             (false, false) => (StatusCode::OK, "ready"),
         };
-        json_response(status, &json!({"status": state, "checks": upstreams}))
+        json_response(status, &json!({"status": state, "checks": checks}))
     }
 
     fn upstreams(&self) -> Response<Vec<u8>> {
         let snapshot = self.shared.snapshot.load();
         let pools = snapshot.pools.values().map(|pool| {
-            let target =
-                |target: crate::upstream::TargetState| json!({"target": target.label, "healthy": target.healthy});
+            let target = |target: TargetState| {
+                let mut shown = json!({"target": target.label, "healthy": target.healthy});
+                if let Some(reason) = target.reason {
+                    shown["reason"] = (*reason).into();
+                }
+                shown
+            };
             (pool.name().to_owned(), pool.targets().into_iter().map(target).collect::<Value>())
         });
         json_response(StatusCode::OK, &Value::Object(pools.collect()))
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
-        let snapshot = self.shared.snapshot.load();
-        let text = target_health(snapshot.pools.values()).and_then(|health| {
-            let mut families = self.shared.registry.gather();
-            families.extend(health);
-            TextEncoder::new().encode_to_string(&families)
-        });
-        match text {
+        match self.metrics_text() {
             Ok(text) => response(StatusCode::OK, prometheus::TEXT_FORMAT, text.into_bytes()),
             Err(error) => {
                 tracing::error!(%error, "metrics cannot be written");
                 problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The metrics cannot be written; see the log.")
             }
         }
+    }
+
+    fn metrics_text(&self) -> prometheus::Result<String> {
+        let configured = Registry::new();
+        self.shared.metrics.unrouted.register(&configured)?;
+        self.shared.snapshot.load().register(&configured)?;
+        let mut families = self.shared.registry.gather();
+        families.extend(configured.gather());
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -98,8 +100,25 @@ impl ServeHttp for Admin {
     }
 }
 
-const fn word(healthy: bool) -> &'static str {
-    if healthy { "up" } else { "down" }
+/// Whether one of a pool's targets gets requests; else why none does.
+fn usable(targets: &[TargetState]) -> Result<(), String> {
+    if targets.iter().any(|target| target.healthy) {
+        return Ok(());
+    }
+    let why = |target: &TargetState| Some(format!("{}: {}", target.label, target.reason.as_deref()?));
+    match targets {
+        [] => Err("no target has an address".to_owned()),
+        targets => Err(targets.iter().filter_map(why).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+const UP: &str = "up";
+
+fn check(name: &str, found: Result<(), String>) -> Value {
+    match found {
+        Ok(()) => json!({"name": name, "status": UP}),
+        Err(detail) => json!({"name": name, "status": "down", "detail": detail}),
+    }
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Vec<u8>> {

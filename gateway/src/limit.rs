@@ -18,7 +18,7 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
-use self::metrics::Metrics;
+use self::metrics::{PolicyMetrics, redis_seconds, redis_up};
 use self::policy::Settings;
 use self::redis_link::LinkSettings;
 use crate::config::file::{RateLimitFile, RedisFile};
@@ -32,7 +32,6 @@ pub use self::verdict::{AnsweredBy, Outcome, Quota, Verdict};
 pub struct Policies {
     by_name: BTreeMap<String, Arc<Policy>>,
     redis: Option<Arc<RedisLink>>,
-    metrics: Arc<Metrics>,
 }
 
 /// Why the policies of a configuration cannot be compiled.
@@ -50,49 +49,65 @@ pub enum LimitError {
     /// The `redis` block cannot be used.
     #[error("redis")]
     Redis(#[source] redis::RedisError),
-    /// The metrics' names are taken.
-    #[error("the metrics of the rate limits cannot be registered")]
+    /// The metrics' names are not legal, which no name that the check lets through can cause.
+    #[error("the metrics of the rate limits cannot be made")]
     Metrics(#[source] prometheus::Error),
 }
 
 impl Policies {
     /// Compiles `files`. The connection to Redis is made and driven on `control`, which must outlive the policies.
     ///
-    /// What `previous` has and the files did not change is kept with its state: counts, the link, and the metrics, which
-    /// are registered in `registry` only when there is no `previous`.
+    /// What `previous` has and the files did not change is kept with its state: counts and the link. A policy of the same
+    /// name goes on with its metrics, whatever else changed.
     ///
     /// # Errors
     /// Names the policy and what is wrong with it. A Redis that is down is no error.
     pub fn compile(
         files: &BTreeMap<String, RateLimitFile>,
         redis: Option<&RedisFile>,
-        registry: &Registry,
         control: &Handle,
         previous: Option<&Self>,
     ) -> Result<Self, LimitError> {
-        let metrics = match previous {
-            Some(previous) => Arc::clone(&previous.metrics),
-            None => Arc::new(Metrics::register(registry).map_err(LimitError::Metrics)?),
-        };
-        let redis = redis.map(|file| link(file, &metrics, control, previous)).transpose()?;
+        let redis = redis.map(|file| link(file, control, previous)).transpose()?;
         let compile = |(name, file): (&String, &RateLimitFile)| {
-            let settings = Settings::read(name, file)?;
-            let kept = previous
-                .and_then(|previous| previous.by_name.get(name))
-                .filter(|policy| policy.is_made_from(&settings, redis.as_ref()));
-            Ok(match kept {
-                Some(policy) => Arc::clone(policy),
-                None => Arc::new(Policy::new(settings, redis.as_ref(), &metrics)?),
-            })
+            let named = |problem| LimitError::Policy { policy: name.clone(), problem };
+            let settings = Settings::read(name, file).map_err(named)?;
+            let namesake = previous.and_then(|previous| previous.by_name.get(name));
+            if let Some(policy) = namesake.filter(|policy| policy.is_made_from(&settings, redis.as_ref())) {
+                return Ok((name.clone(), Arc::clone(policy)));
+            }
+            let metrics = match namesake {
+                Some(namesake) => namesake.metrics().carried_on(settings.failure_mode()),
+                None => PolicyMetrics::new(name, settings.failure_mode()).map_err(LimitError::Metrics)?,
+            };
+            let policy = Policy::new(settings, redis.as_ref(), metrics).map_err(named)?;
+            Ok((name.clone(), Arc::new(policy)))
         };
-        let by_name = files
-            .iter()
-            .map(|entry| {
-                let named = |problem| LimitError::Policy { policy: entry.0.clone(), problem };
-                compile(entry).map(|policy| (entry.0.clone(), policy)).map_err(named)
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { by_name, redis, metrics })
+        let by_name = files.iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { by_name, redis })
+    }
+
+    /// Ends the link to Redis unless `successor` has taken it over, even while a request still has these policies.
+    pub fn retire(&self, successor: &Self) {
+        let kept = |link: &Arc<RedisLink>| successor.redis.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, link));
+        if let Some(link) = self.redis.as_ref().filter(|link| !kept(link)) {
+            link.retire();
+        }
+    }
+
+    /// Puts the series of every policy and of the link into `registry`, to be shown now.
+    ///
+    /// # Errors
+    /// When it has series of these names already.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        for policy in self.by_name.values() {
+            policy.metrics().register(registry)?;
+        }
+        if let Some(link) = &self.redis {
+            registry.register(Box::new(link.seconds().clone()))?;
+            registry.register(Box::new(redis_up(link.is_up())?))?;
+        }
+        Ok(())
     }
 
     /// The policy of that name.
@@ -109,18 +124,15 @@ impl Policies {
 }
 
 /// The previous link if its settings are the same, else a new one.
-fn link(
-    file: &RedisFile,
-    metrics: &Arc<Metrics>,
-    control: &Handle,
-    previous: Option<&Policies>,
-) -> Result<Arc<RedisLink>, LimitError> {
+fn link(file: &RedisFile, control: &Handle, previous: Option<&Policies>) -> Result<Arc<RedisLink>, LimitError> {
     let settings = LinkSettings::read(file);
     let previous = previous.and_then(|previous| previous.redis.as_ref());
-    match previous.filter(|link| *link.settings() == settings) {
-        Some(link) => Ok(Arc::clone(link)),
-        None => RedisLink::open(settings, Arc::clone(metrics), control).map(Arc::new).map_err(LimitError::Redis),
-    }
+    let seconds = match previous {
+        Some(link) if *link.settings() == settings => return Ok(Arc::clone(link)),
+        Some(link) => link.seconds().clone(),
+        None => redis_seconds().map_err(LimitError::Metrics)?,
+    };
+    RedisLink::open(settings, seconds, control).map(Arc::new).map_err(LimitError::Redis)
 }
 
 #[cfg(test)]

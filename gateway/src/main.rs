@@ -52,7 +52,6 @@ fn run(flags: Flags) -> anyhow::Result<()> {
     }
     tracing::info!(addr = %running.admin_addr(), "admin listens: /health /ready /metrics /upstreams");
     signals.block_on(stop.received());
-    tracing::info!("stopping");
     running.stop();
     Ok(())
 }

@@ -2,30 +2,24 @@
 //!
 //! Labels come from the configuration and from fixed lists only, never from what a client sends. Handles are made when
 //! the configuration is compiled, or once when a status is first seen; counting is an atomic addition.
+//!
+//! What is counted for a route, an upstream or a policy belongs to it, and is registered only to be shown. So a name that a
+//! reload took away leaves `/metrics` at once, a request that outlives the reload cannot bring it back, and a name that
+//! comes back begins at zero.
 
 use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
-use prometheus::core::Collector as _;
-use prometheus::proto::MetricFamily;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
+use crate::config::file::NO_ROUTE;
 use crate::upstream::Pool;
 
 /// Seconds, as OpenTelemetry's semantic conventions advise for `http.server.request.duration`.
 const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// What a route is called in the metrics when no route took the request.
-const NO_ROUTE: &str = "none";
-
-/// The gateway's series.
+/// The series of the gateway as a whole.
 pub(crate) struct Metrics {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    rejections: IntCounterVec,
-    retries: IntCounterVec,
     /// 1 when the last reload took the file, 0 when it kept the one before.
     pub config_last_reload_success: IntGauge,
     /// Reloads that took the file.
@@ -35,72 +29,38 @@ pub(crate) struct Metrics {
     /// Client connections that are open.
     pub connections: IntGauge,
     /// Requests that no route took.
-    pub unrouted: RouteMetrics,
+    pub unrouted: Arc<RouteMetrics>,
 }
 
 impl Metrics {
-    /// Registers the series in `registry`.
+    /// Registers the series in `registry`, but for those of requests that no route took: they are shown beside the routes'.
     ///
     /// # Errors
     /// When a series of one of these names is registered already.
-    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("gateway_requests_total", "Requests answered, by route and status"),
-            &["route", "status"],
-        )?;
-        let duration = HistogramVec::new(
-            HistogramOpts::new("gateway_request_duration_seconds", "Time from a request's head to its last byte out")
-                .buckets(DURATION_BUCKETS.to_vec()),
-            &["route"],
-        )?;
-        let rejections = IntCounterVec::new(
-            Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by reason"),
-            &["route", "code"],
-        )?;
-        let retries = IntCounterVec::new(
-            Opts::new("gateway_upstream_retries_total", "Attempts after the first, by upstream"),
-            &["upstream"],
-        )?;
+    pub(crate) fn register(registry: &Registry) -> Result<Self> {
         let config_last_reload_success =
             IntGauge::new("gateway_config_last_reload_success", "Whether the last reload took the file")?;
         let config_reloads = IntCounter::new("gateway_config_reloads_total", "Reloads that took the file")?;
         let access_log_dropped =
             IntCounter::new("gateway_access_log_dropped_total", "Access-log lines that found the queue full")?;
         let connections = IntGauge::new("gateway_connections", "Client connections that are open")?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        registry.register(Box::new(rejections.clone()))?;
-        registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(config_last_reload_success.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
         registry.register(Box::new(access_log_dropped.clone()))?;
         registry.register(Box::new(connections.clone()))?;
         config_last_reload_success.set(1);
-        let unrouted = RouteMetrics::new(&requests, &duration, &rejections, NO_ROUTE);
-        Ok(Self {
-            requests,
-            duration,
-            rejections,
-            retries,
-            config_last_reload_success,
-            config_reloads,
-            access_log_dropped,
-            connections,
-            unrouted,
-        })
+        let unrouted = Arc::new(RouteMetrics::new(NO_ROUTE)?);
+        Ok(Self { config_last_reload_success, config_reloads, access_log_dropped, connections, unrouted })
     }
+}
 
-    /// The handles of one route.
-    #[must_use]
-    pub(crate) fn route(&self, name: &str) -> RouteMetrics {
-        RouteMetrics::new(&self.requests, &self.duration, &self.rejections, name)
-    }
-
-    /// The counter of an upstream's retries.
-    #[must_use]
-    pub(crate) fn retries(&self, upstream: &str) -> IntCounter {
-        self.retries.with_label_values(&[upstream])
-    }
+/// The counter of the attempts after the first that were made for an upstream.
+///
+/// # Errors
+/// Never: the name and the label are legal.
+pub(crate) fn retries(upstream: &str) -> Result<IntCounter> {
+    let opts = Opts::new("gateway_upstream_retries_total", "Attempts after the first, by upstream");
+    IntCounter::with_opts(opts.const_label("upstream", upstream))
 }
 
 /// Whether each target of `pools` gets requests. Asked for when it is shown and kept nowhere, so that a target that a reload
@@ -108,9 +68,7 @@ impl Metrics {
 ///
 /// # Errors
 /// Never: the name and the labels are legal.
-pub(crate) fn target_health<'p>(
-    pools: impl IntoIterator<Item = &'p Arc<Pool>>,
-) -> prometheus::Result<Vec<MetricFamily>> {
+pub(crate) fn target_health<'p>(pools: impl IntoIterator<Item = &'p Arc<Pool>>) -> Result<IntGaugeVec> {
     let healthy = IntGaugeVec::new(
         Opts::new("gateway_upstream_healthy", "Whether a target gets requests"),
         &["upstream", "target"],
@@ -120,12 +78,11 @@ pub(crate) fn target_health<'p>(
             healthy.with_label_values(&[pool.name(), &*target.label]).set(i64::from(target.healthy));
         }
     }
-    Ok(healthy.collect())
+    Ok(healthy)
 }
 
 /// The handles that requests of one route count with.
 pub(crate) struct RouteMetrics {
-    name: Box<str>,
     requests: IntCounterVec,
     by_status: [OnceLock<IntCounter>; STATUSES.len()],
     duration: Histogram,
@@ -139,14 +96,31 @@ const STATUSES: [u16; 25] = [
 ];
 
 impl RouteMetrics {
-    fn new(requests: &IntCounterVec, duration: &HistogramVec, rejections: &IntCounterVec, name: &str) -> Self {
-        Self {
-            name: name.into(),
-            requests: requests.clone(),
+    /// The handles of the route `name`, at zero.
+    ///
+    /// # Errors
+    /// Never: the names and labels are legal.
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let requests = Opts::new("gateway_requests_total", "Requests answered, by route and status");
+        let duration =
+            HistogramOpts::new("gateway_request_duration_seconds", "Time from a request's head to its last byte out");
+        let rejections = Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by reason");
+        Ok(Self {
+            requests: IntCounterVec::new(requests.const_label("route", name), &["status"])?,
             by_status: Default::default(),
-            duration: duration.with_label_values(&[name]),
-            rejections: rejections.clone(),
-        }
+            duration: Histogram::with_opts(duration.buckets(DURATION_BUCKETS.to_vec()).const_label("route", name))?,
+            rejections: IntCounterVec::new(rejections.const_label("route", name), &["code"])?,
+        })
+    }
+
+    /// Puts its series into `registry`, where they are shown beside those of other routes.
+    ///
+    /// # Errors
+    /// When it has the series of a route of this name already.
+    pub(crate) fn register(&self, registry: &Registry) -> Result<()> {
+        registry.register(Box::new(self.requests.clone()))?;
+        registry.register(Box::new(self.duration.clone()))?;
+        registry.register(Box::new(self.rejections.clone()))
     }
 
     /// Counts a request that was answered with `status` (`None`: the client was gone first) after `seconds`.
@@ -161,14 +135,14 @@ impl RouteMetrics {
 
     /// Counts an answer of the gateway's own.
     pub(crate) fn rejected(&self, code: &'static str) {
-        self.rejections.with_label_values(&[&self.name, code]).inc();
+        self.rejections.with_label_values(&[code]).inc();
     }
 
     fn counter(&self, status: u16) -> IntCounter {
         match status {
-            0 => self.requests.with_label_values(&[&*self.name, "client_gone"]),
-            100..=599 => self.requests.with_label_values(&[&*self.name, &status.to_string()]),
-            _ => self.requests.with_label_values(&[&*self.name, "other"]),
+            0 => self.requests.with_label_values(&["client_gone"]),
+            100..=599 => self.requests.with_label_values(&[&*status.to_string()]),
+            _ => self.requests.with_label_values(&["other"]),
         }
     }
 }

@@ -172,12 +172,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
 
     let registry = telemetry::metrics::registry()?;
     let metrics = Arc::new(Metrics::register(&registry)?);
-    let workshop = Workshop {
-        control: control.handle().clone(),
-        registry: registry.clone(),
-        metrics: Arc::clone(&metrics),
-        middleware: options.middleware,
-    };
+    let workshop = Workshop { control: control.handle().clone(), middleware: options.middleware };
     let snapshot = control.block_on(Snapshot::compile(&loaded, &workshop, None))?;
     let threads = file.server.threads.unwrap_or_else(available_cores);
     let access_log = AccessLog::start(&file.access_log, threads, metrics.access_log_dropped.clone());

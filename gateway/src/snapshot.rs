@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
-use crate::metrics::{Metrics, RouteMetrics};
+use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
 use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
@@ -28,6 +28,8 @@ pub(crate) struct Snapshot {
     pub pools: BTreeMap<String, Arc<Pool>>,
     /// The issuers of tokens, with what they have verified.
     pub providers: JwtProviders,
+    /// What every route counts with, by name.
+    pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
@@ -68,7 +70,7 @@ pub(crate) struct Route {
     /// Bytes its body may have.
     pub max_body: u64,
     /// What it counts with.
-    pub metrics: RouteMetrics,
+    pub metrics: Arc<RouteMetrics>,
     /// Attempts after the first.
     pub retries: IntCounter,
 }
@@ -78,10 +80,6 @@ pub(crate) struct Route {
 pub(crate) struct Workshop {
     /// Where background work runs.
     pub control: Handle,
-    /// Where series are registered.
-    pub registry: Registry,
-    /// The gateway's own series.
-    pub metrics: Arc<Metrics>,
     /// Steps of the embedder's own, run on every route before the file's.
     pub middleware: Vec<Arc<dyn Middleware>>,
 }
@@ -98,6 +96,9 @@ pub enum CompileError {
     /// A policy's name cannot stand in a header. The check finds this first.
     #[error("the name of a rate limit cannot stand in a header")]
     PolicyName(#[from] http::header::InvalidHeaderValue),
+    /// A name cannot stand in the metrics. The check finds this first.
+    #[error("the metrics cannot be made")]
+    Metrics(#[from] prometheus::Error),
     /// A name leads nowhere. The check finds this first.
     #[error("{place}: there is no `{name}`")]
     Missing {
@@ -120,16 +121,23 @@ impl Snapshot {
     ) -> Result<Self, CompileError> {
         let file = &loaded.file;
         let kept = previous.map(|previous| &previous.providers);
-        let providers = JwtProviders::compile(loaded, &workshop.registry, kept)?;
+        let providers = JwtProviders::compile(loaded, kept)?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
-            &workshop.registry,
             &workshop.control,
             previous.map(|previous| &previous.policies),
         )?;
-        let pools = start_pools(file, workshop, previous).await;
-        let parts = Parts { file, providers: &providers, policies: &policies, pools: &pools, workshop };
+        let pools = start_pools(file, workshop, previous).await?;
+        let route_metrics = route_metrics(&file.routes, previous)?;
+        let parts = Parts {
+            file,
+            providers: &providers,
+            policies: &policies,
+            pools: &pools,
+            route_metrics: &route_metrics,
+            workshop,
+        };
         let mut router = Router::default();
         for route in &file.routes {
             let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
@@ -150,8 +158,36 @@ impl Snapshot {
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,
+            route_metrics,
             policies,
         })
+    }
+
+    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, the link to Redis. A
+    /// request that outlives the reload keeps this snapshot for as long as it likes.
+    pub(crate) fn retire(&self, successor: &Self) {
+        for (name, pool) in &self.pools {
+            if !successor.pools.get(name).is_some_and(|kept| Arc::ptr_eq(kept, pool)) {
+                pool.retire();
+            }
+        }
+        self.policies.retire(&successor.policies);
+    }
+
+    /// Puts the series of everything that is configured into `registry`, to be shown now.
+    ///
+    /// # Errors
+    /// When it has series of these names already.
+    pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        for route in self.route_metrics.values() {
+            route.register(registry)?;
+        }
+        for pool in self.pools.values() {
+            registry.register(Box::new(pool.retried().clone()))?;
+        }
+        registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
+        self.providers.register(registry)?;
+        self.policies.register(registry)
     }
 }
 
@@ -164,16 +200,31 @@ async fn start_pools(
     file: &GatewayFile,
     workshop: &Workshop,
     previous: Option<&Snapshot>,
-) -> BTreeMap<String, Arc<Pool>> {
+) -> Result<BTreeMap<String, Arc<Pool>>, CompileError> {
     let start = async |(name, upstream): (&String, &UpstreamFile)| {
-        let kept = previous.and_then(|previous| previous.pools.get(name)).filter(|pool| pool.is_made_from(upstream));
-        let pool = match kept {
-            Some(pool) => Arc::clone(pool),
-            None => Arc::new(Pool::start(name, upstream, &workshop.control).await),
-        };
-        (name.clone(), pool)
+        let namesake = previous.and_then(|previous| previous.pools.get(name));
+        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream)) {
+            return Ok((name.clone(), Arc::clone(pool)));
+        }
+        let retried = namesake.map_or_else(|| metrics::retries(name), |pool| Ok(pool.retried().clone()))?;
+        Ok((name.clone(), Arc::new(Pool::start(name, upstream, retried, &workshop.control).await)))
     };
     futures::future::join_all(file.upstreams.iter().map(start)).await.into_iter().collect()
+}
+
+/// What the routes count with; one of the same name as before goes on counting.
+fn route_metrics(
+    routes: &[RouteFile],
+    previous: Option<&Snapshot>,
+) -> Result<BTreeMap<String, Arc<RouteMetrics>>, CompileError> {
+    let of = |route: &RouteFile| {
+        let metrics = match previous.and_then(|previous| previous.route_metrics.get(&route.name)) {
+            Some(metrics) => Arc::clone(metrics),
+            None => Arc::new(RouteMetrics::new(&route.name)?),
+        };
+        Ok((route.name.clone(), metrics))
+    };
+    routes.iter().map(of).collect()
 }
 
 /// What routes are put together from.
@@ -182,6 +233,7 @@ struct Parts<'a> {
     providers: &'a JwtProviders,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
+    route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
     workshop: &'a Workshop,
 }
 
@@ -209,10 +261,10 @@ impl Parts<'_> {
             name: file.name.as_str().into(),
             chain: chain.into(),
             quota: QuotaHeaders::prepare(&limits)?,
-            retries: self.workshop.metrics.retries(pool.name()),
+            retries: pool.retried().clone(),
             pool: Arc::clone(pool),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
-            metrics: self.workshop.metrics.route(&file.name),
+            metrics: Arc::clone(find(self.route_metrics, &file.name, place)?),
         })
     }
 

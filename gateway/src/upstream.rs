@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, Backends, LoadBalancer};
+use prometheus::IntCounter;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -29,6 +30,7 @@ pub(crate) struct Pool {
     name: Box<str>,
     balancer: Arc<LoadBalancer<RoundRobin>>,
     retries: usize,
+    retried: IntCounter,
     file: UpstreamFile,
     stop: watch::Sender<bool>,
 }
@@ -39,13 +41,16 @@ pub(crate) struct TargetState {
     pub label: Box<str>,
     /// Whether it gets requests.
     pub healthy: bool,
+    /// Why it gets none, if a probe has found out.
+    pub reason: Option<Box<str>>,
 }
 
 impl Pool {
-    /// The pool that `file` describes, its members looked up once and its probes running on `control` until it is dropped.
+    /// The pool that `file` describes, its members looked up once and its probes running on `control` until it is retired
+    /// or dropped. Its retries are counted in `retried`.
     ///
     /// A host that cannot be looked up yet is no error: the pool is empty until it can.
-    pub(crate) async fn start(name: &str, file: &UpstreamFile, control: &Handle) -> Self {
+    pub(crate) async fn start(name: &str, file: &UpstreamFile, retried: IntCounter, control: &Handle) -> Self {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
         let discovery = Discovery::new(name, urls, &file.timeouts);
@@ -65,7 +70,7 @@ impl Pool {
         let (stop, stopped) = watch::channel(false);
         let background = Arc::clone(&balancer);
         control.spawn(async move { background.run(stopped, None).await });
-        Self { name: name.into(), balancer, retries: file.retries, file: file.clone(), stop }
+        Self { name: name.into(), balancer, retries: file.retries, retried, file: file.clone(), stop }
     }
 
     /// Its name in the file.
@@ -78,6 +83,18 @@ impl Pool {
     #[must_use]
     pub(crate) const fn retries(&self) -> usize {
         self.retries
+    }
+
+    /// The counter of the attempts after the first.
+    #[must_use]
+    pub(crate) const fn retried(&self) -> &IntCounter {
+        &self.retried
+    }
+
+    /// Ends its probes and look-ups, and with them what it learns of its targets.
+    pub(crate) fn retire(&self) {
+        // The background task takes a closed channel for no signal at all, so it is told.
+        self.stop.send_replace(true);
     }
 
     /// Whether it was made from the same settings, so that a reload can keep it, its connections and its health.
@@ -105,7 +122,9 @@ impl Pool {
         let members: Arc<BTreeSet<Backend>> = self.balancer.backends().get_backend();
         let state = |backend: &Backend| {
             let target = backend.ext.get::<Arc<Target>>()?;
-            Some(TargetState { label: target.label().into(), healthy: self.balancer.backends().ready(backend) })
+            let healthy = self.balancer.backends().ready(backend);
+            let reason = target.probe_failure().filter(|_| !healthy);
+            Some(TargetState { label: target.label().into(), healthy, reason })
         };
         members.iter().filter_map(state).collect()
     }
@@ -113,7 +132,6 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        // The background task takes a closed channel for no signal at all, so it is told.
-        self.stop.send_replace(true);
+        self.retire();
     }
 }

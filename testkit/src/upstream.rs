@@ -1,6 +1,7 @@
 //! A server behind the gateway that remembers what it was sent, byte for byte, and misbehaves when it is told to.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
@@ -9,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// What a request to this path gets is not remembered.
+/// A request to this path is a health check: counted, not remembered.
 const HEALTH_PATH: &str = "/health";
 
 /// What the server does with the next requests.
@@ -59,6 +60,7 @@ impl Arrived {
 struct State {
     behaviour: Mutex<Option<Behaviour>>,
     arrived: Mutex<Vec<Arrived>>,
+    probes: AtomicUsize,
     released: Notify,
 }
 
@@ -116,6 +118,12 @@ impl Upstream {
     pub fn arrived(&self) -> Vec<Arrived> {
         lock(&self.state.arrived).clone()
     }
+
+    /// How many health checks have arrived.
+    #[must_use]
+    pub fn probes(&self) -> usize {
+        self.state.probes.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Upstream {
@@ -131,7 +139,9 @@ async fn serve(mut client: TcpStream, addr: SocketAddr, state: &State) -> Option
         let behaviour = lock(&state.behaviour).unwrap_or(Behaviour::Answer);
         let is_probe = arrived.line().ends_with(HEALTH_PATH);
         let head_only = arrived.line().starts_with("HEAD ");
-        if !is_probe {
+        if is_probe {
+            state.probes.fetch_add(1, Ordering::Relaxed);
+        } else {
             lock(&state.arrived).push(arrived);
         }
         let status = match (behaviour, is_probe) {

@@ -1,4 +1,4 @@
-//! A start that cannot succeed: one clear message, exit code 1.
+//! A start that cannot succeed: one clear message, exit code 1. And a stop: it is said that it has begun.
 
 use std::net::TcpListener;
 
@@ -24,6 +24,10 @@ async fn a_port_in_use_is_named_in_one_sentence() -> anyhow::Result<()> {
         let message = refusal(&[&["--data-dir", &path], &*args].concat(), &[]).await?;
         assert!(message.contains(&addr) && message.lines().count() == 1, "{flag}: {message}");
     }
+    let data_dir = tempfile::tempdir()?;
+    let path = data_dir.path().display().to_string();
+    let message = refusal(&["store", "--data-dir", &path, "--listen", &addr], &[]).await?;
+    assert!(message.contains(&format!("{addr} is in use by another process; stop that one")), "{message}");
     Ok(())
 }
 
@@ -128,5 +132,32 @@ async fn help_names_the_flags_and_the_variables() -> anyhow::Result<()> {
     {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_is_answered_in_the_log_and_ends_every_part_with_success() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("gateway.yaml");
+    std::fs::write(
+        &config,
+        "server: { listen: [\"127.0.0.1:0\"], admin: \"127.0.0.1:0\" }\nupstreams: { u: { targets: [\"http://127.0.0.1:1\"] } }\n\
+         routes: [{ name: all, match: { path: /* }, upstream: u, public: true }]\n",
+    )?;
+    let (config, data) = (config.display().to_string(), directory.path().display().to_string());
+    let store = Process::start(&["store", "--listen", "127.0.0.1:0", "--data-dir", &data], &[])?;
+    let gateway = Process::start(&["gateway", "--config", &config], &[])?;
+    for mut process in [store, gateway] {
+        process.listening().await?;
+        process.signal("INT")?;
+        assert!(process.ended().await?.success());
+        let (said, _) = process.last_words()?;
+        assert!(said.lines().any(|line| line.contains("stopping") && line.contains("SIGINT")), "{said}");
+    }
+    let mut all = AllInOne::start(directory.path()).await?;
+    all.process.signal("INT")?;
+    assert!(all.process.ended().await?.success());
+    let (said, _) = all.process.last_words()?;
+    assert!(said.lines().any(|line| line.contains("stopping") && line.contains("SIGINT")), "{said}");
     Ok(())
 }

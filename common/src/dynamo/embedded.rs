@@ -73,6 +73,9 @@ pub enum EmbeddedError {
     /// There is no memory for a database.
     #[error("cannot open a database in memory")]
     Memory(#[source] DynoxideError),
+    /// Somebody else has its port.
+    #[error("{0} is in use by another process; stop that one or choose another address")]
+    AddressInUse(SocketAddr),
     /// No port, or no thread.
     #[error("the embedded store cannot be served")]
     Serve(#[source] io::Error),
@@ -90,7 +93,7 @@ impl EmbeddedStore {
     /// The same on `listen`. Nobody who connects there is asked for credentials.
     ///
     /// # Errors
-    /// Those of [`Self::start`], and [`EmbeddedError::Serve`] when the address cannot be had.
+    /// Those of [`Self::start`], and [`EmbeddedError::AddressInUse`] or [`EmbeddedError::Serve`] when the address cannot be had.
     pub async fn start_at(place: Place, listen: SocketAddr) -> Result<Self, EmbeddedError> {
         let stop = CancellationToken::new();
         let (ready, started) = oneshot::channel();
@@ -172,7 +175,13 @@ impl Opened {
                 }
                 (runtime, listener)
             }
-            Err(error) => return drop(ready.send(Err(EmbeddedError::Serve(error)))),
+            Err(error) => {
+                let failed = match error.kind() {
+                    io::ErrorKind::AddrInUse => EmbeddedError::AddressInUse(listen),
+                    _ => EmbeddedError::Serve(error),
+                };
+                return drop(ready.send(Err(failed)));
+            }
         };
         runtime.spawn(sweep(self.database.clone(), FIRST_SWEEP));
         runtime.block_on(async {

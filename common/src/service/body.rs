@@ -12,7 +12,7 @@ use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::Value;
 
-use super::{FieldError, Problem};
+use super::{FieldError, Fields, Problem};
 
 /// A slower sender is not waiting for an answer but holding a connection.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
@@ -44,10 +44,23 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
 }
 
-/// A JSON body of the shape `T`: like [`Json`], but it says in our words what is wrong, and names every unknown field.
+/// A JSON body of the shape `T`: like [`Json`], but it says in our words what is wrong, and that at once.
 ///
-/// `T` is an `Object` with `deny_unknown_fields`.
-pub struct Body<T>(pub T);
+/// `T` is an `Object` of [`Field`](super::Field)s with `deny_unknown_fields`.
+pub struct Body<T> {
+    known: T,
+    unknown: Vec<FieldError>,
+}
+
+impl<T> Body<T> {
+    /// What `read` makes of the body; it gathers in [`Fields`] what is wrong, where every unknown field is already.
+    ///
+    /// # Errors
+    /// 422 with everything that is wrong.
+    pub fn read<U>(self, read: impl FnOnce(T, Fields) -> Result<U, Problem>) -> Result<U, Problem> {
+        read(self.known, Fields::with_unknown(self.unknown))
+    }
+}
 
 impl<T: ParseFromJSON> Body<T> {
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
@@ -56,23 +69,24 @@ impl<T: ParseFromJSON> Body<T> {
                 if bytes.is_empty() { "The body is empty".into() } else { format!("The body is not JSON: {error}") };
             Problem::bad_request("malformed_json", detail)
         })?;
-        let Value::Object(members) = &value else {
+        let Value::Object(mut members) = value else {
             return Err(Problem::bad_request("malformed_json", "The body must be a JSON object"));
         };
-        let mut names: Vec<_> = members.keys().cloned().collect();
-        T::parse_from_json(Some(value)).map(Self).map_err(|error| {
-            let known = properties::<T>();
-            names.retain(|name| !known.contains(&name.as_str()));
-            if names.is_empty() {
-                return Problem::bad_request("invalid_body", "The body has not the shape that the document shows")
-                    .caused_by(error.into_message());
+        // Taken out, or they would be all that poem-openapi sees.
+        let names = properties::<T>();
+        let mut unknown = Vec::new();
+        members.retain(|name, _| {
+            let known = names.contains(&name.as_str());
+            if !known {
+                unknown.push(FieldError::unknown("field", name, &names));
             }
-            let unknown = |field: String| FieldError {
-                field: field.chars().take(64).collect(),
-                detail: "is no field here".into(),
-            };
-            Problem::invalid_fields(names.into_iter().map(unknown).collect())
-        })
+            known
+        });
+        let known = T::parse_from_json(Some(Value::Object(members))).map_err(|error| {
+            Problem::bad_request("invalid_body", "The body has not the shape that the document shows")
+                .caused_by(error.into_message())
+        })?;
+        Ok(Self { known, unknown })
     }
 }
 

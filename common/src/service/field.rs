@@ -1,7 +1,7 @@
 //! One field of a body, whose mistake does not hide the mistakes of the others.
 //!
 //! poem-openapi stops at the first field that cannot be read. A [`Field`] is read in any case and keeps what is wrong
-//! with it; [`Fields`] then gathers the values, or everything that is wrong.
+//! with it; [`Fields`] then gathers the values, or everything that is wrong, unknown fields included.
 
 use std::borrow::Cow;
 
@@ -27,11 +27,18 @@ pub trait FieldValue: Sized + Send + Sync {
 /// A `T`, or what is wrong with what stood in its place.
 pub struct Field<T>(Result<T, String>);
 
-/// Gathers what is wrong with the fields of one body.
-#[derive(Default)]
-pub struct Fields(Vec<FieldError>);
+/// Gathers what is wrong with the fields of one body; [`Body::read`](super::Body::read) makes it.
+pub struct Fields {
+    wrong: Vec<FieldError>,
+    unknown: Vec<FieldError>,
+}
 
 impl Fields {
+    /// Begins with the fields of a body that are `unknown`.
+    pub(super) const fn with_unknown(unknown: Vec<FieldError>) -> Self {
+        Self { wrong: Vec::new(), unknown }
+    }
+
     /// The value of the field called `name`; what is wrong with it is kept.
     pub fn take<T>(&mut self, name: &str, field: Field<T>) -> Option<T> {
         field.0.map_err(|detail| self.wrong(name, detail)).ok()
@@ -44,17 +51,18 @@ impl Fields {
 
     /// Says that the field called `name` is wrong.
     pub fn wrong(&mut self, name: &str, detail: impl Into<String>) {
-        self.0.push(FieldError { field: name.to_owned(), detail: detail.into() });
+        self.wrong.push(FieldError { field: name.to_owned(), detail: detail.into() });
     }
 
     /// What was made of the values; it is there if nothing was wrong with any that it needs.
     ///
     /// # Errors
     /// 422 with everything that was wrong.
-    pub fn finish<T>(self, made: Option<T>) -> Result<T, Problem> {
+    pub fn finish<T>(mut self, made: Option<T>) -> Result<T, Problem> {
+        self.wrong.append(&mut self.unknown);
         match made {
-            Some(made) if self.0.is_empty() => Ok(made),
-            _ => Err(Problem::invalid_fields(self.0)),
+            Some(made) if self.wrong.is_empty() => Ok(made),
+            _ => Err(Problem::invalid_fields(self.wrong)),
         }
     }
 }

@@ -12,12 +12,16 @@ use poem_openapi::{ApiResponse, Object};
 
 use super::RequestId;
 use crate::auth::PasswordError;
+use crate::names::suggestion;
 use crate::repository::RepositoryError;
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
 /// More wrong fields help nobody, and make of a small request a large answer.
 const MAX_ERRORS: usize = 16;
+
+/// How much of an unknown name is repeated to its sender.
+const MAX_NAME_CHARS: usize = 64;
 
 /// Why a request was not fulfilled: what its sender is told, and the cause that only the log sees.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,15 @@ struct Document {
     request_id: String,
     /// What is wrong with each field.
     errors: Option<Vec<FieldError>>,
+}
+
+impl FieldError {
+    /// `name` is none of the `known` ones; `kind` says of what.
+    #[must_use]
+    pub fn unknown(kind: &str, name: &str, known: &[&str]) -> Self {
+        let detail = format!("is an unknown {kind}; {}", suggestion(name, known));
+        Self { field: name.chars().take(MAX_NAME_CHARS).collect(), detail }
+    }
 }
 
 impl Problem {

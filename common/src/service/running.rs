@@ -38,7 +38,7 @@ type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody else does.
-    #[error("cannot listen on {0}: another process has this port")]
+    #[error("{0} is in use by another process; stop that one or choose another address")]
     InUse(SocketAddr),
     /// This process may not.
     #[error("cannot listen on {0}: this needs more rights; take a port above 1023")]

@@ -42,10 +42,11 @@ impl Api {
 
     #[oai(path = "/greetings", method = "post")]
     async fn greet(&self, body: Body<Greeting>) -> Result<PlainText<String>, Problem> {
-        let mut fields = Fields::default();
-        let name = fields.take("name", body.0.name);
-        let email = fields.take("email", body.0.email);
-        let name = fields.finish(name.zip(email).map(|(name, _)| name))?;
+        let name = body.read(|greeting, mut fields| {
+            let name = fields.take("name", greeting.name);
+            let email = fields.take("email", greeting.email);
+            fields.finish(name.zip(email).map(|(name, _)| name))
+        })?;
         Ok(PlainText(name.to_string()))
     }
 
@@ -345,5 +346,8 @@ async fn a_port_in_use_is_one_clear_sentence() {
     let addr = taken.local_addr().expect("bound");
     let endpoint = poem::endpoint::make_sync(|_| Response::default());
     let error = Running::bind("test", addr, Limits::default().connections, endpoint).await.err().expect("fails");
-    assert_eq!(error.to_string(), format!("cannot listen on {addr}: another process has this port"));
+    assert_eq!(
+        error.to_string(),
+        format!("{addr} is in use by another process; stop that one or choose another address")
+    );
 }

@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use common::names::did_you_mean;
+
 use super::ProviderKey;
 use super::file::GatewayFile;
-use super::problems::{KeyPath, did_you_mean};
+use super::problems::KeyPath;
 use super::report::Report;
 use super::values::{ByteSize, Span};
 

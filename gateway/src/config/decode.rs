@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use common::names::{did_you_mean, nearest};
 use serde_json::{Map, Value as Json, json};
 use serde_path_to_error::Segment;
 
 use super::file::GatewayFile;
 use super::index::Index;
-use super::problems::{KeyPath, Place, Problem, Step, did_you_mean, nearest};
+use super::problems::{KeyPath, Place, Problem, Step};
 use super::schema::{Form, Schema};
 use super::yaml::{Key, Node, Scalar, Value};
 

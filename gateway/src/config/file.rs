@@ -342,6 +342,9 @@ pub struct RateLimitUseFile {
     pub headers: bool,
 }
 
+/// What logs and metrics call the route of a request that none took; no route has this name.
+pub(crate) const NO_ROUTE: &str = "none";
+
 /// Which requests, and where they go.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

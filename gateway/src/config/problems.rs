@@ -72,6 +72,14 @@ impl KeyPath {
         self.0.split_last().map(|(_, around)| Self(around.to_vec()))
     }
 
+    /// The key itself; `None` for an item of a list and for the file as a whole.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self.0.last()? {
+            Step::Key(name) => Some(name),
+            Step::Index(_) => None,
+        }
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
     }
@@ -129,37 +137,9 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().take(MOST).map(visible).collect::<String>() + dots
 }
 
-/// The one of `known` that `text` is most likely a slip for, if any is near enough.
-pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Bounds for what is no name at all: the distance costs the product of the lengths.
-    const MOST_LETTERS: usize = 64;
-    const MOST_NAMES: usize = 1000;
-    let slips = |known: &str| strsim::osa_distance(text, known);
-    let is_name = |known: &&str| known.len().max(text.len()) <= MOST_LETTERS;
-    let near = known.into_iter().take(MOST_NAMES).filter(is_name).min_by_key(|known| slips(known))?;
-    // A third of the letters: two slips in `orders`, one in `jwt`, none in `id`.
-    (slips(near) * 3 <= near.chars().count().max(text.chars().count())).then_some(near)
-}
-
-/// `; did you mean ...?` for the nearest of `known`, or nothing.
-pub(super) fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(text, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn suggestions_are_only_made_for_slips() {
-        let known = ["user-service", "inventory-service", "jwt"];
-        assert_eq!(nearest("user-servic", known), Some("user-service"));
-        assert_eq!(nearest("jtw", known), Some("jwt"));
-        assert_eq!(nearest("redis", known), None);
-        assert_eq!(did_you_mean("xyz", []), "");
-        let long = "x".repeat(1 << 20);
-        assert_eq!(nearest(&long, [long.as_str()]), None);
-    }
 
     #[test]
     fn a_text_of_the_file_never_breaks_the_line() {

@@ -203,8 +203,16 @@ fn contradictions_between_blocks_are_told() {
             "server.listen[0]: [::1]:1 is the admin address",
         ),
         (with("server: { max_connections: 0 }"), "server.max_connections: `0` is no whole number from 1 to 10000000"),
+        (
+            with("redis: { host: a, password: \"${NONE}\" }"),
+            "redis.password: the variable `NONE` is not set (or empty); set it\n",
+        ),
         (with("access_log: { path: \"\" }"), "access_log.path: the path is empty"),
         (with("redis: { host: a, port: 0 }"), "redis.port: `0` is no whole number from 1 to 65535"),
+        (
+            with("").replace("name: all", "name: none"),
+            "routes[0].name: `none` is what logs and metrics call no route at all",
+        ),
         ("[1, 2]".to_owned(), "f:1:1: a block of `key: value` lines is wanted here"),
     ] {
         let problems = parse(&text, Path::new("f"), &env()).expect_err(expected).to_string();

@@ -10,10 +10,25 @@ use super::yaml::{Node, Scalar, Value};
 enum BadVariable {
     #[error("the variable `{0}` is not set (or empty); set it, or write a default: `${{{0}:-...}}`")]
     NotSet(String),
+    #[error("the variable `{0}` is not set (or empty); make a secret with: openssl rand -hex 32")]
+    NoSecret(String),
+    #[error("the variable `{0}` is not set (or empty); set it")]
+    NoPassword(String),
     #[error("`${{` has no `}}`; write `$${{` where no variable is meant")]
     Open,
     #[error("`{0}` is no variable's name; write `${{NAME}}` or `${{NAME:-default}}`")]
     Name(String),
+}
+
+impl BadVariable {
+    /// The same without the advice to write what nobody may know into the file.
+    fn without_default_for(self, path: &KeyPath) -> Self {
+        match (self, path.name()) {
+            (Self::NotSet(name), Some("secret")) => Self::NoSecret(name),
+            (Self::NotSet(name), Some("password")) => Self::NoPassword(name),
+            (other, _) => other,
+        }
+    }
 }
 
 /// Replaces the variables in every value below `node`; keys stay as they are.
@@ -21,6 +36,7 @@ pub(super) fn replace(node: &mut Node, path: &KeyPath, env: &Env, problems: &mut
     match &mut node.value {
         Value::Scalar(scalar) => {
             if let Err(bad) = replace_in(scalar, env) {
+                let bad = bad.without_default_for(path);
                 problems.push(Problem { place: Some(node.place), key: path.clone(), message: bad.to_string() });
                 scalar.broken = true;
             }

@@ -1,84 +1,92 @@
-//! What the rate limiters tell Prometheus: one series per policy and outcome, made when the policy is compiled.
+//! What the rate limiters tell Prometheus: the series of each policy, made when it is compiled, and those of the Redis link.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
 use super::verdict::{AnsweredBy, Outcome, Verdict};
 
 /// Round trips on one machine take 0.1 ms; the longest deadline anybody would set is a second.
 const REDIS_BUCKETS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0];
 
-/// All series of the limiters.
-pub(super) struct Metrics {
-    requests: IntCounterVec,
-    degraded: IntCounterVec,
-    pub(super) redis_seconds: Histogram,
-    pub(super) redis_up: IntGauge,
-}
-
 /// One policy's series.
 pub(super) struct PolicyMetrics {
+    requests: IntCounterVec,
+    degraded: IntCounterVec,
     allowed: IntCounter,
     refused: IntCounter,
     unavailable: IntCounter,
-    degraded: Option<IntCounter>,
-}
-
-impl Metrics {
-    /// Registers the families.
-    ///
-    /// # Errors
-    /// When the registry already has such names.
-    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new("gateway_rate_limit_requests_total", "Requests counted against a policy, by outcome."),
-                &["policy", "outcome"],
-            )?,
-            degraded: IntCounterVec::new(
-                Opts::new("gateway_rate_limit_degraded_total", "Requests a failure mode answered, Redis being away."),
-                &["policy", "mode"],
-            )?,
-            redis_seconds: Histogram::with_opts(
-                HistogramOpts::new(
-                    "gateway_redis_call_duration_seconds",
-                    "Time until Redis answered, or the deadline.",
-                )
-                .buckets(REDIS_BUCKETS.to_vec()),
-            )?,
-            redis_up: IntGauge::new("gateway_redis_up", "1 while Redis answers in time.")?,
-        };
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.degraded.clone()))?;
-        registry.register(Box::new(metrics.redis_seconds.clone()))?;
-        registry.register(Box::new(metrics.redis_up.clone()))?;
-        Ok(metrics)
-    }
-
-    /// The series of a policy; `failure_mode` is the one of a policy counted in Redis.
-    pub(super) fn policy(&self, policy: &str, failure_mode: Option<AnsweredBy>) -> PolicyMetrics {
-        let requests = |outcome| self.requests.with_label_values(&[policy, outcome]);
-        PolicyMetrics {
-            allowed: requests("allowed"),
-            refused: requests("refused"),
-            unavailable: requests("unavailable"),
-            degraded: failure_mode.map(|mode| self.degraded.with_label_values(&[policy, word(mode)])),
-        }
-    }
+    stood_in: Option<IntCounter>,
 }
 
 impl PolicyMetrics {
+    /// The series of a policy, at zero; `failure_mode` is the one of a policy counted in Redis.
+    ///
+    /// # Errors
+    /// Never: the names and labels are legal.
+    pub(super) fn new(policy: &str, failure_mode: Option<AnsweredBy>) -> Result<Self> {
+        let requests = Opts::new("gateway_rate_limit_requests_total", "Requests counted against a policy, by outcome.");
+        let degraded =
+            Opts::new("gateway_rate_limit_degraded_total", "Requests a failure mode answered, Redis being away.");
+        let requests = IntCounterVec::new(requests.const_label("policy", policy), &["outcome"])?;
+        let degraded = IntCounterVec::new(degraded.const_label("policy", policy), &["mode"])?;
+        Ok(Self::of(requests, degraded, failure_mode))
+    }
+
+    /// The same series, counted on by a policy of the same name whose settings have changed.
+    pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
+        Self::of(self.requests.clone(), self.degraded.clone(), failure_mode)
+    }
+
+    fn of(requests: IntCounterVec, degraded: IntCounterVec, failure_mode: Option<AnsweredBy>) -> Self {
+        Self {
+            allowed: requests.with_label_values(&["allowed"]),
+            refused: requests.with_label_values(&["refused"]),
+            unavailable: requests.with_label_values(&["unavailable"]),
+            stood_in: failure_mode.map(|mode| degraded.with_label_values(&[word(mode)])),
+            requests,
+            degraded,
+        }
+    }
+
+    /// Puts its series into `registry`, where they are shown beside those of other policies.
+    ///
+    /// # Errors
+    /// When it has the series of a policy of this name already.
+    pub(super) fn register(&self, registry: &Registry) -> Result<()> {
+        registry.register(Box::new(self.requests.clone()))?;
+        registry.register(Box::new(self.degraded.clone()))
+    }
+
     pub(super) fn count(&self, verdict: &Verdict) {
         match verdict.outcome {
             Outcome::Allowed => self.allowed.inc(),
             Outcome::Refused { .. } => self.refused.inc(),
             Outcome::Unavailable => self.unavailable.inc(),
         }
-        if let Some(degraded) = &self.degraded
+        if let Some(stood_in) = &self.stood_in
             && verdict.answered_by != AnsweredBy::Redis
         {
-            degraded.inc();
+            stood_in.inc();
         }
     }
+}
+
+/// How long calls take that a link makes.
+///
+/// # Errors
+/// Never: the name is legal.
+pub(super) fn redis_seconds() -> Result<Histogram> {
+    let opts = HistogramOpts::new("gateway_redis_call_duration_seconds", "Time until Redis answered, or the deadline.");
+    Histogram::with_opts(opts.buckets(REDIS_BUCKETS.to_vec()))
+}
+
+/// Whether a link is up. Asked for when it is shown, so that only the present link is.
+///
+/// # Errors
+/// Never: the name is legal.
+pub(super) fn redis_up(up: bool) -> Result<IntGauge> {
+    let gauge = IntGauge::new("gateway_redis_up", "1 while Redis answers in time.")?;
+    gauge.set(i64::from(up));
+    Ok(gauge)
 }
 
 const fn word(mode: AnsweredBy) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gcra::{Gcra, redis_key};
-use super::metrics::{Metrics, PolicyMetrics};
+use super::metrics::PolicyMetrics;
 use super::redis_link::{NoAnswer, RedisLink};
 use super::verdict::{AnsweredBy, Counted, Outcome, Verdict};
 use super::window::SlidingWindow;
@@ -100,6 +100,15 @@ impl Settings {
         };
         Ok(Self { name: name.to_owned(), limit: file.limit, window, key: file.key.clone(), shared })
     }
+
+    /// What answers while Redis does not; none for a local policy.
+    pub(super) fn failure_mode(&self) -> Option<AnsweredBy> {
+        self.shared.map(|shared| match shared.on_failure {
+            RedisFailureMode::Open => AnsweredBy::Open,
+            RedisFailureMode::Closed => AnsweredBy::Closed,
+            RedisFailureMode::Local => AnsweredBy::Local,
+        })
+    }
 }
 
 impl SharedSettings {
@@ -117,7 +126,7 @@ impl Policy {
     pub(super) fn new(
         settings: Settings,
         link: Option<&Arc<RedisLink>>,
-        metrics: &Metrics,
+        metrics: PolicyMetrics,
     ) -> Result<Self, PolicyProblem> {
         let window = || SlidingWindow::new(u64::from(settings.limit), settings.window);
         let counter = match settings.shared {
@@ -133,12 +142,6 @@ impl Policy {
                 Counter::Shared { link, gcra, key_prefix, on_failure }
             }
         };
-        let failure_mode = settings.shared.map(|shared| match shared.on_failure {
-            RedisFailureMode::Open => AnsweredBy::Open,
-            RedisFailureMode::Closed => AnsweredBy::Closed,
-            RedisFailureMode::Local => AnsweredBy::Local,
-        });
-        let metrics = metrics.policy(&settings.name, failure_mode);
         Ok(Self { settings, counter, metrics })
     }
 
@@ -188,6 +191,10 @@ impl Policy {
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         matches!(self.counter, Counter::Shared { .. })
+    }
+
+    pub(super) const fn metrics(&self) -> &PolicyMetrics {
+        &self.metrics
     }
 
     /// Whether it is what `settings` and `link` would give, so that a reload can keep its counts.

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use common::telemetry::Chain;
+use prometheus::Histogram;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
@@ -24,9 +26,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::gcra::{Gcra, Reply};
-use super::metrics::Metrics;
 use crate::config::file::RedisFile;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
@@ -42,15 +44,17 @@ const MAX_CALLS: usize = 1024;
 pub struct RedisLink {
     settings: LinkSettings,
     link: Arc<Link>,
+    seconds: Histogram,
     keeper: AbortHandle,
+    retired: CancellationToken,
 }
 
 /// Why Redis gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     /// It is known to be down, so nobody asked.
-    #[error("Redis is down")]
-    Down,
+    #[error("Redis is down: {0}")]
+    Down(Arc<str>),
     /// The deadline passed.
     #[error("Redis did not answer within {0:?}")]
     Deadline(Duration),
@@ -77,14 +81,14 @@ struct Link {
     timeout: Duration,
     probe_key: String,
     state: watch::Sender<State>,
-    metrics: Arc<Metrics>,
 }
 
 enum State {
     /// The first attempt is still under way: worth waiting for.
     Starting,
     Up(Arc<Live>),
-    Down,
+    /// Why.
+    Down(Arc<str>),
 }
 
 /// One connection from its making to its end.
@@ -98,7 +102,7 @@ impl RedisLink {
     ///
     /// # Errors
     /// When the settings cannot be used by the client library.
-    pub(super) fn open(settings: LinkSettings, metrics: Arc<Metrics>, control: &Handle) -> Result<Self, RedisError> {
+    pub(super) fn open(settings: LinkSettings, seconds: Histogram, control: &Handle) -> Result<Self, RedisError> {
         if matches!(settings.addr, ConnectionAddr::TcpTls { .. }) {
             pingora_core::tls::install_default_crypto_provider();
         }
@@ -108,10 +112,26 @@ impl RedisLink {
             timeout: settings.timeout,
             probe_key: format!("{}:probe", settings.key_prefix),
             state: watch::Sender::new(State::Starting),
-            metrics,
         });
-        let keeper = control.spawn(keep(Arc::clone(&link))).abort_handle();
-        Ok(Self { settings, link, keeper })
+        let retired = CancellationToken::new();
+        let keeper = control.spawn(keep_until(Arc::clone(&link), retired.clone())).abort_handle();
+        Ok(Self { settings, link, seconds, keeper, retired })
+    }
+
+    /// Makes and watches over no connection any more, and closes the present one as soon as the deadline of a request that
+    /// is about to use it has passed.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Whether requests can use it now.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.link.state.borrow(), State::Up(_))
+    }
+
+    /// How long its calls take.
+    pub(super) const fn seconds(&self) -> &Histogram {
+        &self.seconds
     }
 
     pub(super) const fn settings(&self) -> &LinkSettings {
@@ -128,7 +148,7 @@ impl RedisLink {
 
     /// Runs a script within the deadline.
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
-        let _measured = self.link.metrics.redis_seconds.start_timer();
+        let _measured = self.seconds.start_timer();
         self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 }
@@ -208,10 +228,12 @@ impl Link {
     /// The present connection; waits for it only at the very beginning.
     async fn live(&self) -> Result<Arc<Live>, NoAnswer> {
         let mut state = self.state.subscribe();
-        let state = state.wait_for(|state| !matches!(state, State::Starting)).await.map_err(|_| NoAnswer::Down)?;
-        match &*state {
-            State::Up(live) => Ok(Arc::clone(live)),
-            State::Starting | State::Down => Err(NoAnswer::Down),
+        // The sender is in `self`, so waiting never fails.
+        let state = state.wait_for(|state| !matches!(state, State::Starting)).await;
+        match state.as_deref() {
+            Ok(State::Up(live)) => Ok(Arc::clone(live)),
+            Ok(State::Down(why)) => Err(NoAnswer::Down(Arc::clone(why))),
+            Ok(State::Starting) | Err(_) => Err(NoAnswer::Down("no attempt to connect has ended yet".into())),
         }
     }
 
@@ -229,23 +251,21 @@ impl Link {
 
     fn go_up(&self, live: Arc<Live>) {
         self.state.send_replace(State::Up(live));
-        self.metrics.redis_up.set(1);
         tracing::info!(redis = %self.shown_addr, "Redis answers; rate limits are shared");
     }
 
     /// Goes down if the state is one that `applies`; so a late failure of an old connection does not end the new one,
     /// and only the first to notice writes the log line.
-    fn go_down(&self, applies: impl FnOnce(&State) -> bool, cause: &dyn Error) {
+    fn go_down(&self, applies: impl FnOnce(&State) -> bool, cause: &(dyn Error + 'static)) {
+        let cause = Chain(cause).to_string();
         let went_down = self.state.send_if_modified(|state| {
-            let applies = applies(state);
-            if applies {
-                *state = State::Down;
+            if !applies(state) {
+                return false;
             }
-            applies
+            let before = std::mem::replace(state, State::Down(cause.as_str().into()));
+            !matches!(before, State::Down(_))
         });
         if went_down {
-            self.metrics.redis_up.set(0);
-            let cause = chain(cause);
             tracing::warn!(redis = %self.shown_addr, cause, "Redis does not answer; rate limits use their failure modes");
         }
     }
@@ -278,15 +298,26 @@ impl Link {
     }
 }
 
-/// The keeper: connects, watches over the connection, connects again.
-async fn keep(link: Arc<Link>) {
+/// The keeper's life: it keeps the link until a reload has put another in its place.
+async fn keep_until(link: Arc<Link>, retired: CancellationToken) {
+    tokio::select! {
+        () = keep(&link) => {}
+        () = retired.cancelled() => {}
+    }
+    // Who took the configuration before the reload may be about to ask, and gets its answer.
+    sleep(link.timeout).await;
+    link.state.send_replace(State::Down("another link has taken its place".into()));
+}
+
+/// Connects, watches over the connection, connects again.
+async fn keep(link: &Link) {
     loop {
         match link.connect().await {
             Ok(live) => {
                 link.go_up(live);
                 link.watch_over().await;
             }
-            Err(cause) => link.go_down(|state| matches!(state, State::Starting), &cause),
+            Err(cause) => link.go_down(|state| !matches!(state, State::Up(_)), &cause),
         }
         sleep(PROBE_INTERVAL).await;
     }
@@ -294,14 +325,4 @@ async fn keep(link: Arc<Link>) {
 
 async fn ping(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
     redis::cmd("PING").exec_async(connection).await
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -63,7 +63,7 @@ fn every_mode() -> BTreeMap<String, RateLimitFile> {
 }
 
 fn compile(files: &BTreeMap<String, RateLimitFile>, redis: &RedisFile) -> Policies {
-    Policies::compile(files, Some(redis), &Registry::new(), &Handle::current(), None).expect("legal")
+    Policies::compile(files, Some(redis), &Handle::current(), None).expect("legal")
 }
 
 async fn take(policies: &Policies, name: &str, key: &[u8]) -> Verdict {
@@ -71,7 +71,7 @@ async fn take(policies: &Policies, name: &str, key: &[u8]) -> Verdict {
 }
 
 async fn until_down(policies: &Policies) {
-    let down = async || matches!(policies.redis().expect("configured").check().await, Err(NoAnswer::Down));
+    let down = async || matches!(policies.redis().expect("configured").check().await, Err(NoAnswer::Down(_)));
     eventually(SOON, "Redis is noticed to be down", down).await.expect("in time");
 }
 
@@ -130,7 +130,7 @@ fn threads_with_runtimes_of_their_own_share_the_connection_of_the_control_runtim
     let mut server = control.block_on(RedisServer::start()).expect("Redis");
     let files = [("api".to_owned(), in_redis(20, RedisFailureMode::Closed))].into();
     let redis = patient(server.port());
-    let policies = Policies::compile(&files, Some(&redis), &Registry::new(), control.handle(), None).expect("legal");
+    let policies = Policies::compile(&files, Some(&redis), control.handle(), None).expect("legal");
     let allowed_by_threads = |key: &'static [u8]| -> usize {
         let thread = || {
             let proxy = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -174,14 +174,15 @@ async fn a_refusal_says_when_the_next_request_fits() {
 #[tokio::test]
 async fn each_failure_mode_stands_in_while_redis_is_dead_and_steps_back_afterwards() {
     let mut server = RedisServer::start().await.expect("Redis");
-    let registry = Registry::new();
     let redis = patient(server.port());
-    let policies = Policies::compile(&every_mode(), Some(&redis), &registry, &Handle::current(), None).expect("legal");
+    let policies = Policies::compile(&every_mode(), Some(&redis), &Handle::current(), None).expect("legal");
     assert_eq!(take(&policies, "closed", b"before").await.answered_by, AnsweredBy::Redis);
 
     server.kill().expect("killed");
     until_down(&policies).await;
     assert_every_mode_stands_in(&policies, b"key").await;
+    let registry = Registry::new();
+    policies.register(&registry).expect("registers");
     let metrics = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
     for line in [
         r#"gateway_rate_limit_degraded_total{mode="open",policy="open"} 3"#,
@@ -300,7 +301,6 @@ async fn a_redis_without_the_tls_asked_for_is_down() {
 
 #[tokio::test]
 async fn a_reload_keeps_what_did_not_change() {
-    let registry = Registry::new();
     let control = Handle::current();
     let redis = redis_file(free_port().expect("a port"), Span::from_millis(100));
     let local = |limit| RateLimitFile {
@@ -311,7 +311,7 @@ async fn a_reload_keeps_what_did_not_change() {
     let mut files = every_mode();
     files.insert("kept".to_owned(), local(2));
     files.insert("changed".to_owned(), local(2));
-    let before = Policies::compile(&files, Some(&redis), &registry, &control, None).expect("legal");
+    let before = Policies::compile(&files, Some(&redis), &control, None).expect("legal");
     for name in ["kept", "changed"] {
         take(&before, name, b"key").await;
     }
@@ -319,14 +319,14 @@ async fn a_reload_keeps_what_did_not_change() {
     files.insert("changed".to_owned(), local(3));
     files.remove("open");
     let same = redis_file(redis.port, Span::from_millis(100));
-    let after = Policies::compile(&files, Some(&same), &registry, &control, Some(&before)).expect("legal");
+    let after = Policies::compile(&files, Some(&same), &control, Some(&before)).expect("legal");
     assert_eq!(take(&after, "kept", b"key").await.quota.expect("counted").remaining, 0);
     assert_eq!(take(&after, "changed", b"key").await.quota.expect("counted").remaining, 2);
     assert!(after.get("open").is_none());
     assert!(Arc::ptr_eq(before.redis().expect("a link"), after.redis().expect("a link")));
 
     let other = RedisFile { database: 1, ..redis_file(redis.port, Span::from_millis(100)) };
-    let moved = Policies::compile(&files, Some(&other), &registry, &control, Some(&after)).expect("legal");
+    let moved = Policies::compile(&files, Some(&other), &control, Some(&after)).expect("legal");
     assert!(!Arc::ptr_eq(moved.get("closed").expect("compiled"), after.get("closed").expect("compiled")));
     assert!(Arc::ptr_eq(moved.get("kept").expect("compiled"), after.get("kept").expect("compiled")));
 }
@@ -354,7 +354,7 @@ async fn policies_that_cannot_be_are_refused_by_name() {
     ];
     for (name, file, expected) in cases {
         let files = [(name.to_owned(), file)].into();
-        match Policies::compile(&files, None, &Registry::new(), &Handle::current(), None) {
+        match Policies::compile(&files, None, &Handle::current(), None) {
             Err(LimitError::Policy { policy, problem }) => assert_eq!((policy.as_str(), problem), (name, expected)),
             Err(other) => panic!("{expected:?}, not {other:?}"),
             Ok(_) => panic!("{expected:?}, not accepted"),

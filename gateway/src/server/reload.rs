@@ -74,7 +74,9 @@ impl Reloader {
         let loaded = read.await.map_err(ReloadError::Interrupted)?.map_err(ReloadError::Config)?;
         let before = self.shared.snapshot.load_full();
         let after = Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?;
-        self.shared.snapshot.store(Arc::new(after));
+        let after = Arc::new(after);
+        self.shared.snapshot.store(Arc::clone(&after));
+        before.retire(&after);
         for key in needs_restart(&self.started_with, &loaded.file) {
             tracing::warn!("{key} takes effect only after a restart");
         }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora_core::ErrorType as E;
 use pingora_core::connectors::http::Connector;
-use pingora_core::{Error, ErrorType, OkOrErr, OrErr, Result};
+use pingora_core::{Error, OkOrErr, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
@@ -47,7 +48,8 @@ impl Probe {
         let status = session.response_header().map(|response| response.status);
         match status {
             Some(status) if status.is_success() => Ok(()),
-            _ => Error::e_explain(ErrorType::InternalError, format!("answered {status:?}")),
+            Some(status) => Error::err(E::HTTPStatus(status.as_u16())),
+            None => Error::err(E::InvalidHTTPHeader),
         }
     }
 }
@@ -55,18 +57,20 @@ impl Probe {
 #[async_trait]
 impl HealthCheck for Probe {
     async fn check(&self, backend: &Backend) -> Result<()> {
-        let target = backend.ext.get::<Arc<Target>>().or_err(ErrorType::InternalError, "a member without a target")?;
+        let target = backend.ext.get::<Arc<Target>>().or_err(E::InternalError, "a member without a target")?;
         let answer = tokio::time::timeout(self.timeout, self.ask(target)).await;
-        answer.or_err(ErrorType::ReadTimedout, "no answer within the probe's deadline")?
+        let found = answer.or_err(E::ReadTimedout, "no answer within the probe's deadline").flatten();
+        target.probed(found.as_ref().map(|&()| ()).map_err(|error| told(error)));
+        found
     }
 
     async fn health_status_change(&self, backend: &Backend, healthy: bool) {
         if let Some(target) = backend.ext.get::<Arc<Target>>() {
-            let (upstream, target) = (&*self.upstream, target.label());
+            let (upstream, reason, target) = (&*self.upstream, target.probe_failure(), target.label());
             if healthy {
                 tracing::info!(upstream, target, "target is healthy again");
             } else {
-                tracing::warn!(upstream, target, "target is unhealthy and gets no more requests");
+                tracing::warn!(upstream, target, reason, "target is unhealthy and gets no more requests");
             }
         }
     }
@@ -77,5 +81,18 @@ impl HealthCheck for Probe {
 
     fn health_threshold(&self, success: bool) -> usize {
         if success { self.healthy_after } else { self.unhealthy_after }
+    }
+}
+
+/// Why a probe failed, in a few words for whoever looks after the target.
+fn told(error: &Error) -> Box<str> {
+    match error.etype() {
+        E::HTTPStatus(status) => format!("answered {status}").into(),
+        E::ConnectRefused => "connection refused".into(),
+        E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => "timed out".into(),
+        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => "TLS handshake failed".into(),
+        E::ReadError | E::WriteError | E::ConnectionClosed => "connection broken".into(),
+        E::InvalidHTTPHeader | E::H1Error | E::H2Error | E::InvalidH2 => "answered no HTTP".into(),
+        _ => "cannot be reached".into(),
     }
 }

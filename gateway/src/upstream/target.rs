@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use parking_lot::Mutex;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::upstreams::peer::HttpPeer;
 
@@ -14,6 +15,7 @@ pub(crate) struct Target {
     label: Box<str>,
     authority: Box<str>,
     peer: HttpPeer,
+    last_probe: Mutex<Result<(), Box<str>>>,
 }
 
 impl Target {
@@ -25,7 +27,8 @@ impl Target {
         peer.options.read_timeout = Some(timeouts.read.get());
         peer.options.write_timeout = Some(timeouts.write.get());
         peer.options.idle_timeout = Some(timeouts.idle.get());
-        Self { label: addr.to_string().into(), authority: format!("{}:{}", url.host, url.port).into(), peer }
+        let authority = format!("{}:{}", url.host, url.port).into();
+        Self { label: addr.to_string().into(), authority, peer, last_probe: Mutex::new(Ok(())) }
     }
 
     /// Address and port, as it stands in logs and metrics.
@@ -38,6 +41,17 @@ impl Target {
     #[must_use]
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Keeps what the last probe found.
+    pub(super) fn probed(&self, found: Result<(), Box<str>>) {
+        *self.last_probe.lock() = found;
+    }
+
+    /// Why the last probe failed, in a few words; none if it did not, or there was none yet.
+    #[must_use]
+    pub(crate) fn probe_failure(&self) -> Option<Box<str>> {
+        self.last_probe.lock().clone().err()
     }
 
     /// Where to connect, and with which deadlines.

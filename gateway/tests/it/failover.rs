@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
+use serde_json::{Value, json};
 use testkit::{Behaviour, Upstream, eventually, free_port};
 
 use crate::support::{Gateway, PATIENCE, code};
@@ -105,6 +106,45 @@ async fn each_failure_has_its_own_answer() {
     let gateway = Gateway::start(&pool(&[dead], "retries: 0"));
     let (status, body) = gateway.get("/x").await;
     assert_eq!((status, &*code(&body)), (502, "upstream_unreachable"));
+}
+
+#[tokio::test]
+async fn what_is_out_of_order_says_why() {
+    let (sick, silent) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    sick.behave(Behaviour::Sick);
+    silent.behave(Behaviour::Hang);
+    let nobody = format!("127.0.0.1:{}", free_port().expect("a port"));
+    let health = "health_check: { path: /health, interval: 100ms, timeout: 100ms, unhealthy_after: 1 }";
+    let targets = [sick.url(), silent.url(), format!("http://{nobody}")];
+    let redis = format!("redis: {{ host: 127.0.0.1, port: {} }}", free_port().expect("a port"));
+    let gateway = Gateway::start(&format!("{redis}{}", pool(&targets, health)));
+    let reasons = [
+        (sick.addr().to_string(), "answered 500"),
+        (silent.addr().to_string(), "timed out"),
+        (nobody, "connection refused"),
+    ];
+    let all_told = async || {
+        let shown: Value = serde_json::from_str(&gateway.admin("/upstreams").await.1).expect("JSON");
+        let has = |(target, reason): &(String, &str)| {
+            let wanted = json!({"target": target, "healthy": false, "reason": reason});
+            shown["u"].as_array().is_some_and(|targets| targets.contains(&wanted))
+        };
+        reasons.iter().all(has)
+    };
+    eventually(PATIENCE, "every reason is shown", all_told).await.expect("shown");
+    let ready = async || -> Value { serde_json::from_str(&gateway.admin("/ready").await.1).expect("JSON") };
+    let detail = ready().await["checks"][0]["detail"].as_str().expect("a detail").to_owned();
+    for (target, reason) in &reasons {
+        assert!(detail.contains(&format!("{target}: {reason}")), "{detail}");
+    }
+    let refused = async || ready().await["checks"][1]["detail"].as_str().is_some_and(|d| d.contains("refused"));
+    eventually(PATIENCE, "Redis is noticed to be down", refused).await.expect("shown");
+
+    sick.behave(Behaviour::Answer);
+    let well = json!({"target": sick.addr().to_string(), "healthy": true});
+    let is_well = async || gateway.admin("/upstreams").await.1.contains(&well.to_string());
+    eventually(PATIENCE, "it is well again", is_well).await.expect("well");
+    assert_eq!(ready().await["checks"][0], json!({"name": "upstream u", "status": "up"}));
 }
 
 #[tokio::test]

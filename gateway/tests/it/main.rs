@@ -5,6 +5,7 @@ mod failover;
 mod forwarding;
 mod lifecycle;
 mod process;
+mod retirement;
 mod strictness;
 mod support;
 mod tokens;

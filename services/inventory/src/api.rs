@@ -8,6 +8,7 @@ mod parameter;
 use chrono::Utc;
 use common::entities::{AssetId, Category};
 use common::ids::OrderId;
+use common::names::suggestion;
 use common::service::{Authenticated, Body, Problem};
 use poem::Request;
 use poem_openapi::param::{Header, Path};
@@ -52,7 +53,8 @@ impl Api {
     async fn list_assets(
         &self,
         request: &Request,
-        /// Only this category, like `stablecoin`.
+        /// Only this category: `ai`, `defi`, `exchange`, `gaming`, `infrastructure`, `layer-1`, `layer-2`, `meme`,
+        /// `payments`, `privacy` or `stablecoin`, or one of your own assets'.
         category: Optional<Category>,
         /// Only prices of at least this many dollars.
         min_price: Optional<Decimal>,
@@ -84,6 +86,9 @@ impl Api {
         };
         if query.min_price.zip(query.max_price).is_some_and(|(min, max)| min > max) {
             parameters.wrong("max_price", "must not be less than min_price");
+        }
+        if let Some(problem) = self.wrong_category(query.category.as_ref()).await {
+            parameters.wrong("category", problem);
         }
         let limit = parameters.take("limit", limit).unwrap_or_default();
         let cursor = parameters.take("cursor", cursor);
@@ -124,7 +129,7 @@ impl Api {
         _key: Header<Option<String>>,
         body: Body<NewOrder>,
     ) -> Result<PlacedAnswer, Problem> {
-        let purchase = body.0.check(request.headers())?;
+        let purchase = body.read(|order, fields| order.check(fields, request.headers()))?;
         let placed = self.orders.buy(caller.user(), &purchase.asset, purchase.quantity, purchase.key).await?;
         Ok(placed.into())
     }
@@ -162,6 +167,17 @@ impl Api {
         let id: OrderId = id.parse().map_err(|_| no_such_order())?;
         let order = self.orders.order(caller.user(), id).await?.ok_or_else(no_such_order)?;
         Ok(OrderAnswer::Order(Json(order.into()), NOT_KEPT.to_owned()))
+    }
+}
+
+impl Api {
+    /// What is wrong with asking for this category: an empty list would not tell a slip of the pen.
+    async fn wrong_category(&self, category: Option<&Category>) -> Option<String> {
+        // That the catalogue cannot be read, the list itself says.
+        let (category, categories) = (category?, self.catalogue.categories().await.ok()?);
+        let known: Vec<_> = categories.iter().map(Category::as_str).collect();
+        let is_known = known.is_empty() || known.contains(&category.as_str());
+        (!is_known).then(|| format!("is one that no asset has; {}", suggestion(category.as_str(), &known)))
     }
 }
 

@@ -6,12 +6,13 @@
 mod query;
 mod snapshot;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use common::entities::{Asset, AssetId};
+use common::entities::{Asset, AssetId, Category};
 use common::repository::{AssetRepository, RepositoryError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -91,6 +92,14 @@ impl Catalogue {
         let (assets, last) = snapshot.page(query, after, limit);
         let next = last.map(|position| query.cursor_after(&position));
         Ok(Page { assets, next, revision: Arc::clone(&snapshot.revision) })
+    }
+
+    /// Every category that an asset has.
+    ///
+    /// # Errors
+    /// When the store has been away for too long.
+    pub(crate) async fn categories(&self) -> Result<Arc<BTreeSet<Category>>, OutOfDate> {
+        Ok(Arc::clone(&self.snapshot().await?.categories))
     }
 
     async fn snapshot(&self) -> Result<Arc<Snapshot>, OutOfDate> {

@@ -28,7 +28,7 @@ impl Api {
     /// 409 `username_taken` or `email_taken` if another account has it; 422 with what is wrong with each field.
     #[oai(path = "/register", method = "post", operation_id = "register")]
     async fn register(&self, body: Body<NewAccount>) -> Result<Registered, Problem> {
-        let user = self.accounts.register(body.0.parse()?).await?;
+        let user = self.accounts.register(body.read(NewAccount::parse)?).await?;
         Ok(Registered::Created(Json(user.into())))
     }
 
@@ -37,7 +37,7 @@ impl Api {
     /// 401 `wrong_credentials` if the name is unknown or the password wrong; 503 `busy` if too many log in at once.
     #[oai(path = "/login", method = "post", operation_id = "login")]
     async fn login(&self, body: Body<Credentials>) -> Result<Json<Token>, Problem> {
-        let (username, password) = body.0.parse()?;
+        let (username, password) = body.read(Credentials::parse)?;
         Ok(Json(self.accounts.login(&username, &password).await?.into()))
     }
 
@@ -61,6 +61,6 @@ impl Api {
     /// Fields that are left out stay as they are. 409 `email_taken` if another account has the address.
     #[oai(path = "/profile", method = "put", operation_id = "change_profile")]
     async fn change_profile(&self, caller: Authenticated, body: Body<ProfileUpdate>) -> Result<Json<Account>, Problem> {
-        Ok(Json(self.accounts.change_profile(caller.user(), body.0.parse()?).await?.into()))
+        Ok(Json(self.accounts.change_profile(caller.user(), body.read(ProfileUpdate::parse)?).await?.into()))
     }
 }

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use http::Method;
 
 use super::{Used, name_is_legal, refers_to, server::MOST_BODY, size_is_within};
-use crate::config::file::{GatewayFile, MiddlewareFile, RouteFile};
+use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
 use crate::config::pattern::{HostPattern, PathPattern, RateLimitKey};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -25,6 +25,9 @@ pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<
     for (index, route) in file.routes.iter().enumerate() {
         let at = routes.index(index);
         name_is_legal(&route.name, &at.key("name"), report);
+        if route.name == NO_ROUTE {
+            report.problem(&at.key("name"), format!("`{NO_ROUTE}` is what logs and metrics call no route at all"));
+        }
         if let Some(first) = names.insert(&route.name, index) {
             let line = report.line(&routes.index(first).key("name"));
             report.problem(&at.key("name"), format!("the route in line {line} has the name `{}` already", route.name));

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use common::names::nearest;
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::config::problems::nearest;
 
 /// A method in the upper case of RFC 9110, section 9.1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::Registry;
-
 use super::super::{AnsweredBy, Policies};
 use super::*;
 use crate::config::file::{RateLimitFile, RateLimitScope};
@@ -22,7 +20,7 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
     let files: BTreeMap<_, _> =
         windows.iter().map(|&(name, limit, window)| (name.to_owned(), file(limit, window))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let compiled = Policies::compile(&files, None, &Registry::new(), runtime.handle(), None).expect("legal");
+    let compiled = Policies::compile(&files, None, runtime.handle(), None).expect("legal");
     windows.iter().map(|(name, ..)| Arc::clone(compiled.get(name).expect("compiled"))).collect()
 }
 

@@ -1,15 +1,9 @@
 //! What the caches of verified tokens tell Prometheus: one pair of series per provider, made when it is compiled.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-
-/// All series of the caches.
-#[derive(Clone)]
-pub(super) struct Metrics {
-    hits: IntCounterVec,
-    misses: IntCounterVec,
-}
+use prometheus::{IntCounter, Opts, Registry, Result};
 
 /// One provider's series.
+#[derive(Clone)]
 pub(super) struct CacheMetrics {
     /// Tokens that were found.
     pub(super) hits: IntCounter,
@@ -17,23 +11,25 @@ pub(super) struct CacheMetrics {
     pub(super) misses: IntCounter,
 }
 
-impl Metrics {
-    /// Registers the families.
+impl CacheMetrics {
+    /// The series of a provider, at zero.
     ///
     /// # Errors
-    /// When the registry already has such names.
-    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counters = |name, help| IntCounterVec::new(Opts::new(name, help), &["provider"]);
-        let hits =
-            counters("gateway_token_cache_hits_total", "Tokens found among those already verified, by provider")?;
-        let misses = counters("gateway_token_cache_misses_total", "Tokens whose signature was checked, by provider")?;
-        registry.register(Box::new(hits.clone()))?;
-        registry.register(Box::new(misses.clone()))?;
-        Ok(Self { hits, misses })
+    /// Never: the names and the label are legal.
+    pub(super) fn new(provider: &str) -> Result<Self> {
+        let counter = |name, help| IntCounter::with_opts(Opts::new(name, help).const_label("provider", provider));
+        Ok(Self {
+            hits: counter("gateway_token_cache_hits_total", "Tokens found among those already verified, by provider")?,
+            misses: counter("gateway_token_cache_misses_total", "Tokens whose signature was checked, by provider")?,
+        })
     }
 
-    /// The series of a provider.
-    pub(super) fn provider(&self, name: &str) -> CacheMetrics {
-        CacheMetrics { hits: self.hits.with_label_values(&[name]), misses: self.misses.with_label_values(&[name]) }
+    /// Puts its series into `registry`, where they are shown beside those of other providers.
+    ///
+    /// # Errors
+    /// When it has the series of a provider of this name already.
+    pub(super) fn register(&self, registry: &Registry) -> Result<()> {
+        registry.register(Box::new(self.hits.clone()))?;
+        registry.register(Box::new(self.misses.clone()))
     }
 }

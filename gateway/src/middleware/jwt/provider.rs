@@ -26,6 +26,7 @@ pub(crate) struct JwtProvider {
     rules: Rules,
     claims_to_headers: Box<[(Box<str>, HeaderName)]>,
     cache: Option<TokenCache>,
+    metrics: CacheMetrics,
 }
 
 /// What a provider is made from; compared to know whether a reload may keep it with the tokens it has verified.
@@ -65,9 +66,15 @@ impl JwtProvider {
             key: VerifyingKey::new(settings.algorithm, &settings.key)?,
             rules: Rules::new(&settings.issuer, &settings.audience, settings.leeway.get().as_secs()),
             claims_to_headers: settings.claims_to_headers.iter().map(header).collect(),
-            cache: (cached > 0).then(|| TokenCache::new(cached, metrics)),
+            cache: (cached > 0).then(|| TokenCache::new(cached, metrics.clone())),
+            metrics,
             settings,
         })
+    }
+
+    /// What it counts.
+    pub(super) const fn metrics(&self) -> &CacheMetrics {
+        &self.metrics
     }
 
     /// Whether it is what `settings` would give.

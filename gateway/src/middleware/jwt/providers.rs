@@ -6,14 +6,13 @@ use std::sync::Arc;
 use http::HeaderName;
 use prometheus::Registry;
 
-use super::metrics::Metrics;
+use super::metrics::CacheMetrics;
 use super::provider::{JwtProvider, Settings};
 use crate::config::Loaded;
 
 /// All providers of one configuration.
 pub(crate) struct JwtProviders {
     by_name: BTreeMap<String, Arc<JwtProvider>>,
-    metrics: Metrics,
 }
 
 /// Why the providers of a configuration cannot be compiled.
@@ -22,40 +21,42 @@ pub enum ProviderError {
     /// Its key is missing or not for its algorithm. The check finds this first.
     #[error("the key of provider `{0}` is not for its algorithm")]
     Key(String),
-    /// The metrics' names are taken.
-    #[error("the metrics of the token caches cannot be registered")]
+    /// Its name cannot stand in the metrics. The check finds this first.
+    #[error("the metrics of the token caches cannot be made")]
     Metrics(#[source] prometheus::Error),
 }
 
 impl JwtProviders {
-    /// Compiles the providers of `loaded`, keeping those of `previous` that would come out the same. The series are registered
-    /// in `registry` only when there is no `previous`.
+    /// Compiles the providers of `loaded`, keeping those of `previous` that would come out the same, and the counts of
+    /// those whose settings have changed.
     ///
     /// # Errors
     /// See [`ProviderError`].
-    pub(crate) fn compile(
-        loaded: &Loaded,
-        registry: &Registry,
-        previous: Option<&Self>,
-    ) -> Result<Self, ProviderError> {
-        let metrics = match previous {
-            Some(previous) => previous.metrics.clone(),
-            None => Metrics::register(registry).map_err(ProviderError::Metrics)?,
-        };
+    pub(crate) fn compile(loaded: &Loaded, previous: Option<&Self>) -> Result<Self, ProviderError> {
         let mut by_name = BTreeMap::new();
         for (name, file) in &loaded.file.jwt_providers {
             let unfit = || ProviderError::Key(name.clone());
             let settings = Settings::read(file, loaded.keys.get(name).ok_or_else(unfit)?);
-            let kept = previous
-                .and_then(|previous| previous.by_name.get(name))
-                .filter(|provider| provider.is_made_from(&settings));
-            let provider = match kept {
-                Some(provider) => Arc::clone(provider),
-                None => Arc::new(JwtProvider::new(settings, metrics.provider(name)).ok_or_else(unfit)?),
+            let namesake = previous.and_then(|previous| previous.by_name.get(name));
+            let provider = match namesake {
+                Some(provider) if provider.is_made_from(&settings) => Arc::clone(provider),
+                _ => {
+                    let counted = namesake.map(|provider| Ok(provider.metrics().clone()));
+                    let metrics = counted.unwrap_or_else(|| CacheMetrics::new(name)).map_err(ProviderError::Metrics)?;
+                    Arc::new(JwtProvider::new(settings, metrics).ok_or_else(unfit)?)
+                }
             };
             by_name.insert(name.clone(), provider);
         }
-        Ok(Self { by_name, metrics })
+        Ok(Self { by_name })
+    }
+
+    /// Puts the series of every provider into `registry`.
+    ///
+    /// # Errors
+    /// When it has series of these names already.
+    pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.by_name.values().try_for_each(|provider| provider.metrics().register(registry))
     }
 
     /// The provider of that name.

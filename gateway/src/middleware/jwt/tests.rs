@@ -6,10 +6,9 @@ mod standards;
 
 use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use prometheus::Registry;
 use serde_json::{Value, json};
 
-use super::metrics::Metrics;
+use super::metrics::CacheMetrics;
 use super::provider::Settings;
 use super::*;
 use crate::config::ProviderKey;
@@ -29,7 +28,7 @@ fn provider(key: &ProviderKey, settings: Value) -> JwtProvider {
         file[name] = value.clone();
     }
     let file = serde_json::from_value(file).expect("a provider");
-    let metrics = Metrics::register(&Registry::new()).expect("registers").provider("us");
+    let metrics = CacheMetrics::new("us").expect("a legal name");
     JwtProvider::new(Settings::read(&file, key), metrics).expect("the key is for the algorithm")
 }
 

@@ -49,8 +49,7 @@ impl NewOrder {
     ///
     /// # Errors
     /// 422 with everything that is wrong.
-    pub(super) fn check(self, headers: &HeaderMap) -> Result<Purchase, Problem> {
-        let mut fields = Fields::default();
+    pub(super) fn check(self, mut fields: Fields, headers: &HeaderMap) -> Result<Purchase, Problem> {
         let asset = fields.take("asset_id", self.asset_id);
         let quantity = self.quantity.0.map_err(|detail| fields.wrong("quantity", detail)).ok();
         let key = idempotency_key(headers).map_err(|detail| fields.wrong(IDEMPOTENCY_KEY, detail)).ok();

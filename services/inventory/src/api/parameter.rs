@@ -12,9 +12,6 @@ use poem_openapi::param::Query;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseFromParameter, ParseResult, Type};
 
-/// How much of an unknown name is repeated to its sender.
-const MAX_SHOWN_CHARS: usize = 32;
-
 /// A value that is sent as a query parameter.
 pub(super) trait ParameterValue: Sized + Send + Sync {
     /// What the API's document says of it.
@@ -70,8 +67,7 @@ impl Parameters {
         let mut seen = Vec::with_capacity(known.len());
         for (name, _) in &sent {
             if !known.contains(&name.as_str()) {
-                let shown: String = name.chars().take(MAX_SHOWN_CHARS).collect();
-                problems.wrong(&shown, format!("is no parameter of this list; there are {}", known.join(", ")));
+                problems.0.push(FieldError::unknown("parameter", name, known));
             } else if seen.contains(&name) {
                 problems.wrong(name, "is given more than once");
             } else {

@@ -1,11 +1,12 @@
 //! The catalogue as it was at one moment, sorted in every way it can be asked for.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use common::entities::Asset;
+use common::entities::{Asset, Category};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -17,6 +18,8 @@ pub(super) struct Snapshot {
     pub(super) taken_at: Instant,
     /// Differs whenever anything of any asset differs.
     pub(super) revision: Arc<str>,
+    /// Every category that an asset has.
+    pub(super) categories: Arc<BTreeSet<Category>>,
     by_name: Vec<Arc<Entry>>,
     by_symbol: Vec<Arc<Entry>>,
     by_price: Vec<Arc<Entry>>,
@@ -58,6 +61,7 @@ impl Snapshot {
     pub(super) fn new(mut assets: Vec<Asset>, taken_at: Instant) -> Self {
         assets.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let revision = revision(&assets);
+        let categories = Arc::new(assets.iter().map(|asset| asset.category.clone()).collect());
         let entry = |asset: Asset| {
             let (name, symbol) = (asset.name.to_lowercase(), asset.symbol.as_str().to_lowercase());
             Arc::new(Entry { asset: Arc::new(asset), name, symbol })
@@ -72,6 +76,7 @@ impl Snapshot {
         Self {
             taken_at,
             revision,
+            categories,
             by_name: sorted(|a, b| a.name.cmp(&b.name)),
             by_symbol: sorted(|a, b| a.symbol.cmp(&b.symbol)),
             by_price: sorted(|a, b| a.asset.price.cmp(&b.asset.price)),

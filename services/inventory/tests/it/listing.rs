@@ -156,6 +156,8 @@ async fn every_wrong_parameter_is_named_at_once() {
     let all = "category=No%20Such&min_price=cheap&max_price=-1&q=&active=maybe&sort=colour&limit=0&categry=defi";
     let expected = ["categry", "category", "min_price", "max_price", "q", "active", "sort", "limit"];
     assert_eq!(wrong(all).await, expected);
+    let problem = harness.get("/inventory/assets?categry=defi").await.problem(400, "invalid_parameter");
+    assert_eq!(problem["detail"], "categry is an unknown parameter; did you mean `category`?");
     assert_eq!(wrong("min_price=2&max_price=1").await, ["max_price"]);
     assert_eq!(wrong("sort=name&sort=price").await, ["sort"], "which one is meant?");
     assert_eq!(wrong(&format!("q={}", "x".repeat(65))).await, ["q"]);
@@ -163,6 +165,28 @@ async fn every_wrong_parameter_is_named_at_once() {
     assert_eq!(wrong(&"a&q=&".repeat(10_000)).await.len(), 16, "an answer is no longer than helps");
     for min in ["NaN", "1e400", "0x10", "1%2C5", "%F0%9F%A6%80", ""] {
         assert_eq!(wrong(&format!("min_price={min}")).await, ["min_price"], "{min}");
+    }
+}
+
+#[tokio::test]
+async fn a_category_that_no_asset_has_is_answered_with_those_that_there_are() {
+    let harness = Harness::start().await;
+    let refused = async |query: &str| {
+        let problem = harness.get(&format!("/inventory/assets?{query}")).await.problem(400, "invalid_parameter");
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        text(&errors.iter().find(|error| error["field"] == "category").expect("refused")["detail"])
+    };
+    assert_eq!(refused("category=stablecoins").await, "is one that no asset has; did you mean `stablecoin`?");
+    let all =
+        "there are ai, defi, exchange, gaming, infrastructure, layer-1, layer-2, meme, payments, privacy, stablecoin";
+    assert_eq!(refused("category=cheese&sort=colour").await, format!("is one that no asset has; {all}"));
+
+    let document = harness.get("/openapi.json").await.json(StatusCode::OK);
+    let parameters = document["paths"]["/inventory/assets"]["get"]["parameters"].as_array().expect("a list");
+    let parameter = parameters.iter().find(|parameter| parameter["name"] == "category").expect("documented");
+    let told = text(&parameter["description"]);
+    for category in all.trim_start_matches("there are ").split(", ") {
+        assert!(told.contains(&format!("`{category}`")), "{category}: {told}");
     }
 }
 

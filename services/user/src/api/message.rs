@@ -22,8 +22,7 @@ pub(super) struct NewAccount {
 }
 
 impl NewAccount {
-    pub(super) fn parse(self) -> Result<Registration, Problem> {
-        let mut fields = Fields::default();
+    pub(super) fn parse(self, mut fields: Fields) -> Result<Registration, Problem> {
         let username = fields.take("username", self.username);
         let email = fields.take("email", self.email);
         let password = fields.take("password", self.password);
@@ -56,8 +55,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    pub(super) fn parse(self) -> Result<(String, String), Problem> {
-        let mut fields = Fields::default();
+    pub(super) fn parse(self, mut fields: Fields) -> Result<(String, String), Problem> {
         let username = fields.take("username", self.username);
         let password = fields.take("password", self.password);
         fields.finish(username.zip(password))
@@ -74,8 +72,7 @@ pub(super) struct ProfileUpdate {
 }
 
 impl ProfileUpdate {
-    pub(super) fn parse(self) -> Result<ProfileChange, Problem> {
-        let mut fields = Fields::default();
+    pub(super) fn parse(self, mut fields: Fields) -> Result<ProfileChange, Problem> {
         let email = fields.take_optional("email", self.email);
         let first_name = fields.take_optional("first_name", self.first_name);
         let last_name = fields.take_optional("last_name", self.last_name);

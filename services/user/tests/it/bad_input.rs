@@ -46,13 +46,22 @@ async fn unknown_fields_are_refused_not_ignored() -> anyhow::Result<()> {
     account["role"] = json!("admin");
     account["is_admin"] = json!(true);
     let problem = harness.post("/register", &account).await?.problem(422, "invalid_fields");
-    assert_eq!(fields(&problem), ["is_admin", "role"]);
+    let detail = "is an unknown field; there are username, email, password, first_name, last_name";
+    let errors = ["is_admin", "role"].map(|field| json!({"field": field, "detail": detail}));
+    assert_eq!(problem["errors"], json!(errors));
     let token = harness.account("ann").await?;
     let problem = harness.put_profile(&token, &json!({"username": "root"})).await?.problem(422, "invalid_fields");
     assert_eq!(fields(&problem), ["username"]);
+    // With what is wrong with the others, and with what was likely meant.
+    let mut account = new_account("ben");
+    account["usrname"] = account["username"].take();
+    account["email"] = json!("nowhere");
+    let problem = harness.post("/register", &account).await?.problem(422, "invalid_fields");
+    assert_eq!(fields(&problem), ["username", "email", "usrname"]);
+    assert_eq!(problem["errors"][2]["detail"], "is an unknown field; did you mean `username`?");
     let many: Value = (0..5000).map(|n| (n.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into();
     let problem = harness.post("/login", &many).await?.problem(422, "invalid_fields");
-    assert_eq!((fields(&problem).len(), &problem["detail"]), (16, &json!("5000 fields are wrong")));
+    assert_eq!((fields(&problem).len(), &problem["detail"]), (16, &json!("5002 fields are wrong")));
     Ok(())
 }
 

@@ -109,7 +109,10 @@ async fn what_stands_in_the_way_of_a_start_is_said_in_a_sentence() -> anyhow::Re
         .with("USER_SERVICE_ADDR", harness.addr.to_string())
         .with("AWS_ENDPOINT_URL_DYNAMODB", harness.endpoint);
     let error = start(Config::from_env(&env)?).await.err().context("the port is taken")?;
-    assert_eq!(error.to_string(), format!("cannot listen on {}: another process has this port", harness.addr));
+    assert_eq!(
+        error.to_string(),
+        format!("{} is in use by another process; stop that one or choose another address", harness.addr)
+    );
 
     let nobody = format!("http://127.0.0.1:{}", free_port()?);
     let env = env.with("AWS_ENDPOINT_URL_DYNAMODB", &nobody);
