@@ -27,7 +27,7 @@ use crate::access_log::{Line, Timestamp};
 use crate::ctx::{InFlight, RequestContext};
 use crate::middleware::{self, Flow};
 use crate::path::normalise;
-use crate::reply::{self, REQUEST_ID, Rejection};
+use crate::reply::{self, Rejection};
 use crate::router::RouteMatch;
 use crate::server::Shared;
 
@@ -175,7 +175,7 @@ impl ProxyHttp for Proxy {
             // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
             session.set_keepalive(None);
         }
-        response.insert_header(REQUEST_ID, ctx.request_id.clone())?;
+        response.insert_header("X-Request-Id", ctx.request_id.clone())?;
         amend(response, ctx)
     }
 

@@ -4,13 +4,14 @@ mod discovery;
 mod probe;
 mod target;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use pingora_load_balancing::selection::RoundRobin;
-use pingora_load_balancing::{Backend, Backends, LoadBalancer};
+use pingora_load_balancing::{Backends, LoadBalancer};
 use prometheus::IntCounter;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -25,10 +26,14 @@ use crate::config::values::Target as TargetUrl;
 /// How often host names are looked up again.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Those who are in a pool, swapped whole when a name leads elsewhere.
+type Members = ArcSwap<Vec<Arc<Target>>>;
+
 /// A pool of servers that can each answer the same requests.
 pub(crate) struct Pool {
     name: Box<str>,
-    balancer: Arc<LoadBalancer<RoundRobin>>,
+    members: Arc<Members>,
+    turn: AtomicUsize,
     retries: usize,
     retried: IntCounter,
     file: UpstreamFile,
@@ -53,9 +58,11 @@ impl Pool {
     pub(crate) async fn start(name: &str, file: &UpstreamFile, retried: IntCounter, control: &Handle) -> Self {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
-        let discovery = Discovery::new(name, urls, &file.timeouts);
+        let members = Arc::new(Members::default());
+        let discovery = Discovery::new(name, urls, &file.timeouts, Arc::clone(&members));
+        // Only looks up and probes: whose turn it is is said in `pick`.
         let mut balancer = match file.balance {
-            Balance::RoundRobin => LoadBalancer::from_backends(Backends::new(Box::new(discovery))),
+            Balance::RoundRobin => LoadBalancer::<RoundRobin>::from_backends(Backends::new(Box::new(discovery))),
         };
         balancer.update_frequency = has_names.then_some(LOOKUP_INTERVAL);
         balancer.parallel_health_check = true;
@@ -63,14 +70,20 @@ impl Pool {
             balancer.health_check_frequency = Some(health_check.interval.get());
             balancer.set_health_check(Box::new(Probe::new(name, health_check)));
         }
-        let balancer = Arc::new(balancer);
         if let Err(error) = balancer.update().await {
             tracing::warn!(upstream = name, %error, "no target could be looked up yet");
         }
         let (stop, stopped) = watch::channel(false);
-        let background = Arc::clone(&balancer);
-        control.spawn(async move { background.run(stopped, None).await });
-        Self { name: name.into(), balancer, retries: file.retries, retried, file: file.clone(), stop }
+        control.spawn(async move { balancer.run(stopped, None).await });
+        Self {
+            name: name.into(),
+            members,
+            turn: AtomicUsize::new(0),
+            retries: file.retries,
+            retried,
+            file: file.clone(),
+            stop,
+        }
     }
 
     /// Its name in the file.
@@ -106,27 +119,23 @@ impl Pool {
     /// The healthy target whose turn it is, none of those in `failed` unless there is no other.
     #[must_use]
     pub(crate) fn pick(&self, failed: &[Arc<Target>]) -> Option<Arc<Target>> {
-        let members = self.balancer.backends().get_backend().len();
-        let fresh = |backend: &Backend, healthy: bool| {
-            healthy && !failed.iter().any(|target| target.address() == &backend.addr)
-        };
-        self.balancer
-            .select_with(b"", members, fresh)
-            .or_else(|| self.balancer.select(b"", members))
-            .and_then(|backend| backend.ext.get::<Arc<Target>>().cloned())
+        let members = self.members.load();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
+        let (later, now) = members.split_at_checked(turn)?;
+        let healthy = now.iter().chain(later).filter(|target| target.is_healthy());
+        let has_failed = |target: &Arc<Target>| failed.iter().any(|failed| Arc::ptr_eq(failed, target));
+        healthy.clone().find(|target| !has_failed(target)).or_else(|| healthy.clone().next()).cloned()
     }
 
     /// Every member and whether it gets requests.
     #[must_use]
     pub(crate) fn targets(&self) -> Vec<TargetState> {
-        let members: Arc<BTreeSet<Backend>> = self.balancer.backends().get_backend();
-        let state = |backend: &Backend| {
-            let target = backend.ext.get::<Arc<Target>>()?;
-            let healthy = self.balancer.backends().ready(backend);
+        let state = |target: &Arc<Target>| {
+            let healthy = target.is_healthy();
             let reason = target.probe_failure().filter(|_| !healthy);
-            Some(TargetState { label: target.label().into(), healthy, reason })
+            TargetState { label: target.label().into(), healthy, reason }
         };
-        members.iter().filter_map(state).collect()
+        self.members.load().iter().map(state).collect()
     }
 }
 

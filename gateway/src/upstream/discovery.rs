@@ -1,6 +1,7 @@
 //! Finds out which addresses a pool's targets have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 
-use super::Target;
+use super::{Members, Target};
 use crate::config::file::TimeoutsFile;
 use crate::config::values::Target as TargetUrl;
 
@@ -23,22 +24,28 @@ pub(super) struct Discovery {
     upstream: Box<str>,
     urls: Vec<TargetUrl>,
     timeouts: TimeoutsFile,
-    last_good: Mutex<HashMap<usize, BTreeSet<Backend>>>,
+    last_good: Mutex<BTreeMap<usize, Vec<SocketAddr>>>,
+    members: Arc<Members>,
 }
 
 impl Discovery {
-    pub(super) fn new(upstream: &str, urls: Vec<TargetUrl>, timeouts: &TimeoutsFile) -> Self {
-        Self { upstream: upstream.into(), urls, timeouts: timeouts.clone(), last_good: Mutex::default() }
+    /// Looks up the hosts of `urls` and keeps in `members` who was found.
+    pub(super) fn new(upstream: &str, urls: Vec<TargetUrl>, timeouts: &TimeoutsFile, members: Arc<Members>) -> Self {
+        Self { upstream: upstream.into(), urls, timeouts: timeouts.clone(), last_good: Mutex::default(), members }
     }
 
-    async fn look_up(&self, url: &TargetUrl) -> std::io::Result<BTreeSet<Backend>> {
+    async fn look_up(&self, url: &TargetUrl) -> std::io::Result<Vec<SocketAddr>> {
         let answer = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((bare(&url.host), url.port)));
-        let member = |addr| {
-            let mut ext = Extensions::new();
-            ext.insert(Arc::new(Target::new(url, addr, &self.timeouts)));
-            Backend { addr: PeerAddr::Inet(addr), weight: 1, ext }
-        };
-        Ok(answer.await??.map(member).collect())
+        Ok(answer.await??.collect())
+    }
+
+    /// The member at `addr`: the same as before if there was one, with what is known of its health.
+    fn member(&self, url: &TargetUrl, addr: SocketAddr, before: &[Arc<Target>]) -> Backend {
+        let known = before.iter().find(|target| target.addr() == addr);
+        let target = known.map_or_else(|| Arc::new(Target::new(url, addr, &self.timeouts)), Arc::clone);
+        let mut ext = Extensions::new();
+        ext.insert(target);
+        Backend { addr: PeerAddr::Inet(addr), weight: 1, ext }
     }
 }
 
@@ -49,7 +56,7 @@ impl ServiceDiscovery for Discovery {
         let mut last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
         for (position, answer) in answers.into_iter().enumerate() {
             match answer {
-                Ok(members) if !members.is_empty() => drop(last_good.insert(position, members)),
+                Ok(found) if !found.is_empty() => drop(last_good.insert(position, found)),
                 Ok(_) => {}
                 Err(error) => {
                     let host = &self.urls[position].host;
@@ -57,11 +64,17 @@ impl ServiceDiscovery for Discovery {
                 }
             }
         }
-        let members: BTreeSet<Backend> = last_good.values().flatten().cloned().collect();
-        if members.is_empty() {
+        let before = self.members.load();
+        let found =
+            last_good.iter().flat_map(|(position, addrs)| addrs.iter().map(|addr| (&self.urls[*position], *addr)));
+        // A set: two names may lead to one address, which is one member.
+        let backends: BTreeSet<Backend> = found.map(|(url, addr)| self.member(url, addr, &before)).collect();
+        if backends.is_empty() {
             return Error::e_explain(ErrorType::ConnectNoRoute, "no target has an address");
         }
-        Ok((members, HashMap::new()))
+        let members = backends.iter().filter_map(|backend| backend.ext.get::<Arc<Target>>().cloned());
+        self.members.store(Arc::new(members.collect()));
+        Ok((backends, HashMap::new()))
     }
 }
 
@@ -77,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_cannot_be_looked_up_takes_no_other_with_it() {
         let urls = ["http://127.0.0.1:1", "http://nowhere.invalid:1"].map(|url| url.parse().expect("url"));
-        let discovery = Discovery::new("u", urls.to_vec(), &TimeoutsFile::default());
+        let discovery = Discovery::new("u", urls.to_vec(), &TimeoutsFile::default(), Arc::default());
         let (members, _) = discovery.discover().await.expect("one member");
         assert_eq!(members.len(), 1);
     }

@@ -66,6 +66,7 @@ impl HealthCheck for Probe {
 
     async fn health_status_change(&self, backend: &Backend, healthy: bool) {
         if let Some(target) = backend.ext.get::<Arc<Target>>() {
+            target.set_healthy(healthy);
             let (upstream, reason, target) = (&*self.upstream, target.probe_failure(), target.label());
             if healthy {
                 tracing::info!(upstream, target, "target is healthy again");

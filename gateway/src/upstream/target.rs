@@ -1,9 +1,9 @@
 //! One server of a pool, with everything a request needs to be sent there made beforehand.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::config::file::TimeoutsFile;
@@ -12,9 +12,11 @@ use crate::config::values::Target as TargetUrl;
 /// One server of a pool.
 #[derive(Debug)]
 pub(crate) struct Target {
+    addr: SocketAddr,
     label: Box<str>,
     authority: Box<str>,
     peer: HttpPeer,
+    healthy: AtomicBool,
     last_probe: Mutex<Result<(), Box<str>>>,
 }
 
@@ -28,7 +30,14 @@ impl Target {
         peer.options.write_timeout = Some(timeouts.write.get());
         peer.options.idle_timeout = Some(timeouts.idle.get());
         let authority = format!("{}:{}", url.host, url.port).into();
-        Self { label: addr.to_string().into(), authority, peer, last_probe: Mutex::new(Ok(())) }
+        Self {
+            addr,
+            label: addr.to_string().into(),
+            authority,
+            peer,
+            healthy: AtomicBool::new(true),
+            last_probe: Mutex::new(Ok(())),
+        }
     }
 
     /// Address and port, as it stands in logs and metrics.
@@ -37,10 +46,26 @@ impl Target {
         &self.label
     }
 
+    /// Where it is.
+    pub(super) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// Host and port as the file names them.
     #[must_use]
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Whether it gets requests: until enough probes in a row have failed, and again when enough have not.
+    #[must_use]
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Begins or ends its getting requests.
+    pub(super) fn set_healthy(&self, healthy: bool) {
+        self.healthy.store(healthy, Ordering::Relaxed);
     }
 
     /// Keeps what the last probe found.
@@ -58,11 +83,5 @@ impl Target {
     #[must_use]
     pub(crate) fn peer(&self) -> &HttpPeer {
         &self.peer
-    }
-
-    /// Address and port.
-    #[must_use]
-    pub(crate) fn address(&self) -> &PeerAddr {
-        &self.peer._address
     }
 }
