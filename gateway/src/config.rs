@@ -28,7 +28,7 @@ use common::config::Env;
 use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
 use report::Report;
-use values::PublicKey;
+use values::{Certificate, PublicKey};
 
 /// A file without problems.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Loaded {
     pub file: GatewayFile,
     /// The key of each provider under `jwt_providers`, wherever it came from.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The certificates of `server.tls`, in its order.
+    pub certificates: Vec<Certificate>,
     /// What is allowed and hardly meant, each as one line.
     pub warnings: Vec<String>,
 }
@@ -94,13 +96,13 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     };
     let mut file = decoded.file;
     let mut report = Report::new(decoded.index, decoded.stand_ins, problems);
-    let keys = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
+    let found = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    Ok(Loaded { file, keys, warnings })
+    Ok(Loaded { file, keys: found.keys, certificates: found.certificates, warnings })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.

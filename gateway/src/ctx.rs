@@ -26,6 +26,8 @@ pub struct RequestContext {
     pub request_id: HeaderValue,
     /// Whose connection it came on.
     pub client: IpAddr,
+    /// Whether that connection is encrypted.
+    pub over_tls: bool,
     /// The route that takes it.
     pub(crate) route: Option<Arc<Route>>,
     /// Its path in normal form, where that differs from what was sent.
@@ -63,6 +65,7 @@ impl RequestContext {
             began,
             request_id: new_request_id(began),
             client: IpAddr::from([0, 0, 0, 0]),
+            over_tls: false,
             route: None,
             path: None,
             identity: None,

@@ -22,6 +22,7 @@ pub mod router;
 mod screen;
 mod server;
 mod snapshot;
+mod tls;
 mod upstream;
 
 pub use server::{ConfigSource, Options, ReloadError, Running, StartError, start};

@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     pub access_log_dropped: IntCounter,
     /// Client connections that are open.
     pub connections: IntGauge,
+    /// Connections whose TLS handshake failed.
+    pub tls_failures: IntCounter,
     /// Requests that no route took.
     pub unrouted: Arc<RouteMetrics>,
 }
@@ -47,10 +49,13 @@ impl Metrics {
         registry.register(Box::new(config_last_reload_success.clone()))?;
         registry.register(Box::new(config_reloads.clone()))?;
         registry.register(Box::new(access_log_dropped.clone()))?;
+        let tls_failures =
+            IntCounter::new("gateway_tls_handshake_failures_total", "Connections whose TLS handshake failed")?;
         registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(tls_failures.clone()))?;
         config_last_reload_success.set(1);
         let unrouted = Arc::new(RouteMetrics::new(NO_ROUTE)?);
-        Ok(Self { config_last_reload_success, config_reloads, access_log_dropped, connections, unrouted })
+        Ok(Self { config_last_reload_success, config_reloads, access_log_dropped, connections, tls_failures, unrouted })
     }
 }
 

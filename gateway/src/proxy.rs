@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -29,6 +29,7 @@ use crate::middleware::{self, Flow};
 use crate::path::normalise;
 use crate::reply::{self, Rejection};
 use crate::router::RouteMatch;
+use crate::screen::screen_h2;
 use crate::server::Shared;
 
 /// Answered on every listener, unless a route takes it.
@@ -49,6 +50,11 @@ impl Proxy {
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
         let request = session.req_header_mut();
+        if request.version == Version::HTTP_2 {
+            // One of HTTP/1 was screened before it was a request.
+            let host = screen_h2(request, &ctx.snapshot.limits)?;
+            request.insert_header(HOST, host).map_err(|_| Rejection::Internal)?;
+        }
         find_route(request, ctx)?;
         let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
         if declared_length(request) > route.max_body {
@@ -81,6 +87,7 @@ impl ProxyHttp for Proxy {
             // So that its client comes back on another gateway, and not on this connection at the moment it is closed.
             session.set_keepalive(None);
         }
+        ctx.over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
             ctx.client = addr.ip().to_canonical();
         }

@@ -6,9 +6,11 @@
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
-use http::Method;
+use http::header::HOST;
+use http::{HeaderValue, Method};
 use httparse::{Error, Header, Request, Status};
 use memchr::memchr;
+use pingora_http::RequestHeader;
 
 use crate::path::{BadPath, is_path_byte};
 use crate::reply::{Ambiguity, Rejection};
@@ -51,6 +53,36 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<(), Rejection> {
         return Err(Rejection::HeadersTooLarge);
     }
     framing.check(request.version == Some(1), &target).map_err(Rejection::Ambiguous)
+}
+
+/// The same of an HTTP/2 request, whose syntax and framing its own codec has looked at, and the host that it is for.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub(crate) fn screen_h2(request: &RequestHeader, limits: &Limits) -> Result<HeaderValue, Rejection> {
+    let target = request.raw_path();
+    if target.len() > limits.uri {
+        return Err(Rejection::UriTooLong);
+    }
+    if request.method == Method::CONNECT {
+        return Err(Rejection::MethodNotAllowed(MethodSet::ALL));
+    }
+    Target::of(str::from_utf8(target).map_err(|_| Rejection::Malformed)?)?;
+    if request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > limits.headers {
+        return Err(Rejection::HeadersTooLarge);
+    }
+    // RFC 9113, section 8.3.1: the pseudo-header is the host, and a `Host` beside it says the same.
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let host = match (request.uri.authority(), hosts.next(), hosts.next()) {
+        (Some(authority), None, _) => authority.as_str(),
+        (Some(authority), Some(host), None) if host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            authority.as_str()
+        }
+        (None, Some(host), None) => host.to_str().unwrap_or_default(),
+        _ => "",
+    };
+    let host = Some(host).filter(|host| is_authority(host.as_bytes()));
+    host.and_then(|host| HeaderValue::from_str(host).ok()).ok_or(Rejection::Ambiguous(Ambiguity::Host))
 }
 
 /// The headers that say where a request ends and whom it is for; more than one of each are counted.

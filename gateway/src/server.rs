@@ -25,15 +25,16 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::config::file::ServerFile;
 use crate::config::problems::ConfigProblems;
 use crate::config::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::middleware::Middleware;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
-use listen::Listener;
+use listen::{Listener, Transport};
 pub use reload::ReloadError;
 use reload::Reloader;
-use workers::Workers;
+use workers::{Http2Limits, Workers};
 
 /// How often a stop looks whether the last request has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -144,6 +145,7 @@ pub struct Running {
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
     listen_addrs: Vec<SocketAddr>,
+    tls_addrs: Vec<SocketAddr>,
     admin_addr: SocketAddr,
     grace: Duration,
     timeout: Duration,
@@ -167,8 +169,11 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .map_err(StartError::Runtime)?;
     let loaded = options.config.load(&options.env).map_err(StartError::Config)?;
     let file = &loaded.file;
-    let listeners = file.server.listen.iter().map(|addr| Listener::bind(*addr)).collect::<Result<Vec<_>, _>>()?;
-    let admin_listener = Listener::bind(file.server.admin)?;
+    let plain = file.server.listen.iter().map(|addr| (addr, Transport::Plain));
+    let tls = file.server.tls.iter().flat_map(|tls| &tls.listen).map(|addr| (addr, Transport::Tls));
+    let listeners: Vec<Listener> =
+        plain.chain(tls).map(|(addr, over)| Listener::bind(*addr, over)).collect::<Result<_, _>>()?;
+    let admin_listener = Listener::bind(file.server.admin, Transport::Plain)?;
 
     let registry = telemetry::metrics::registry()?;
     let metrics = Arc::new(Metrics::register(&registry)?);
@@ -185,17 +190,30 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         draining: AtomicBool::new(false),
     });
 
-    let listen_addrs: Vec<SocketAddr> = listeners.iter().map(Listener::addr).collect();
+    let addrs_over = |over| listeners.iter().filter(move |listener| listener.over() == over).map(Listener::addr);
+    let (listen_addrs, tls_addrs) = (addrs_over(Transport::Plain).collect(), addrs_over(Transport::Tls).collect());
     let admin_addr = admin_listener.addr();
     files::make_room(file.server.max_connections);
     let (close_listeners, closed) = watch::channel(false);
-    let workers = Workers::start(threads, &shared, &listeners, &closed).map_err(StartError::Runtime)?;
+    let workers = Workers::start(threads, &shared, &listeners, &http2_limits(&file.server), &closed)
+        .map_err(StartError::Runtime)?;
     serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);
 
     let (grace, timeout) = (file.server.shutdown_grace.get(), file.server.shutdown_timeout.get());
     let reloader = Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file));
     reload::on_hangup(control.handle(), &reloader);
-    Ok(Running { shared, listen_addrs, admin_addr, grace, timeout, reloader, close_listeners, control, workers })
+    Ok(Running {
+        shared,
+        listen_addrs,
+        tls_addrs,
+        admin_addr,
+        grace,
+        timeout,
+        reloader,
+        close_listeners,
+        control,
+        workers,
+    })
 }
 
 impl Running {
@@ -203,6 +221,12 @@ impl Running {
     #[must_use]
     pub fn listen_addrs(&self) -> &[SocketAddr] {
         &self.listen_addrs
+    }
+
+    /// Where clients connect over TLS, in the order of the file.
+    #[must_use]
+    pub fn tls_addrs(&self) -> &[SocketAddr] {
+        &self.tls_addrs
     }
 
     /// Where metrics and readiness are shown.
@@ -243,6 +267,14 @@ fn serve_admin(control: &tokio::runtime::Handle, admin: Admin, listener: Listene
     let mut service = pingora_core::services::listening::Service::new("admin".to_owned(), admin);
     let fds = listen::add_to(&mut service, vec![listener]);
     control.spawn(async move { service.start_service(Some(fds), closed, 1).await });
+}
+
+/// Wider than what the screen refuses, for what HTTP/2 refuses by itself has no body.
+fn http2_limits(server: &ServerFile) -> Http2Limits {
+    /// What HTTP/2 adds to the size of each of 256 headers (RFC 9113, section 10.5.1).
+    const OVERHEAD: u64 = 256 * 32;
+    let headers = (server.max_headers.bytes() + OVERHEAD).saturating_add(server.max_uri.bytes());
+    Http2Limits { idle: server.keepalive_timeout.get(), headers: u32::try_from(headers).unwrap_or(u32::MAX) }
 }
 
 fn available_cores() -> usize {

@@ -18,6 +18,7 @@ use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, Rat
 use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
 use crate::screen::Limits;
+use crate::tls::Tls;
 use crate::upstream::Pool;
 
 /// A configuration, compiled.
@@ -38,6 +39,8 @@ pub(crate) struct Snapshot {
     pub limits: Limits,
     /// How long clients may take.
     pub client_timeouts: ClientTimeouts,
+    /// What TLS handshakes go by, if TLS is spoken.
+    pub tls: Option<Arc<Tls>>,
     /// Connections that may be open at once.
     pub most_connections: i64,
 }
@@ -99,6 +102,9 @@ pub enum CompileError {
     /// A name cannot stand in the metrics. The check finds this first.
     #[error("the metrics cannot be made")]
     Metrics(#[from] prometheus::Error),
+    /// TLS cannot be spoken with what the file says.
+    #[error("server.tls")]
+    Tls(#[from] rustls::Error),
     /// A name leads nowhere. The check finds this first.
     #[error("{place}: there is no `{name}`")]
     Missing {
@@ -120,6 +126,7 @@ impl Snapshot {
         previous: Option<&Self>,
     ) -> Result<Self, CompileError> {
         let file = &loaded.file;
+        let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
         let providers = JwtProviders::compile(loaded, kept)?;
         let policies = Policies::compile(
@@ -155,6 +162,7 @@ impl Snapshot {
                 write: file.server.write_timeout.get(),
                 keepalive: file.server.keepalive_timeout.get(),
             },
+            tls,
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,

@@ -5,6 +5,7 @@ mod jwt;
 mod limits;
 mod routes;
 mod server;
+mod tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,17 +18,17 @@ use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{ByteSize, Span};
+use super::values::{ByteSize, Certificate, Span};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
-/// Gives the key of each provider, by name; one that is missing was told.
-pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, ProviderKey> {
+/// Gives what the file refers to; what is missing was told.
+pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> Found {
     let top = KeyPath::default();
     server::check(file, report);
     limits::check(file, report);
     upstreams::check(file, report);
-    let found = jwt::check(file, directory, report);
+    let found = Found { certificates: tls::check(file, directory, report), keys: jwt::check(file, directory, report) };
     let used = routes::check(file, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
@@ -43,6 +44,14 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         }
     }
     found
+}
+
+/// What the file refers to.
+pub(super) struct Found {
+    /// The key of each provider, by name.
+    pub keys: BTreeMap<String, ProviderKey>,
+    /// The certificates of `server.tls`, in its order.
+    pub certificates: Vec<Certificate>,
 }
 
 /// What routes and middlewares refer to.

@@ -3,6 +3,7 @@
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
 mod jwt;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use super::pattern::{HostPattern, PathPattern, RateLimitKey};
 use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
 pub use jwt::{JwtAlgorithm, JwtProviderFile};
+pub use tls::{CertificateFile, TlsFile, TlsVersion};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,6 +53,8 @@ pub struct ServerFile {
     /// Where clients connect.
     #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8080"]}))]
     pub listen: Vec<SocketAddr>,
+    /// The same over TLS; not at all when left out.
+    pub tls: Option<TlsFile>,
     /// Where metrics, readiness and state are shown; keep it off the public network.
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
@@ -87,6 +91,7 @@ impl Default for ServerFile {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            tls: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
             threads: None,
             shutdown_grace: Span::from_secs(0),

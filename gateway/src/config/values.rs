@@ -1,5 +1,6 @@
 //! The values a configuration file writes as text: spans of time, sizes, secrets, and words of HTTP.
 
+mod certificate;
 mod header;
 mod method;
 mod public_key;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
+pub use certificate::{BadCertificate, Certificate};
 pub use header::{BadHeader, IdentityHeader};
 pub use method::{BadMethod, RouteMethod};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};

@@ -49,7 +49,7 @@ pub(super) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Resu
         headers.insert(HOST, HeaderValue::from_str(target.authority()).or_err(INTERNAL, "a target is a host")?);
     }
     headers.insert(FORWARDED_FOR, address(ctx.client)?);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if ctx.over_tls { "https" } else { "http" }));
     headers.insert(REQUEST_ID, ctx.request_id.clone());
     for (name, value) in told {
         headers.insert(name.clone(), value.clone());

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use pingora_core::apps::{HttpServerApp as _, ServerApp};
-use pingora_core::protocols::Stream;
+use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{ALPN, Stream, l4};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::head::{self, Head, Patience};
+use super::listen::Transport;
 use super::{Shared, refusal};
 use crate::proxy::Proxy;
 use crate::reply::Rejection;
@@ -20,17 +23,34 @@ use crate::reply::Rejection;
 /// To Pingora: that a connection may be used again. For how long it may be idle is said here.
 const REUSABLE: Option<u64> = Some(60);
 
-/// The connections of one worker.
+/// The connections that one worker has of the plain listeners, or of those with TLS.
 pub(super) struct Front {
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Proxy>>,
+    over: Transport,
     /// Set when the listeners are closed: from then on nobody waits for another request.
     closing: CancellationToken,
 }
 
 impl Front {
-    pub(super) fn new(shared: Arc<Shared>, proxy: HttpProxy<Proxy>) -> Self {
-        Self { shared, proxy: Arc::new(proxy), closing: CancellationToken::new() }
+    pub(super) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Proxy>>, over: Transport) -> Self {
+        Self { shared, proxy, over, closing: CancellationToken::new() }
+    }
+
+    /// `stream` with TLS over it; none when the client does not get there in time.
+    async fn shake_hands(&self, stream: Stream) -> Option<Stream> {
+        let (tls, within) = {
+            let snapshot = self.shared.snapshot.load();
+            (snapshot.tls.as_ref()?.config(), snapshot.client_timeouts.header)
+        };
+        // What Pingora accepts is a socket of its own, and its TLS wants to know which.
+        let socket = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
+        let shaken = timeout(within, Acceptor::from_server_config(tls).tls_handshake(*socket)).await;
+        let Ok(Ok(stream)) = shaken else {
+            self.shared.metrics.tls_failures.inc();
+            return None;
+        };
+        Some(Box::new(stream))
     }
 
     /// The next request of a connection that has had one before, or not; none when the connection is at its end.
@@ -63,6 +83,13 @@ impl ServerApp for Front {
             refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
             return None;
         };
+        if self.over == Transport::Tls {
+            stream = self.shake_hands(stream).await?;
+            if stream.selected_alpn_proto() == Some(ALPN::H2) {
+                // Many requests at once, each of which the proxy takes from Pingora whole.
+                return self.proxy.process_new(stream, shutdown).await;
+            }
+        }
         let mut reused = false;
         loop {
             let request = match self.next_request(&mut stream, reused).await? {

@@ -20,15 +20,25 @@ use super::StartError;
 const READ_BUFFER: usize = 4096;
 const WRITE_BUFFER: usize = 1460;
 
+/// What a connection's bytes come over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// TCP.
+    Plain,
+    /// TLS over TCP.
+    Tls,
+}
+
 /// A port that is open and not yet served.
 pub(super) struct Listener {
     socket: TcpListener,
     addr: SocketAddr,
+    over: Transport,
 }
 
 impl Listener {
     /// Opens `addr`; port 0 means any free one.
-    pub(super) fn bind(addr: SocketAddr) -> Result<Self, StartError> {
+    pub(super) fn bind(addr: SocketAddr, over: Transport) -> Result<Self, StartError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => StartError::AddressInUse(addr),
             _ => StartError::Listen { addr, source },
@@ -36,17 +46,22 @@ impl Listener {
         let socket = TcpListener::bind(addr).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, addr })
+        Ok(Self { socket, addr, over })
     }
 
     /// A second handle to the same open port.
     pub(super) fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()?, addr: self.addr })
+        Ok(Self { socket: self.socket.try_clone()?, ..*self })
     }
 
     /// Where it is open.
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What its connections' bytes come over.
+    pub(super) fn over(&self) -> Transport {
+        self.over
     }
 }
 

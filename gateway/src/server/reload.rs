@@ -1,5 +1,6 @@
 //! Exchanges the running configuration for a new one, or keeps it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use common::config::Env;
@@ -8,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 
 use super::{ConfigSource, Shared};
-use crate::config::file::GatewayFile;
+use crate::config::file::{GatewayFile, ServerFile};
 use crate::config::problems::ConfigProblems;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
 
@@ -89,6 +90,7 @@ fn needs_restart(running: &GatewayFile, file: &GatewayFile) -> Vec<&'static str>
     let (old, new) = (&running.server, &file.server);
     let changed = [
         ("server.listen", old.listen != new.listen),
+        ("server.tls.listen", tls_addrs(old) != tls_addrs(new)),
         ("server.admin", old.admin != new.admin),
         ("server.threads", old.threads != new.threads),
         ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),
@@ -96,6 +98,10 @@ fn needs_restart(running: &GatewayFile, file: &GatewayFile) -> Vec<&'static str>
         ("access_log", running.access_log != file.access_log),
     ];
     changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+}
+
+fn tls_addrs(server: &ServerFile) -> &[SocketAddr] {
+    server.tls.as_ref().map_or(&[], |tls| &tls.listen)
 }
 
 /// Reloads whenever the process gets a `SIGHUP`.

@@ -7,7 +7,10 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use pingora_core::apps::HttpServerOptions;
+use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::front::Front;
-use super::listen::{self, Listener};
+use super::listen::{self, Listener, Transport};
 use crate::proxy::Proxy;
 
 /// Pingora stops retrying at this number of attempts; below it, each upstream's own `retries` decides.
@@ -28,26 +31,58 @@ pub(super) struct Workers {
     end: watch::Sender<()>,
 }
 
+/// What a client may have open on one HTTP/2 connection.
+pub(super) struct Http2Limits {
+    /// How long a connection may be without a request.
+    pub idle: Duration,
+    /// Bytes of a request's headers, its target among them.
+    pub headers: u32,
+}
+
+/// Requests at once on one connection; what most servers allow.
+const MOST_STREAMS: u32 = 100;
+
+impl Http2Limits {
+    fn options(&self) -> H2Options {
+        let mut options = H2Options::default();
+        options.max_concurrent_streams(MOST_STREAMS).max_header_list_size(self.headers);
+        options
+    }
+}
+
 impl Workers {
     /// Starts `count` threads that serve `listeners` until `closed` says otherwise.
     pub(super) fn start(
         count: usize,
         shared: &Arc<Shared>,
         listeners: &[Listener],
+        h2: &Http2Limits,
         closed: &watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let (end, ended) = watch::channel(());
         let conf = Arc::new(ServerConf { threads: 1, max_retries: MAX_ATTEMPTS, ..ServerConf::default() });
         let start = |number| {
-            let proxy = http_proxy(&conf, Proxy::new(Arc::clone(shared)));
-            let mut service = Service::new("gateway".to_owned(), Front::new(Arc::clone(shared), proxy));
-            let own = listeners.iter().map(Listener::try_clone).collect::<io::Result<Vec<_>>>()?;
-            let fds = listen::add_to(&mut service, own);
+            let mut proxy = http_proxy(&conf, Proxy::new(Arc::clone(shared)));
+            let mut options = HttpServerOptions::default();
+            options.h2_idle_timeout = Some(h2.idle);
+            (proxy.server_options, proxy.h2_options) = (Some(options), Some(h2.options()));
+            let proxy = Arc::new(proxy);
+            let mut services = Vec::new();
+            for over in [Transport::Plain, Transport::Tls] {
+                let front = Front::new(Arc::clone(shared), Arc::clone(&proxy), over);
+                let mut service = Service::new("gateway".to_owned(), front);
+                let own = listeners.iter().filter(|listener| listener.over() == over).map(Listener::try_clone);
+                let fds = listen::add_to(&mut service, own.collect::<io::Result<_>>()?);
+                services.push((service, fds));
+            }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (closed, mut ended) = (closed.clone(), ended.clone());
             let serve = move || {
                 runtime.block_on(async {
-                    tokio::spawn(async move { service.start_service(Some(fds), closed, 1).await });
+                    for (mut service, fds) in services {
+                        let closed = closed.clone();
+                        tokio::spawn(async move { service.start_service(Some(fds), closed, 1).await });
+                    }
                     // An error means that the sender is gone, which is an end too.
                     let _ = ended.changed().await;
                 });

@@ -8,4 +8,5 @@ mod process;
 mod retirement;
 mod strictness;
 mod support;
+mod tls;
 mod tokens;

@@ -96,9 +96,19 @@ impl Gateway {
 
     /// Replaces the configuration and has it read again.
     pub(crate) fn reload(&self, yaml: &str) -> Result<(), ReloadError> {
-        std::fs::write(&self.config, with_server("", yaml)).expect("writes");
+        self.reload_with("", yaml)
+    }
+
+    /// The same with more in its `server` block.
+    pub(crate) fn reload_with(&self, server: &str, yaml: &str) -> Result<(), ReloadError> {
+        std::fs::write(&self.config, with_server(server, yaml)).expect("writes");
         let running = self.running.as_ref().expect("runs");
         off_the_runtime(|| running.reload())
+    }
+
+    /// The port of its first TLS listener.
+    pub(crate) fn tls_addr(&self) -> SocketAddr {
+        self.running.as_ref().expect("runs").tls_addrs()[0]
     }
 
     /// Takes the handle out, to stop the gateway from another task.

@@ -31,18 +31,26 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
     if server.listen.is_empty() {
         report.problem(&listen, "there is no address to listen on");
     }
-    if server.listen.len() > MOST_ADDRESSES {
+    if server.listen.len() + server.tls.as_ref().map_or(0, |tls| tls.listen.len()) > MOST_ADDRESSES {
         report.problem(&listen, format!("there are more than {MOST_ADDRESSES} addresses"));
     }
-    for (index, addr) in server.listen.iter().enumerate().take(MOST_ADDRESSES) {
-        let here = listen.index(index);
-        let is_taken =
-            |(other, taken): &(usize, &SocketAddr)| report.is_written(&listen.index(*other)) && overlap(addr, taken);
-        if let Some((_, taken)) = server.listen.iter().enumerate().take(index).find(is_taken) {
-            report.problem(&here, format!("{addr} cannot be listened on beside {taken}"));
+    let over_tls = at.key("tls").key("listen");
+    let tls_addrs = server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
+    if server.tls.is_some() && tls_addrs.is_empty() {
+        report.problem(&over_tls, "there is no address to listen on");
+    }
+    let plain = server.listen.iter().enumerate().map(|(index, addr)| (listen.index(index), addr));
+    let addrs: Vec<(KeyPath, &SocketAddr)> = plain
+        .chain(tls_addrs.iter().enumerate().map(|(index, addr)| (over_tls.index(index), addr)))
+        .take(MOST_ADDRESSES)
+        .collect();
+    for (index, (here, addr)) in addrs.iter().enumerate() {
+        let is_taken = |(other, taken): &&(KeyPath, &SocketAddr)| report.is_written(other) && overlap(addr, taken);
+        if let Some((_, taken)) = addrs.iter().take(index).find(is_taken) {
+            report.problem(here, format!("{addr} cannot be listened on beside {taken}"));
         }
         if report.is_written(&at.key("admin")) && overlap(addr, &server.admin) {
-            report.problem(&here, format!("{addr} is the admin address; it must not be where clients connect"));
+            report.problem(here, format!("{addr} is the admin address; it must not be where clients connect"));
         }
     }
     // A grace of nothing is a choice: stop at once.

@@ -1,0 +1,48 @@
+//! The shape of `server.tls`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::default_true;
+
+/// Where clients connect over TLS, and who the gateway says it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFile {
+    /// Where clients connect.
+    #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8443"]}))]
+    pub listen: Vec<SocketAddr>,
+    /// A client gets the one for the name it asks for, and the first when there is none.
+    pub certificates: Vec<CertificateFile>,
+    /// Whether HTTP/2 is spoken too.
+    #[serde(default = "default_true")]
+    pub http2: bool,
+    /// The oldest version of TLS that is spoken.
+    #[serde(default)]
+    pub min_version: TlsVersion,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFile {
+    /// A file that holds the chain as PEM, the gateway's own certificate first.
+    pub certificate: PathBuf,
+    /// A file that holds the private key as PEM.
+    pub key: PathBuf,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    Tls13,
+}

@@ -1,0 +1,140 @@
+//! TLS and HTTP/2 as clients meet them.
+
+use std::path::Path;
+
+use rcgen::generate_simple_self_signed;
+use reqwest::{Certificate, Client, Method, Version};
+use tempfile::TempDir;
+use testkit::Upstream;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::{Gateway, PATIENCE, code};
+
+/// Writes a certificate for `name` with its key to `dir`, and gives it back.
+fn certificate(dir: &Path, name: &str) -> Certificate {
+    let generated = generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
+    std::fs::write(dir.join(format!("{name}.pem")), generated.cert.pem()).expect("writes");
+    std::fs::write(dir.join(format!("{name}.key")), generated.signing_key.serialize_pem()).expect("writes");
+    Certificate::from_pem(generated.cert.pem().as_bytes()).expect("a certificate")
+}
+
+fn tls(dir: &TempDir, more: &str) -> String {
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    format!(
+        "tls: {{ listen: [\"127.0.0.1:0\"], {more} certificates: [{{ certificate: \"{}\", key: \"{}\" }}, \
+         {{ certificate: \"{}\", key: \"{}\" }}] }}",
+        file("a.example.pem"),
+        file("a.example.key"),
+        file("b.example.pem"),
+        file("b.example.key")
+    )
+}
+
+fn routes(upstream: &Upstream) -> String {
+    let targets = upstream.url();
+    format!(
+        "upstreams: {{ u: {{ targets: [\"{targets}\"] }} }}\n\
+         routes:\n  - {{ name: a, match: {{ path: \"/*\", hosts: [a.example] }}, upstream: u, public: true }}\n  \
+         - {{ name: b, match: {{ path: \"/*\", hosts: [b.example] }}, upstream: u, public: true, max_body: 8B }}\n"
+    )
+}
+
+/// A client that believes `certificates` alone, and finds both hosts at the gateway.
+fn client(gateway: &Gateway, certificates: &[Certificate]) -> reqwest::ClientBuilder {
+    let addr = gateway.tls_addr();
+    let client = Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only(certificates.iter().cloned());
+    client.resolve("a.example", addr).resolve("b.example", addr)
+}
+
+#[tokio::test]
+async fn each_name_is_served_with_its_certificate_in_both_versions_of_http() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let certificates = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let gateway = Gateway::start_with(&tls(&dir, ""), &routes(&upstream));
+    let port = gateway.tls_addr().port();
+    for (version, client) in [
+        (Version::HTTP_2, client(&gateway, &certificates)),
+        (Version::HTTP_11, client(&gateway, &certificates).http1_only()),
+    ] {
+        let client = client.build().expect("a client");
+        for host in ["a.example", "b.example"] {
+            let answer = client.get(format!("https://{host}:{port}/x?y")).send().await.expect("an answer");
+            assert_eq!((answer.status().as_u16(), answer.version()), (200, version), "{host}");
+            let arrived = upstream.arrived().pop().expect("a request");
+            assert_eq!(arrived.line(), "GET /x?y");
+            assert_eq!(arrived.header("host"), [format!("{host}:{port}")]);
+            assert_eq!(arrived.header("x-forwarded-host"), [format!("{host}:{port}")]);
+            assert_eq!(arrived.header("x-forwarded-proto"), ["https"]);
+        }
+    }
+    let stranger = client(&gateway, &certificates[1..]).build().expect("a client");
+    stranger.get(format!("https://a.example:{port}/")).send().await.expect_err("not the certificate it believes");
+}
+
+#[tokio::test]
+async fn requests_over_http_2_are_screened_and_answered_like_others() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let certificates = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let gateway = Gateway::start_with(&tls(&dir, ""), &routes(&upstream));
+    let client = client(&gateway, &certificates).build().expect("a client");
+    let url = |path: &str| format!("https://b.example:{}{path}", gateway.tls_addr().port());
+    for (request, status, expected) in [
+        (client.post(url("/x")).body("123456789"), 413, "body_too_large"),
+        (client.get(url(&format!("/{}", "x".repeat(1100)))), 414, "uri_too_long"),
+        (client.get(url("/x")).header("X-Large", "x".repeat(4600)), 431, "headers_too_large"),
+        (client.get(url("/%2e%2e%2fx")), 400, "bad_path"),
+        (client.request(Method::TRACE, url("/x")), 405, "method_not_allowed"),
+    ] {
+        let answer = request.send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), answer.version()), (status, Version::HTTP_2), "{expected}");
+        assert_eq!(code(&answer.text().await.expect("a body")), expected);
+    }
+    let two_hosts = client.get(url("/x")).header("Host", "a.example").send().await.expect("an answer");
+    assert_eq!(two_hosts.status(), 400);
+    assert!(upstream.arrived().is_empty());
+    assert_eq!(client.post(url("/x")).body("12345678").send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn only_what_was_agreed_on_is_spoken_and_failures_are_counted() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let certificates = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let server = tls(&dir, "http2: false, min_version: \"1.3\",");
+    let gateway = Gateway::start_with(&server, &routes(&upstream));
+    let url = format!("https://a.example:{}/", gateway.tls_addr().port());
+    let modern = client(&gateway, &certificates).build().expect("a client");
+    assert_eq!(modern.get(&url).send().await.expect("an answer").version(), Version::HTTP_11);
+    let old =
+        client(&gateway, &certificates).tls_version_max(reqwest::tls::Version::TLS_1_2).build().expect("a client");
+    old.get(&url).send().await.expect_err("too old");
+    let mut plain = TcpStream::connect(gateway.tls_addr()).await.expect("connects");
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.expect("writes");
+    let counted = async || gateway.metric("gateway_tls_handshake_failures_total").await >= Some(2.0);
+    testkit::eventually(PATIENCE, "two failures", counted).await.expect("counted");
+}
+
+#[tokio::test]
+async fn a_reload_shows_the_certificates_that_are_there_now() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let before = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let server = tls(&dir, "");
+    let gateway = Gateway::start_with(&server, &routes(&upstream));
+    let url = format!("https://a.example:{}/", gateway.tls_addr().port());
+    let ask = async |certificates: &[Certificate]| {
+        client(&gateway, certificates).build().expect("a client").get(&url).send().await
+    };
+    assert_eq!(ask(&before).await.expect("an answer").status(), 200);
+    let after = [certificate(dir.path(), "a.example")];
+    gateway.reload_with(&server, &routes(&upstream)).expect("taken");
+    ask(&before).await.expect_err("the old certificate is gone");
+    assert_eq!(ask(&after).await.expect("an answer").status(), 200);
+    std::fs::write(dir.path().join("a.example.key"), "").expect("writes");
+    let problems = gateway.reload_with(&server, &routes(&upstream)).expect_err("refused").to_string();
+    assert!(problems.contains("server.tls.certificates[0].key: there is no private key in it"), "{problems}");
+    assert_eq!(ask(&after).await.expect("an answer").status(), 200);
+}
