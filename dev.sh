@@ -24,9 +24,14 @@ usage: ./dev.sh <command>
   check       formatting, lints, licences and sources of dependencies, documentation
   coverage    line coverage of the tests; fails under 80 %
   dist        the shipped, optimised binaries, under target/dist/
+  bench [--quick | <measurement> [flags]]
+              the gateway beside an empty Pingora proxy, HAProxy and nginx, into benches/RESULTS.md;
+              --quick only prints instructions, system calls and a short comparison, in some minutes;
+              bench --help lists the measurements, bench compare --help the flags of one
   help        this text
 
-  PROFILE=dev ./dev.sh run    builds faster and runs slower
+  PROFILE=dev ./dev.sh run        builds faster and runs slower
+  PROFILE=release ./dev.sh bench  measures another build than the shipped one; BINARIES=<directory> one that is there
 TEXT
 }
 
@@ -234,6 +239,40 @@ dist() {
     done
 }
 
+# Debian's packages also start a server of each; the measurements start their own on free ports.
+need_peers() {
+    # Where Debian puts servers, which is not on every user's path.
+    PATH=$PATH:/usr/sbin
+    local tool
+    for tool in haproxy nginx wrk valgrind strace openssl; do
+        have "$tool" || install "$tool" "$tool" "$tool"
+    done
+    have taskset || install taskset util-linux -
+}
+
+bench() {
+    local target=${CARGO_TARGET_DIR:-target} profile=${PROFILE:-dist} binaries package
+    [ "$(uname)" = Linux ] || fail "proxies are compared on Linux only: they are pinned to cores and read from /proc"
+    need_toolchain
+    need_redis
+    need_peers
+    [ "$profile" != dev ] || profile=debug
+    binaries=${BINARIES:-$target/$profile}
+    if [ -z "${BINARIES:-}" ]; then
+        say "Building what is measured (profile $profile; the first build takes some minutes)"
+        # One by one: built together, features of one would be features of the other.
+        for package in gateway empty-pingora; do
+            cargo build --profile "${PROFILE:-dist}" --package "$package"
+        done
+    fi
+    cargo build --quiet --release --package bench-harness
+    case ${1:-} in
+        "") set -- all --write ;;
+        --quick) shift && set -- all --quick "$@" ;;
+    esac
+    "$target/release/bench-harness" --binaries "$binaries" "$@"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
@@ -243,6 +282,7 @@ case $command in
     check) check ;;
     coverage) coverage "$@" ;;
     dist) dist ;;
+    bench) bench "$@" ;;
     help | -h | --help) usage ;;
     *) usage >&2 && fail "there is no command '$command'" ;;
 esac

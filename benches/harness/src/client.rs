@@ -1,0 +1,135 @@
+//! A client that sends exactly so many requests: plain, blocking, and the same bytes in every run.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// Under valgrind a proxy takes some fifty times as long as alone.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A keep-alive connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) fn open(addr: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { stream, received: Vec::with_capacity(64 * 1024) })
+    }
+
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(request)?)
+    }
+
+    /// The status of the next response; its body is read and thrown away.
+    pub(crate) fn receive(&mut self) -> Result<u16> {
+        loop {
+            if let Some(status) = self.receive_part()? {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// Reads once; the status when the response is whole with it.
+    pub(crate) fn receive_part(&mut self) -> Result<Option<u16>> {
+        let mut part = [0; 16 * 1024];
+        let read = self.stream.read(&mut part)?;
+        if read == 0 {
+            bail!("the proxy closed the connection");
+        }
+        self.received.extend_from_slice(&part[..read]);
+        match head(&self.received)? {
+            Some((status, length)) if self.received.len() >= length => {
+                self.received.clear();
+                Ok(Some(status))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// One request and its response, which must be a 200.
+    pub(crate) fn ask(&mut self, request: &[u8]) -> Result<()> {
+        self.send(request)?;
+        expect_ok(self.receive()?)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Sends `count` requests over `connections` connections: one on each, then all responses, and so on. `request` makes
+/// the request of a number.
+pub(crate) fn send_all(
+    addr: SocketAddr,
+    connections: usize,
+    count: usize,
+    request: impl Fn(usize) -> Vec<u8>,
+) -> Result<()> {
+    let mut open = (0..connections.min(count)).map(|_| Connection::open(addr)).collect::<Result<Vec<_>>>()?;
+    let mut number = 0;
+    while number < count {
+        let turn = open.len().min(count - number);
+        for connection in open.iter_mut().take(turn) {
+            connection.send(&request(number))?;
+            number += 1;
+        }
+        for connection in open.iter_mut().take(turn) {
+            expect_ok(connection.receive()?)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn expect_ok(status: u16) -> Result<()> {
+    if status != 200 {
+        bail!("answered with {status}");
+    }
+    Ok(())
+}
+
+/// The status of the response that `received` begins with, and its length with the body; none while the head is not
+/// whole.
+fn head(received: &[u8]) -> Result<Option<(u16, usize)>> {
+    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&received[..end])?;
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let length = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse::<usize>().ok());
+    let length = length.context("a response without Content-Length")?;
+    Ok(Some((status.context("a response without a status")?, end + 4 + length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::head;
+
+    #[test]
+    fn head_says_status_and_where_the_response_ends() {
+        let response = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 3\r\n\r\nabcHTTP/1.1";
+        assert_eq!(head(response).expect("a response"), Some((429, response.len() - 8)));
+    }
+
+    #[test]
+    fn head_that_is_not_whole_is_waited_for() {
+        assert_eq!(head(b"HTTP/1.1 200 OK\r\nContent-Len").expect("not wrong yet"), None);
+    }
+
+    #[test]
+    fn response_of_unknown_length_is_refused() {
+        head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").expect_err("cannot be counted");
+    }
+}

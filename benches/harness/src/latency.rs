@@ -1,0 +1,119 @@
+//! How long answers take at a rate that every proxy can keep: half of what the slowest of them can do.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::bench::Bench;
+use crate::open_loop::{self, Load};
+use crate::peer::{self, Peer, Running};
+use crate::process::output;
+use crate::request::Requests;
+use crate::scenario::Scenario;
+
+/// What one round showed, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+}
+
+/// What a scenario showed.
+pub(crate) struct Latencies {
+    pub(crate) scenario: Scenario,
+    /// Requests per second.
+    pub(crate) rate: f64,
+    pub(crate) rounds: BTreeMap<Peer, Vec<Latency>>,
+}
+
+/// Times `peers`, turn by turn, at `rate` requests per second.
+pub(crate) fn measure(
+    bench: &Bench,
+    scenario: &Scenario,
+    peers: &[Peer],
+    rate: f64,
+    (rounds, seconds): (usize, u32),
+) -> Result<Latencies> {
+    let mut running = Vec::new();
+    for peer in peers {
+        running.push((*peer, peer::start(bench, *peer, scenario, &[])?));
+    }
+    let mut measured: BTreeMap<Peer, Vec<Latency>> = BTreeMap::new();
+    for number in 0..=rounds {
+        for (peer, process) in &running {
+            // The first round of all is for warming up.
+            let latency = round(bench, scenario, process, rate, if number == 0 { 1 } else { seconds })?;
+            if number > 0 {
+                let Latency { p50, p99, p999 } = latency;
+                eprintln!(
+                    "    {number}/{rounds} {:14} p50 {p50:>6.0} p99 {p99:>6.0} p99.9 {p999:>6.0} us",
+                    peer.title()
+                );
+                measured.entry(*peer).or_default().push(latency);
+            }
+        }
+    }
+    Ok(Latencies { scenario: scenario.clone(), rate, rounds: measured })
+}
+
+/// One round, in a process of its own on the load's core.
+fn round(bench: &Bench, scenario: &Scenario, peer: &Running, rate: f64, seconds: u32) -> Result<Latency> {
+    let request = bench.directory.join(format!("{}.request", scenario.name));
+    fs::write(&request, Requests::new(bench, scenario, 1)?.numbered(0))?;
+    let mut command = Command::new(env::current_exe()?);
+    command
+        .args(["open-loop", &peer.addr.to_string(), "--rate", &rate.to_string()])
+        .args(["--seconds", &seconds.to_string(), "--connections", &scenario.connections.to_string()])
+        .arg("--request")
+        .arg(request);
+    read(&output(&command, Some(bench.cores.load))?).context("the load printed no result")
+}
+
+/// What that process does: sends `request` and prints percentiles in microseconds.
+pub(crate) fn print(load: Load, request: Vec<u8>) -> Result<()> {
+    let mut times = open_loop::run(load, &[request])?;
+    times.sort_unstable();
+    let at = |share| percentile(&times, share).as_secs_f64() * 1e6;
+    println!("{} {} {}", at(0.5), at(0.99), at(0.999));
+    Ok(())
+}
+
+fn read(printed: &str) -> Option<Latency> {
+    let mut values = printed.split_ascii_whitespace().map(str::parse);
+    let mut next = || values.next()?.ok();
+    Some(Latency { p50: next()?, p99: next()?, p999: next()? })
+}
+
+/// The least of `sorted` that at least `share` of them do not exceed (nearest rank).
+fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Latency, percentile, read};
+
+    #[test]
+    fn percentiles_are_the_nearest_rank() {
+        let sorted: Vec<_> = (1..=1000).map(Duration::from_micros).collect();
+        assert_eq!(percentile(&sorted, 0.5), Duration::from_micros(500));
+        assert_eq!(percentile(&sorted, 0.99), Duration::from_micros(990));
+        assert_eq!(percentile(&sorted, 0.999), Duration::from_micros(999));
+        assert_eq!(percentile(&sorted[..1], 0.999), Duration::from_micros(1));
+        assert_eq!(percentile(&[], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn result_of_the_load_is_read_back() {
+        assert_eq!(read("80.5 200 310.25\n"), Some(Latency { p50: 80.5, p99: 200.0, p999: 310.25 }));
+        assert_eq!(read("80.5 200\n"), None);
+    }
+}
