@@ -4,12 +4,12 @@
 //! the buffers now and then and writes them out. So a request makes no system call and waits for nobody. When the disk
 //! cannot keep up, the buffers are full: lines are dropped and counted.
 
+mod line;
 mod timestamp;
 
 use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
-use serde::Serialize;
 
+pub(crate) use line::Line;
 pub(crate) use timestamp::Timestamp;
 
 use crate::config::file::AccessLogFile;
@@ -30,50 +30,6 @@ const GATHER: Duration = Duration::from_millis(50);
 
 /// How often a flush looks whether the writer can be told.
 const TELL_POLL: Duration = Duration::from_millis(10);
-
-/// What is written of one request. Never queries, headers or bodies: they hold secrets.
-#[derive(Debug, Serialize)]
-pub(crate) struct Line<'a> {
-    /// When its head was read, RFC 3339.
-    pub timestamp: &'a str,
-    /// By which it is found again in the services' logs.
-    pub request_id: &'a str,
-    /// Whose connection it came on.
-    pub client: IpAddr,
-    /// Its method.
-    pub method: &'a str,
-    /// The host it named.
-    pub host: &'a str,
-    /// Its path in normal form, or as it came when it has none.
-    pub path: &'a str,
-    /// The route that took it.
-    pub route: &'a str,
-    /// What was answered; none when the client was gone first.
-    pub status: Option<u16>,
-    /// Why the gateway answered itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<&'static str>,
-    /// Which rate-limit mode stood in for the usual one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limited_by: Option<&'static str>,
-    /// The subject of its token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<&'a str>,
-    /// The target that was asked last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<&'a str>,
-    /// How often another target was tried.
-    pub retries: usize,
-    /// Body bytes that came.
-    pub bytes_in: u64,
-    /// Body bytes that went.
-    pub bytes_out: u64,
-    /// From its head to its last byte out.
-    pub duration_ms: f64,
-    /// What went wrong between the gateway and either side.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
 
 /// Where lines go.
 pub(crate) struct AccessLog {
@@ -178,14 +134,10 @@ impl Queue {
     /// Takes `line`, if there is room for it.
     fn push(&self, line: &Line<'_>) -> bool {
         let mut buffer = self.buffers[thread_number() % self.buffers.len()].lock();
-        let before = buffer.text.len();
         if buffer.lines >= self.most {
             return false;
         }
-        if serde_json::to_writer(&mut buffer.text, line).is_err() {
-            buffer.text.truncate(before);
-            return false;
-        }
+        line.write_to(&mut buffer.text);
         buffer.text.push(b'\n');
         buffer.lines += 1;
         true
@@ -248,29 +200,8 @@ fn append_to(path: &Path) -> io::Result<std::fs::File> {
 
 #[cfg(test)]
 mod tests {
+    use super::line::tests::line;
     use super::*;
-
-    fn line() -> Line<'static> {
-        Line {
-            timestamp: "2026-01-01T00:00:00Z",
-            request_id: "id",
-            client: IpAddr::from([127, 0, 0, 1]),
-            method: "GET",
-            host: "h",
-            path: "/\"x",
-            route: "r",
-            status: Some(200),
-            rejected: None,
-            limited_by: None,
-            user: None,
-            target: None,
-            retries: 0,
-            bytes_in: 0,
-            bytes_out: 2,
-            duration_ms: 1.5,
-            error: None,
-        }
-    }
 
     fn dropped() -> IntCounter {
         IntCounter::new("dropped", "dropped").expect("a counter")

@@ -10,6 +10,7 @@ mod test_keys;
 
 mod access_log;
 mod admin;
+mod client_addr;
 pub mod config;
 pub mod ctx;
 pub mod limit;

@@ -230,7 +230,7 @@ impl ProxyHttp for Proxy {
         let request = session.req_header();
         let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
         self.shared.access_log.write(&Line {
-            timestamp: Timestamp::of(ctx.began).as_str(),
+            timestamp: Timestamp::of(ctx.began),
             request_id: ctx.request_id.to_str().unwrap_or_default(),
             client: ctx.client,
             method: request.method.as_str(),
@@ -245,7 +245,7 @@ impl ProxyHttp for Proxy {
             retries: ctx.failed.len(),
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
-            duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            duration: elapsed,
             error: error.map(failure::told),
         });
     }

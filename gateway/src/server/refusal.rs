@@ -33,7 +33,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
     shared.metrics.unrouted.rejected(rejection.code());
     if shared.access_log.is_enabled() {
         shared.access_log.write(&Line {
-            timestamp: Timestamp::of(began).as_str(),
+            timestamp: Timestamp::of(began),
             request_id,
             client: client(&stream),
             method: request.method,
@@ -48,7 +48,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
             retries: 0,
             bytes_in: 0,
             bytes_out: 0,
-            duration_ms: elapsed.as_secs_f64() * 1e3,
+            duration: elapsed,
             error: None,
         });
     }

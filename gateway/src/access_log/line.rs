@@ -1,0 +1,197 @@
+//! What is written of one request, and how it becomes JSON.
+//!
+//! By hand, for every request pays for it: what is known to need no escapes is copied, and numbers are whole ones.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Timestamp;
+use crate::client_addr;
+
+/// What is written of one request. Never queries, headers or bodies: they hold secrets.
+pub(crate) struct Line<'a> {
+    /// When its head was read, RFC 3339.
+    pub timestamp: Timestamp,
+    /// By which it is found again in the services' logs.
+    pub request_id: &'a str,
+    /// Whose connection it came on.
+    pub client: IpAddr,
+    /// Its method.
+    pub method: &'a str,
+    /// The host it named.
+    pub host: &'a str,
+    /// Its path in normal form, or as it came when it has none.
+    pub path: &'a str,
+    /// The route that took it.
+    pub route: &'a str,
+    /// What was answered; none when the client was gone first.
+    pub status: Option<u16>,
+    /// Why the gateway answered itself.
+    pub rejected: Option<&'static str>,
+    /// Which rate-limit mode stood in for the usual one.
+    pub limited_by: Option<&'static str>,
+    /// The subject of its token.
+    pub user: Option<&'a str>,
+    /// The target that was asked last.
+    pub target: Option<&'a str>,
+    /// How often another target was tried.
+    pub retries: usize,
+    /// Body bytes that came.
+    pub bytes_in: u64,
+    /// Body bytes that went.
+    pub bytes_out: u64,
+    /// From its head to its last byte out.
+    pub duration: Duration,
+    /// What went wrong between the gateway and either side.
+    pub error: Option<String>,
+}
+
+impl Line<'_> {
+    /// Puts the line behind `text`, as a JSON object without a line end.
+    pub(super) fn write_to(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(b"{\"timestamp\":\"");
+        text.extend_from_slice(self.timestamp.as_str().as_bytes());
+        text.extend_from_slice(b"\",\"request_id\":");
+        string(self.request_id, text);
+        text.extend_from_slice(b",\"client\":\"");
+        client_addr::write(self.client, text);
+        text.extend_from_slice(b"\",\"method\":");
+        string(self.method, text);
+        text.extend_from_slice(b",\"host\":");
+        string(self.host, text);
+        text.extend_from_slice(b",\"path\":");
+        string(self.path, text);
+        text.extend_from_slice(b",\"route\":");
+        string(self.route, text);
+        text.extend_from_slice(b",\"status\":");
+        match self.status {
+            Some(status) => number(u64::from(status), text),
+            None => text.extend_from_slice(b"null"),
+        }
+        for (key, value) in [
+            (&b",\"rejected\":"[..], self.rejected),
+            (b",\"limited_by\":", self.limited_by),
+            (b",\"user\":", self.user),
+            (b",\"target\":", self.target),
+        ] {
+            optional(key, value, text);
+        }
+        text.extend_from_slice(b",\"retries\":");
+        number(self.retries as u64, text);
+        text.extend_from_slice(b",\"bytes_in\":");
+        number(self.bytes_in, text);
+        text.extend_from_slice(b",\"bytes_out\":");
+        number(self.bytes_out, text);
+        text.extend_from_slice(b",\"duration_ms\":");
+        millis(self.duration, text);
+        optional(b",\"error\":", self.error.as_deref(), text);
+        text.push(b'}');
+    }
+}
+
+fn optional(key: &[u8], value: Option<&str>, text: &mut Vec<u8>) {
+    if let Some(value) = value {
+        text.extend_from_slice(key);
+        string(value, text);
+    }
+}
+
+/// A JSON string (RFC 8259, section 7). Hardly any value has something to escape.
+fn string(value: &str, text: &mut Vec<u8>) {
+    text.push(b'"');
+    let mut rest = value.as_bytes();
+    while let Some(place) = rest.iter().position(|&byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        let (plain, special) = rest.split_at(place);
+        text.extend_from_slice(plain);
+        if let [byte, behind @ ..] = special {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            let digit = |digit: u8| HEX[usize::from(digit & 0xF)];
+            text.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(*byte)]);
+            rest = behind;
+        }
+    }
+    text.extend_from_slice(rest);
+    text.push(b'"');
+}
+
+fn number(value: u64, text: &mut Vec<u8>) {
+    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Milliseconds with three places.
+fn millis(duration: Duration, text: &mut Vec<u8>) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    number(micros / 1000, text);
+    let places = micros % 1000;
+    text.extend([b'.'].into_iter().chain([100, 10, 1].map(|power| b'0' + (places / power % 10) as u8)));
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::SystemTime;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    pub(crate) fn line() -> Line<'static> {
+        Line {
+            timestamp: Timestamp::of(SystemTime::UNIX_EPOCH),
+            request_id: "id",
+            client: IpAddr::from([127, 0, 0, 1]),
+            method: "GET",
+            host: "h",
+            path: "/\"x",
+            route: "r",
+            status: Some(200),
+            rejected: None,
+            limited_by: None,
+            user: None,
+            target: None,
+            retries: 0,
+            bytes_in: 0,
+            bytes_out: 2,
+            duration: Duration::from_micros(1500),
+            error: None,
+        }
+    }
+
+    fn written(line: &Line<'_>) -> Value {
+        let mut text = Vec::new();
+        line.write_to(&mut text);
+        serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {}", text.escape_ascii()))
+    }
+
+    #[test]
+    fn every_field_has_its_name() {
+        let line = Line {
+            rejected: Some("no_route"),
+            limited_by: Some("local"),
+            user: Some("ann"),
+            target: Some("127.0.0.1:1"),
+            error: Some("Upstream ReadError".to_owned()),
+            ..line()
+        };
+        let expected = json!({
+            "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
+            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "limited_by": "local",
+            "user": "ann", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
+            "error": "Upstream ReadError",
+        });
+        assert_eq!(written(&line), expected);
+        assert_eq!(written(&Line { status: None, ..self::line() })["status"], Value::Null);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_sent_stands_in_the_line_as_it_was(path: String, user: String, micros in 0..u64::MAX / 1000) {
+            let line = Line { path: &path, user: Some(&user), duration: Duration::from_micros(micros), ..line() };
+            let written = written(&line);
+            prop_assert_eq!(&written["path"], &path);
+            prop_assert_eq!(&written["user"], &user);
+            let duration = written["duration_ms"].as_f64().expect("a number");
+            prop_assert!((duration - micros as f64 / 1e3).abs() <= duration * 1e-9);
+        }
+    }
+}
