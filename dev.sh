@@ -71,7 +71,7 @@ need_toolchain() {
     if ! have cc; then
         # Apple's compiler comes with a window that asks, so it can only be pointed at.
         [ "$(uname)" != Darwin ] || fail "a C compiler is missing: run xcode-select --install, then this again"
-        install cc build-essential -
+        install "a C compiler" build-essential -
     fi
     have cmake || install cmake cmake cmake
 }

@@ -111,6 +111,22 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_of_the_services_stands_in_the_help_and_in_the_readme() {
+        let help = Args::command().render_long_help().to_string();
+        let texts = [("the help", help.as_str()), ("the README", include_str!("../README.md"))];
+        for variables in [user_service::VARIABLES, inventory_service::VARIABLES] {
+            let words = variables.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            // AWS' own are every AWS tool's, and explained there.
+            let is_ours = |word: &&str| word.contains('_') && !word.starts_with("AWS_");
+            for name in words.filter(is_ours).filter(|word| *word == word.to_uppercase()) {
+                for (where_to, text) in texts {
+                    assert!(text.contains(name), "{name} is missing in {where_to}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_command_line_has_no_contradictions() {
         Args::command().debug_assert();
     }
