@@ -74,6 +74,12 @@ impl RequestContext {
             _in_flight: in_flight,
         }
     }
+
+    /// The name of the route that takes it, once that is known.
+    #[must_use]
+    pub fn route_name(&self) -> Option<&str> {
+        self.route.as_ref().map(|route| &*route.name)
+    }
 }
 
 /// Who sent a request. Only a middleware that has checked a proof of it makes one.

@@ -2,7 +2,7 @@
 //!
 //! The gateway is a library first: its binary reads two flags and calls [`start`]. To follow a request, read `proxy.rs`
 //! (its phases, in order) and `router.rs`. To build a gateway with steps of your own, implement
-//! [`middleware::Middleware`] and pass it in [`Options::middleware`].
+//! [`middleware::Middleware`] and pass it in [`Options::middleware`]; [`Rehearsal`] is for its tests.
 
 mod access_log;
 mod admin;
@@ -13,6 +13,7 @@ mod metrics;
 pub mod middleware;
 pub mod path;
 mod proxy;
+mod rehearsal;
 pub mod reply;
 pub mod router;
 mod screen;
@@ -20,4 +21,5 @@ mod server;
 mod snapshot;
 mod upstream;
 
+pub use rehearsal::Rehearsal;
 pub use server::{ConfigSource, Options, ReloadError, Running, StartError, start};

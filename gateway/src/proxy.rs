@@ -46,16 +46,20 @@ impl Proxy {
     /// Decides whether the request goes on: its form, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
         screen(session, &ctx.snapshot.limits)?;
-        let request = session.req_header_mut();
-        find_route(request, ctx)?;
-        let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
-        if declared_length(request) > route.max_body {
-            return Err(Rejection::BodyTooLarge);
-        }
-        match middleware::run(&route.chain, request, ctx).await {
-            Flow::Continue => Ok(()),
-            Flow::Reply(rejection) => Err(rejection),
-        }
+        admit(session.req_header_mut(), ctx).await
+    }
+}
+
+/// Decides whether a request that is in form goes on: its route, and what the route's middleware says.
+pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    find_route(request, ctx)?;
+    let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
+    if declared_length(request) > route.max_body {
+        return Err(Rejection::BodyTooLarge);
+    }
+    match middleware::run(&route.chain, request, ctx).await {
+        Flow::Continue => Ok(()),
+        Flow::Reply(rejection) => Err(rejection),
     }
 }
 
