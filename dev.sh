@@ -102,6 +102,18 @@ need_cargo_tool() { # COMMAND VERSION
     }
 }
 
+# need_fastapi DIRECTORY: a Python environment of its own there, with the pinned packages.
+need_fastapi() {
+    local wanted=benches/peers/fastapi/requirements.txt
+    ! cmp -s "$wanted" "$1/installed.txt" || return 0
+    have python3 || install python3 python3 python
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv python3-venv -
+    say "Installing FastAPI and what it needs into $1 (pip)"
+    python3 -m venv --clear "$1"
+    "$1/bin/python" -m pip install --quiet --requirement "$wanted"
+    cp "$wanted" "$1/installed.txt"
+}
+
 # llvm-cov reads only what an LLVM of the same major version wrote.
 need_llvm_tools() {
     local major tools
@@ -251,6 +263,14 @@ need_peers() {
 }
 
 bench() {
+    case ${1:-} in
+        micro | services)
+            local part=$1
+            shift
+            "bench_$part" "$@"
+            return
+            ;;
+    esac
     local target=${CARGO_TARGET_DIR:-target} profile=${PROFILE:-dist} binaries package
     [ "$(uname)" = Linux ] || fail "proxies are compared on Linux only: they are pinned to cores and read from /proc"
     need_toolchain
@@ -271,6 +291,27 @@ bench() {
         --quick) shift && set -- all --quick "$@" ;;
     esac
     "$target/release/bench-harness" --binaries "$binaries" "$@"
+}
+
+# The parts that requests pass, each alone; with the name of one, only that.
+bench_micro() {
+    need_toolchain
+    cargo bench --package order-processor --bench micro -- "$@"
+    cargo run --quiet --release --package bench-services -- micro --directory "${CARGO_TARGET_DIR:-target}/criterion"
+}
+
+# The services beside a FastAPI service that does the same; prints a section of Markdown.
+bench_services() {
+    local target=${CARGO_TARGET_DIR:-target} profile=${PROFILE:-release} package
+    [ "$(uname)" = Linux ] || fail "the services are compared on Linux only: processes are pinned to cores and read from /proc"
+    need_toolchain
+    have taskset || install taskset util-linux -
+    need_fastapi "$target/fastapi"
+    for package in user-service inventory-service order-processor bench-services; do
+        cargo build --profile "$profile" --package "$package"
+    done
+    [ "$profile" != dev ] || profile=debug
+    "$target/$profile/bench-services" run --binaries "$target/$profile" --python "$target/fastapi/bin/python" "$@"
 }
 
 command=${1:-help}

@@ -87,6 +87,12 @@ impl RequestContext {
     pub fn unix_time(&self) -> u64 {
         self.began.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
     }
+
+    /// The name of the route that takes it, once that is known.
+    #[must_use]
+    pub fn route_name(&self) -> Option<&str> {
+        self.route.as_ref().map(|route| &*route.name)
+    }
 }
 
 /// Who sent a request. Only a middleware that has checked a proof of it makes one.

@@ -2,7 +2,7 @@
 //!
 //! The gateway is a library first: its binary reads two flags and calls [`start`]. To follow a request, read `proxy.rs`
 //! (its phases, in order) and `router.rs`. To build a gateway with steps of your own, implement
-//! [`middleware::Middleware`] and pass it in [`Options::middleware`].
+//! [`middleware::Middleware`] and pass it in [`Options::middleware`]; [`Rehearsal`] is for its tests.
 
 #[cfg(test)]
 #[macro_use]
@@ -18,6 +18,7 @@ mod metrics;
 pub mod middleware;
 pub mod path;
 mod proxy;
+mod rehearsal;
 pub mod reply;
 pub mod router;
 mod screen;
@@ -26,4 +27,5 @@ mod snapshot;
 mod tls;
 mod upstream;
 
+pub use rehearsal::Rehearsal;
 pub use server::{ConfigSource, Options, ReloadError, Running, StartError, start};

@@ -55,15 +55,20 @@ impl Proxy {
             let host = screen_h2(request, &ctx.snapshot.limits)?;
             request.insert_header(HOST, host).map_err(|_| Rejection::Internal)?;
         }
-        find_route(request, ctx)?;
-        let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
-        if declared_length(request) > route.max_body {
-            return Err(Rejection::BodyTooLarge);
-        }
-        match middleware::run(&route.chain, request, ctx).await {
-            Flow::Continue => Ok(()),
-            Flow::Reply(rejection) => Err(rejection),
-        }
+        admit(request, ctx).await
+    }
+}
+
+/// Decides whether a request that is in form goes on: its route, and what the route's middleware says.
+pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    find_route(request, ctx)?;
+    let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
+    if declared_length(request) > route.max_body {
+        return Err(Rejection::BodyTooLarge);
+    }
+    match middleware::run(&route.chain, request, ctx).await {
+        Flow::Continue => Ok(()),
+        Flow::Reply(rejection) => Err(rejection),
     }
 }
 

@@ -96,7 +96,7 @@ impl Default for ServerFile {
             threads: None,
             shutdown_grace: Span::from_secs(0),
             shutdown_timeout: Span::from_secs(10),
-            max_connections: 10_000,
+            max_connections: 8000,
             keepalive_timeout: Span::from_secs(60),
             header_timeout: Span::from_secs(10),
             body_timeout: Span::from_secs(60),

@@ -20,11 +20,11 @@ const SCOPE_BYTES: usize = 8;
 
 /// The list and the filters that a cursor belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Scope(String);
+pub struct Scope(String);
 
 impl Scope {
     /// The scope of the list called `list`, narrowed by `filters`.
-    pub(crate) fn new(list: &str, filters: &[(&str, String)]) -> Self {
+    pub fn new(list: &str, filters: &[(&str, String)]) -> Self {
         let mut digest = Sha256::new();
         for part in std::iter::once(list).chain(filters.iter().flat_map(|(name, value)| [*name, value.as_str()])) {
             // The length first, so that no two lists of parts run together into the same bytes.
@@ -35,7 +35,7 @@ impl Scope {
     }
 
     /// The cursor for the page that follows `position`.
-    pub(crate) fn seal<P: Serialize>(&self, position: &P) -> String {
+    pub fn seal<P: Serialize>(&self, position: &P) -> String {
         let cursor = serde_json::json!([VERSION, self.0, position]);
         BASE64_URL_SAFE_NO_PAD.encode(cursor.to_string())
     }
@@ -44,7 +44,7 @@ impl Scope {
     ///
     /// # Errors
     /// When it is no cursor of ours, or one of another list, other filters or another version.
-    pub(crate) fn open<P: DeserializeOwned>(&self, cursor: &str) -> Result<P, InvalidCursor> {
+    pub fn open<P: DeserializeOwned>(&self, cursor: &str) -> Result<P, InvalidCursor> {
         if cursor.len() > MAX_BYTES {
             return Err(InvalidCursor);
         }
@@ -57,7 +57,7 @@ impl Scope {
 /// The text is no cursor, or not one of this list with these filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cursor does not belong to this list with these filters and this order; start again without one")]
-pub(crate) struct InvalidCursor;
+pub struct InvalidCursor;
 
 #[cfg(test)]
 mod tests {

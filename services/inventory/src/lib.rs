@@ -7,7 +7,7 @@ mod api;
 mod catalogue;
 mod coingecko;
 pub mod config;
-mod cursor;
+pub mod cursor;
 mod orders;
 mod prices;
 mod seed;

@@ -1,0 +1,74 @@
+//! How long a local rate limit takes to count one request: by active keys, and by threads that count at the same time.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use criterion::{BenchmarkId, Criterion};
+use futures::FutureExt as _;
+use gateway::config::file::{RateLimitFile, RateLimitScope};
+use gateway::config::pattern::RateLimitKey;
+use gateway::config::values::Span;
+use gateway::limit::{Policies, Policy};
+
+use tokio::runtime::Handle;
+
+pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut group = criterion.benchmark_group("limit");
+    for keys in [1, 1_000, 1_000_000] {
+        let policies = policies(runtime.handle())?;
+        let policy = policies.get("bench").context("the policy")?;
+        let keys: Vec<[u8; 17]> = (0..keys).map(key).collect();
+        for threads in [1, 2] {
+            let id = BenchmarkId::new(format!("{threads}-thread"), keys.len());
+            group
+                .bench_function(id, |bencher| bencher.iter_custom(|turns| side_by_side(threads, turns, policy, &keys)));
+        }
+    }
+    group.finish();
+    Ok(())
+}
+
+/// How long `turns` of each of so many threads take.
+fn side_by_side(threads: usize, turns: u64, policy: &Policy, keys: &[[u8; 17]]) -> Duration {
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        // The calling thread is one of them, so that nothing is spawned to measure one alone.
+        for _ in 1..threads {
+            scope.spawn(|| count(turns, policy, keys));
+        }
+        count(turns, policy, keys);
+    });
+    started.elapsed()
+}
+
+fn count(turns: u64, policy: &Policy, keys: &[[u8; 17]]) {
+    let mut next = keys.iter().cycle();
+    for _ in 0..turns {
+        // A local policy answers at the first poll.
+        black_box(next.next().and_then(|key| policy.take(key).now_or_never()));
+    }
+}
+
+/// One policy that nothing comes up to, so that every request is counted.
+fn policies(control: &Handle) -> anyhow::Result<Policies> {
+    let file = RateLimitFile {
+        scope: RateLimitScope::Local,
+        limit: u32::MAX,
+        window: Span::from_secs(3600),
+        burst: None,
+        key: RateLimitKey::ClientAddress,
+        on_redis_failure: None,
+    };
+    let files = BTreeMap::from([("bench".to_owned(), file)]);
+    Ok(Policies::compile(&files, None, control, None)?)
+}
+
+/// What an address is counted under.
+fn key(number: u32) -> [u8; 17] {
+    let mut key = [0xFF; 17];
+    key[13..].copy_from_slice(&number.to_be_bytes());
+    key
+}
