@@ -74,10 +74,11 @@ pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext)
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = RequestContext;
+    /// On the heap: Pingora hands it from one stage to the next by value.
+    type CTX = Box<RequestContext>;
 
     fn new_ctx(&self) -> Self::CTX {
-        RequestContext::new(self.shared.snapshot.load_full(), InFlight::enter(&self.shared.in_flight))
+        Box::new(RequestContext::new(self.shared.snapshot.load_full(), InFlight::enter(&self.shared.in_flight)))
     }
 
     /// None: what the gateway does to a response stands in [`Self::response_filter`].

@@ -3,6 +3,7 @@
 mod files;
 mod front;
 mod head;
+mod idle;
 mod listen;
 mod refusal;
 mod reload;

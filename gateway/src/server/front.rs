@@ -12,9 +12,9 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::head::{self, Head, Patience};
+use super::idle::Idle;
 use super::listen::Transport;
 use super::{Shared, refusal};
 use crate::proxy::Proxy;
@@ -28,13 +28,13 @@ pub(super) struct Front {
     shared: Arc<Shared>,
     proxy: Arc<HttpProxy<Proxy>>,
     over: Transport,
-    /// Set when the listeners are closed: from then on nobody waits for another request.
-    closing: CancellationToken,
+    /// Who waits for another request. Closed with the listeners: from then on nobody does.
+    idle: Arc<Idle>,
 }
 
 impl Front {
-    pub(super) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Proxy>>, over: Transport) -> Self {
-        Self { shared, proxy, over, closing: CancellationToken::new() }
+    pub(super) fn new(shared: Arc<Shared>, proxy: Arc<HttpProxy<Proxy>>, over: Transport, idle: Arc<Idle>) -> Self {
+        Self { shared, proxy, over, idle }
     }
 
     /// `stream` with TLS over it; none when the client does not get there in time.
@@ -61,13 +61,7 @@ impl Front {
             let first = if reused { timeouts.keepalive } else { timeouts.header };
             (snapshot.limits, Patience { first, whole: timeouts.header })
         };
-        let head = tokio::select! {
-            // A request that is already here is still served.
-            biased;
-            head = head::read(stream, &limits, &patience) => head,
-            () = self.closing.cancelled() => Head::None,
-        };
-        match head {
+        match head::read(stream, &self.idle, &limits, &patience).await {
             Head::Whole(bytes) => Some(Ok(bytes)),
             Head::Refused(rejection, bytes) => Some(Err((rejection, bytes))),
             Head::None => None,
@@ -108,7 +102,7 @@ impl ServerApp for Front {
     }
 
     async fn cleanup(&self) {
-        self.closing.cancel();
+        self.idle.close();
         self.proxy.http_cleanup().await;
     }
 }

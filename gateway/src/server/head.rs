@@ -10,6 +10,7 @@ use pingora_core::protocols::Stream;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::idle::Idle;
 use crate::reply::Rejection;
 use crate::screen::{Limits, screen};
 
@@ -38,12 +39,12 @@ pub(super) enum Head {
 }
 
 /// Reads until the empty line that ends a head, within the bounds that `limits` and `patience` set.
-pub(super) async fn read(stream: &mut Stream, limits: &Limits, patience: &Patience) -> Head {
+pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, patience: &Patience) -> Head {
     let most = limits.uri.saturating_add(limits.headers).saturating_add(METHOD_AND_VERSION);
     let mut buffer = BytesMut::with_capacity(USUAL_HEAD);
-    match pingora_timeout::timeout(patience.first, stream.read_buf(&mut buffer)).await {
-        Ok(Ok(1..)) => {}
-        Ok(Ok(0) | Err(_)) | Err(_) => return Head::None,
+    match idle.read(stream, &mut buffer, patience.first).await {
+        Some(Ok(1..)) => {}
+        Some(Ok(0) | Err(_)) | None => return Head::None,
     }
     let mut deadline = None;
     let mut looked_at = 0;

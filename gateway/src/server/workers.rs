@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::front::Front;
+use super::idle::Idle;
 use super::listen::{self, Listener, Transport};
 use crate::proxy::Proxy;
 
@@ -67,12 +68,17 @@ impl Workers {
             options.h2_idle_timeout = Some(h2.idle);
             (proxy.server_options, proxy.h2_options) = (Some(options), Some(h2.options()));
             let proxy = Arc::new(proxy);
-            let mut services = Vec::new();
+            let (idle, mut services) = (Arc::new(Idle::default()), Vec::new());
             for over in [Transport::Plain, Transport::Tls] {
-                let front = Front::new(Arc::clone(shared), Arc::clone(&proxy), over);
-                let mut service = Service::new("gateway".to_owned(), front);
                 let own = listeners.iter().filter(|listener| listener.over() == over).map(Listener::try_clone);
-                let fds = listen::add_to(&mut service, own.collect::<io::Result<_>>()?);
+                let own: Vec<Listener> = own.collect::<io::Result<_>>()?;
+                if own.is_empty() {
+                    // Without a listener a service ends at once, and closes what the other one waits with.
+                    continue;
+                }
+                let front = Front::new(Arc::clone(shared), Arc::clone(&proxy), over, Arc::clone(&idle));
+                let mut service = Service::new("gateway".to_owned(), front);
+                let fds = listen::add_to(&mut service, own);
                 services.push((service, fds));
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -83,6 +89,7 @@ impl Workers {
                         let closed = closed.clone();
                         tokio::spawn(async move { service.start_service(Some(fds), closed, 1).await });
                     }
+                    tokio::spawn(async move { idle.keep_time().await });
                     // An error means that the sender is gone, which is an end too.
                     let _ = ended.changed().await;
                 });
