@@ -23,7 +23,9 @@ usage: ./dev.sh <command>
               all tests, against real servers that the tests start for themselves
   check       formatting, lints, licences and sources of dependencies, documentation
   coverage    line coverage of the tests; fails under 80 %
-  dist        the shipped, optimised binaries, under target/dist/
+  dist [gateway|user-service|inventory-service|order-processor|empty-pingora ...]
+              the shipped, optimised binaries, under target/dist/; the gateway guided by a profile: built so that it
+              counts what it does, trained with the harness' load, and built again; that takes three times as long
   bench [--quick | <measurement> [flags]]
               the gateway beside an empty Pingora proxy, HAProxy and nginx, into benches/RESULTS.md;
               --quick only prints instructions, system calls and a short comparison, in some minutes;
@@ -31,6 +33,7 @@ usage: ./dev.sh <command>
   help        this text
 
   PROFILE=dev ./dev.sh run        builds faster and runs slower
+  PGO=0 ./dev.sh dist             builds the gateway without a profile to guide it; PGO=0 ./dev.sh bench measures that
   PROFILE=release ./dev.sh bench  measures another build than the shipped one; BINARIES=<directory> one that is there
 TEXT
 }
@@ -114,17 +117,31 @@ need_fastapi() {
     cp "$wanted" "$1/installed.txt"
 }
 
-# llvm-cov reads only what an LLVM of the same major version wrote.
-need_llvm_tools() {
-    local major tools
+host() { rustc -vV | sed -n 's/^host: //p'; }
+
+# Sets LLVM_COV and LLVM_PROFDATA; they read only what an LLVM of the same major version wrote.
+find_llvm_tools() {
+    local major of_rustc tools
+    [ -z "${LLVM_COV:-}" ] || [ -z "${LLVM_PROFDATA:-}" ] || return 0
     major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-    if [ -z "${LLVM_COV:-}" ] && ! rustup component add llvm-tools >/dev/null 2>&1; then
-        tools=/usr/lib/llvm-$major/bin
-        [ -x "$tools/llvm-cov" ] || install "llvm-cov $major" "llvm-$major" "llvm@$major"
-        [ -x "$tools/llvm-cov" ] || tools=$(brew --prefix "llvm@$major" 2>/dev/null || true)/bin
-        [ -x "$tools/llvm-cov" ] || fail "no llvm-cov $major was found: set LLVM_COV and LLVM_PROFDATA to where it is"
-        export LLVM_COV=$tools/llvm-cov LLVM_PROFDATA=$tools/llvm-profdata
-    fi
+    of_rustc=$(rustc --print sysroot)/lib/rustlib/$(host)/bin
+    [ -x "$of_rustc/llvm-profdata" ] || rustup component add llvm-tools >/dev/null 2>&1 || true
+    for tools in "$of_rustc" "/usr/lib/llvm-$major/bin" "$(brew --prefix "llvm@$major" 2>/dev/null || true)/bin"; do
+        if [ -x "$tools/llvm-cov" ] && [ -x "$tools/llvm-profdata" ]; then
+            export LLVM_COV=$tools/llvm-cov LLVM_PROFDATA=$tools/llvm-profdata
+            return 0
+        fi
+    done
+    return 1
+}
+
+need_llvm_tools() {
+    find_llvm_tools || {
+        local major
+        major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+        install "llvm-cov $major" "llvm-$major" "llvm@$major"
+        find_llvm_tools || fail "no llvm-cov $major was found: set LLVM_COV and LLVM_PROFDATA to where they are"
+    }
 }
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -241,13 +258,103 @@ coverage() {
     cargo llvm-cov --workspace --all-features --fail-under-lines "$MIN_LINE_COVERAGE" "$@"
 }
 
+# Why no profile can be made here; nothing when one can.
+why_unguided() {
+    if [ "$(uname)" != Linux ]; then
+        echo "the load it is trained with runs on Linux only"
+    elif ! have taskset || [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
+        echo "the load it is trained with needs taskset and two cores"
+    elif ! find_llvm_tools; then
+        echo "llvm-profdata of rustc's LLVM is missing (rustup component add llvm-tools)"
+    fi
+}
+
+# build_with FLAG DIRECTORY PACKAGE: with one more flag to rustc, in a target directory of its own.
+build_with() {
+    local between=$'\037' others=${CARGO_ENCODED_RUSTFLAGS:-}
+    [ -n "$others" ] || others=${RUSTFLAGS:+${RUSTFLAGS// /$between}}
+    # With --target, what runs while building (build scripts, macros) is built without the flag.
+    CARGO_ENCODED_RUSTFLAGS=${others:+$others$between}$1 CARGO_TARGET_DIR=$2 \
+        cargo build --profile "$PROFILE" --target "$(host)" --package "$3"
+}
+
+# place BINARY DIRECTORY: never through the link by which cargo keeps what it built.
+place() {
+    mkdir -p "$2" && rm -f "$2/${1##*/}" && cp "$1" "$2/"
+}
+
+# guided PACKAGE: into guided/ beside the unguided binaries; false when that was not possible.
+guided() {
+    local package=$1 pgo=$target/pgo harness=$target/release/bench-harness counting profdata counts
+    counting=$pgo/instrumented/$(host)/$built_in
+    profdata=$pgo/$package.$built_in.profdata
+    counts=$pgo/$package.$built_in.counts
+    say "$package, 1 of 3: a build that counts what it does (some 5 to 15 minutes when all is new)"
+    # What counts is put in before the linker optimises, so its quicker way will do.
+    CARGO_PROFILE_DIST_LTO=thin build_with -Cprofile-generate "$pgo/instrumented" "$package" || return 1
+    cargo build --quiet --release --package bench-harness || return 1
+    if [ "$profdata" -nt "$counting/$package" ] && [ "$profdata" -nt "$harness" ]; then
+        say "$package, 2 of 3: trained before, and nothing has changed since"
+    else
+        say "$package, 2 of 3: training (some 2 minutes)"
+        rm -rf "$counts" "${pgo:?}/$package"
+        mkdir -p "$counts"
+        LLVM_PROFILE_FILE=$counts/%p.profraw "$harness" --binaries "$counting" train --peer "$package" || return 1
+        "$LLVM_PROFDATA" merge --output "$profdata" "$counts"/*.profraw || return 1
+    fi
+    say "$package, 3 of 3: the build that the profile guides (as long as the first)"
+    build_with "-Cprofile-use=$profdata" "$pgo/$package" "$package" || return 1
+    place "$pgo/$package/$(host)/$built_in/$package" "$target/$built_in/guided"
+}
+
+# unguided PACKAGE
+unguided() {
+    say "$1 (some 5 to 15 minutes when all is new)"
+    # One by one: built together, features of one would be features of the other, and the gateway would get the AWS SDK.
+    cargo build --profile "$PROFILE" --package "$1"
+}
+
+# Only what is trained is guided: another binary has other features, for which the profile would say nothing.
 dist() {
+    local target=${CARGO_TARGET_DIR:-target} why="" package
+    PROFILE=${PROFILE:-dist}
+    need_profile
     need_toolchain
-    local package
-    # One by one: built together, the gateway would get the services' features and with them the AWS SDK.
-    for package in gateway user-service inventory-service order-processor; do
-        cargo build --profile dist --package "$package"
-        ls -lh "${CARGO_TARGET_DIR:-target}/dist/$package"
+    mkdir -p "$target"
+    # rustc runs in each package's own directory.
+    target=$(cd "$target" && pwd)
+    [ $# -gt 0 ] || set -- gateway user-service inventory-service order-processor
+    # What is not shipped is not worth three times the building.
+    if [ "${PGO:-$([ "$PROFILE" != dist ] || echo 1)}" != 1 ]; then
+        why="PGO=1 would make one"
+    else
+        have openssl || install openssl openssl openssl
+        need_curl
+        why=$(why_unguided)
+        [ -n "$why" ] || find_llvm_tools
+    fi
+    for package in "$@"; do
+        rm -f "$target/$built_in/guided/$package"
+        case $package in
+            gateway)
+                if [ -n "$why" ]; then
+                    say "The gateway is built without a profile to guide it: $why"
+                    unguided gateway
+                elif guided gateway; then
+                    place "$target/$built_in/guided/gateway" "$target/$built_in"
+                else
+                    say "The gateway is built without a profile to guide it: making one failed, as said above"
+                    unguided gateway
+                fi
+                ;;
+            # What the gateway is compared with, both ways.
+            empty-pingora)
+                unguided empty-pingora
+                [ -n "$why" ] || guided empty-pingora || say "No profile guides empty-pingora: making one failed, as said above"
+                ;;
+            *) unguided "$package" ;;
+        esac
+        ls -lh "$target/$built_in/$package"
     done
 }
 
@@ -271,19 +378,23 @@ bench() {
             return
             ;;
     esac
-    local target=${CARGO_TARGET_DIR:-target} profile=${PROFILE:-dist} binaries package
+    local target=${CARGO_TARGET_DIR:-target} binaries=${BINARIES:-}
     [ "$(uname)" = Linux ] || fail "proxies are compared on Linux only: they are pinned to cores and read from /proc"
+    PROFILE=${PROFILE:-dist}
+    need_profile
     need_toolchain
     need_redis
     need_peers
-    [ "$profile" != dev ] || profile=debug
-    binaries=${BINARIES:-$target/$profile}
-    if [ -z "${BINARIES:-}" ]; then
-        say "Building what is measured (profile $profile; the first build takes some minutes)"
-        # One by one: built together, features of one would be features of the other.
-        for package in gateway empty-pingora; do
-            cargo build --profile "${PROFILE:-dist}" --package "$package"
-        done
+    if [ -z "$binaries" ]; then
+        say "Building what is measured (profile $PROFILE)"
+        dist gateway empty-pingora
+        # Both with a profile or both without: else the profile would be taken for the gateway's own doing.
+        binaries=$target/$built_in
+        if [ -e "$binaries/guided/gateway" ] && [ -e "$binaries/guided/empty-pingora" ]; then
+            binaries=$binaries/guided
+        else
+            [ ! -e "$binaries/guided/gateway" ] || unguided gateway
+        fi
     fi
     cargo build --quiet --release --package bench-harness
     case ${1:-} in
@@ -322,7 +433,7 @@ case $command in
     test) tests "$@" ;;
     check) check ;;
     coverage) coverage "$@" ;;
-    dist) dist ;;
+    dist) dist "$@" ;;
     bench) bench "$@" ;;
     help | -h | --help) usage ;;
     *) usage >&2 && fail "there is no command '$command'" ;;

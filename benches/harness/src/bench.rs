@@ -111,7 +111,8 @@ fn own_directory(of_all: &Path) -> Result<PathBuf> {
     Ok(own)
 }
 
-fn until_it_listens(addr: SocketAddr) -> Result<()> {
+/// Waits until somebody takes connections at `addr`.
+pub(crate) fn until_it_listens(addr: SocketAddr) -> Result<()> {
     let mut tries_left = 100;
     loop {
         match Connection::open(addr) {

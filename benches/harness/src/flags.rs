@@ -72,6 +72,12 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 10)]
         seconds: u32,
     },
+    /// The mixed load that a binary built with `-Cprofile-generate` is trained with.
+    Train {
+        /// Whose binary it is.
+        #[arg(long)]
+        peer: Peer,
+    },
     /// The server behind the proxies, alone.
     Upstream {
         /// Where it listens.

@@ -11,7 +11,11 @@ use crate::process::output;
 
 /// One paragraph: date, machine, versions.
 pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
-    let profile = binaries.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let profile = match (named(binaries), binaries.parent()) {
+        (name, Some(parent)) if name == "guided" => format!("`{}`, guided by training", named(parent)),
+        (name, _) => format!("`{name}`"),
+    };
     let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| field(&text, "model name"));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal"));
@@ -19,7 +23,7 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
     let mut git = Command::new("git");
     git.arg("-C").arg(root).args(["describe", "--always", "--dirty", "--abbrev=10"]);
     format!(
-        "Measured on {} at commit {}, profile `{profile}`. Machine: {}, {cores} cores, memory {}, Linux {}. \
+        "Measured on {} at commit {}, profile {profile}. Machine: {}, {cores} cores, memory {}, Linux {}. \
          Pingora {}, {}, {}, {}.",
         Utc::now().format("%Y-%m-%d"),
         output(&git, None).as_deref().map_or("unknown", str::trim),

@@ -24,6 +24,7 @@ mod syscalls;
 mod table;
 mod template;
 mod tokens;
+mod train;
 mod upstream;
 
 use std::fs;
@@ -58,6 +59,7 @@ fn main() -> Result<()> {
         Command::Instructions(counted) => sections::instructions(&start()?, &place, &counted),
         Command::Syscalls(counted) => sections::syscalls(&start()?, &place, &counted),
         Command::Memory { what, seconds } => sections::memory(&start()?, &place, &what, seconds),
+        Command::Train { peer } => train::train(&start()?, peer),
         Command::Upstream { addr } => upstream::serve(addr),
         Command::OpenLoop { addr, rate, seconds, connections, request } => {
             let duration = Duration::from_secs(u64::from(seconds));
