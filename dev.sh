@@ -366,6 +366,7 @@ need_peers() {
     for tool in haproxy nginx wrk valgrind strace openssl; do
         have "$tool" || install "$tool" "$tool" "$tool"
     done
+    have h2load || install h2load nghttp2-client nghttp2
     have taskset || install taskset util-linux -
 }
 

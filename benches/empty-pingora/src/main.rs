@@ -4,9 +4,11 @@
 //! gateway is the gateway's own work.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use clap::Parser;
+use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::Server;
 use pingora_core::server::configuration::ServerConf;
@@ -29,6 +31,12 @@ struct Flags {
     /// The read buffer of a connection in bytes; Pingora's own 64 KiB when left out.
     #[arg(long)]
     read_buffer: Option<usize>,
+    /// The certificate as PEM, to speak TLS with HTTP/2 or HTTP/1.1.
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Its key as PEM.
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
 }
 
 struct Proxy {
@@ -46,7 +54,7 @@ impl ProxyHttp for Proxy {
     }
 }
 
-fn main() {
+fn main() -> pingora_core::Result<()> {
     let flags = Flags::parse();
     let conf = ServerConf {
         threads: 1,
@@ -59,7 +67,18 @@ fn main() {
     server.bootstrap();
     let buffers = L4BufferSettings { read: flags.read_buffer, write: None };
     let mut service: Service<_> = http_proxy_service(&server.configuration, Proxy { upstream: flags.upstream });
-    service.add_listener(ListenerConfig::tcp(flags.listen.to_string()).l4_buffer(buffers));
+    let listener = ListenerConfig::tcp(flags.listen.to_string()).l4_buffer(buffers);
+    service.add_listener(match flags.certificate.zip(flags.key) {
+        None => listener,
+        Some((certificate, key)) => listener.tls(tls(&certificate, &key)?),
+    });
     server.add_service(service);
     server.run_forever();
+}
+
+/// Sessions are resumed from memory, which has room for 256 of them: a listener of Pingora's own has no tickets.
+fn tls(certificate: &Path, key: &Path) -> pingora_core::Result<TlsSettings> {
+    let mut settings = TlsSettings::intermediate(&certificate.to_string_lossy(), &key.to_string_lossy())?;
+    settings.enable_h2();
+    Ok(settings)
 }

@@ -1,4 +1,4 @@
-//! What a whole run shares: its directory, its cores, its upstream, its keys.
+//! What a whole run shares: its directory, its cores, its upstream, its keys and its certificate.
 
 use std::env;
 use std::fs;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::certificate::Certificate;
 use crate::client::Connection;
 use crate::peer::free_port;
 use crate::process::{Process, allowed_cores};
@@ -33,6 +34,7 @@ pub(crate) struct Bench {
     pub(crate) cores: Cores,
     pub(crate) upstream: SocketAddr,
     pub(crate) tokens: Tokens,
+    pub(crate) certificate: Certificate,
     /// Ended with the run.
     _upstream: Process,
     redis: std::cell::OnceCell<(u16, Process)>,
@@ -56,6 +58,7 @@ impl Bench {
             root: root.to_owned(),
             binaries: binaries.to_owned(),
             tokens: Tokens::new(&directory)?,
+            certificate: Certificate::new(&directory)?,
             directory,
             cores,
             upstream,
@@ -115,7 +118,7 @@ fn own_directory(of_all: &Path) -> Result<PathBuf> {
 pub(crate) fn until_it_listens(addr: SocketAddr) -> Result<()> {
     let mut tries_left = 100;
     loop {
-        match Connection::open(addr) {
+        match Connection::open(addr, None) {
             Ok(_) => return Ok(()),
             Err(error) if tries_left == 0 => return Err(error),
             Err(_) => tries_left -= 1,

@@ -1,32 +1,49 @@
-//! A client that sends exactly so many requests: plain, blocking, and the same bytes in every run.
+//! A client that sends exactly so many requests: blocking, over TLS or not, and the same bytes in every run.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 /// Under valgrind a proxy takes some fifty times as long as alone.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A keep-alive connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     received: Vec<u8>,
 }
 
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
 impl Connection {
-    pub(crate) fn open(addr: SocketAddr) -> Result<Self> {
+    /// Connects to `addr`, with `tls` over it if there is one; hands are shaken with the first request.
+    pub(crate) fn open(addr: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        Ok(Self { stream, received: Vec::with_capacity(64 * 1024) })
+        let stream = match tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let session = ClientConnection::new(Arc::clone(tls), ServerName::try_from("localhost")?)?;
+                Stream::Tls(Box::new(StreamOwned::new(session, stream)))
+            }
+        };
+        Ok(Self { stream, received: Vec::new() })
     }
 
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(request)?)
+        self.stream.write_all(request)?;
+        Ok(self.stream.flush()?)
     }
 
     /// The status of the next response; its body is read and thrown away.
@@ -60,23 +77,71 @@ impl Connection {
         self.send(request)?;
         expect_ok(self.receive()?)
     }
+
+    /// Waits until the other side has closed: who closes first keeps the port for a minute, and clients have one each.
+    pub(crate) fn until_closed(mut self) -> Result<()> {
+        let socket = match &mut self.stream {
+            Stream::Plain(socket) => socket,
+            // Below TLS: not everyone says there that it closes.
+            Stream::Tls(stream) => &mut stream.sock,
+        };
+        let mut rest = [0; 1024];
+        while socket.read(&mut rest).context("the proxy does not close the connection")? > 0 {}
+        Ok(())
+    }
+
+    /// Whether the handshake took up an earlier session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => false,
+            Stream::Tls(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        match &self.stream {
+            Stream::Plain(socket) => socket.as_fd(),
+            Stream::Tls(stream) => stream.sock.as_fd(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
     }
 }
 
 /// Sends `count` requests over `connections` connections: one on each, then all responses, and so on. `request` makes
 /// the request of a number.
 pub(crate) fn send_all(
-    addr: SocketAddr,
+    open: impl Fn() -> Result<Connection>,
     connections: usize,
     count: usize,
     request: impl Fn(usize) -> Vec<u8>,
 ) -> Result<()> {
-    let mut open = (0..connections.min(count)).map(|_| Connection::open(addr)).collect::<Result<Vec<_>>>()?;
+    let mut open = (0..connections.min(count)).map(|_| open()).collect::<Result<Vec<_>>>()?;
     let mut number = 0;
     while number < count {
         let turn = open.len().min(count - number);

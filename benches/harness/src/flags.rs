@@ -98,6 +98,22 @@ pub(crate) enum Command {
         #[arg(long)]
         request: PathBuf,
     },
+    /// One TLS connection for each request, alone.
+    Handshakes {
+        /// Where they go.
+        addr: SocketAddr,
+        /// Takes up the session of the connection before.
+        #[arg(long)]
+        resumed: bool,
+        #[arg(long)]
+        seconds: u32,
+        /// How many are open at once.
+        #[arg(long)]
+        connections: usize,
+        /// A file with the bytes of the request.
+        #[arg(long)]
+        request: PathBuf,
+    },
 }
 
 #[derive(Args, Default)]

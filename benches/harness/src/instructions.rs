@@ -8,7 +8,6 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::client::send_all;
 use crate::peer::{self, Peer};
 use crate::request::Requests;
 use crate::scenario::Scenario;
@@ -36,7 +35,7 @@ pub(crate) fn per_request(bench: &Bench, peer: Peer, scenario: &Scenario, length
             ["valgrind".to_owned(), "--tool=callgrind".to_owned(), format!("--callgrind-out-file={}", out.display())];
         let running = peer::start(bench, peer, scenario, &tracer)?;
         let each = Requests::new(bench, scenario, requests)?;
-        send_all(running.addr, lengths.connections, requests, |number| each.numbered(number))?;
+        running.send(scenario, &each, requests, lengths.connections)?;
         running.process.stop()?;
         total(&fs::read_to_string(&out).context("callgrind has written nothing")?)
     };

@@ -6,14 +6,14 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::bench::Bench;
 use crate::open_loop::{self, Load};
 use crate::peer::{self, Peer, Running};
 use crate::process::output;
 use crate::request::Requests;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Transport};
 
 /// What one round showed, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +39,9 @@ pub(crate) fn measure(
     rate: f64,
     (rounds, seconds): (usize, u32),
 ) -> Result<Latencies> {
+    if scenario.transport != Transport::Http1 || scenario.new_connections {
+        bail!("answers are timed on kept connections without TLS only");
+    }
     let mut running = Vec::new();
     for peer in peers {
         running.push((*peer, peer::start(bench, *peer, scenario, &[])?));

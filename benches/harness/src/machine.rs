@@ -24,7 +24,7 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
     git.arg("-C").arg(root).args(["describe", "--always", "--dirty", "--abbrev=10"]);
     format!(
         "Measured on {} at commit {}, profile {profile}. Machine: {}, {cores} cores, memory {}, Linux {}. \
-         Pingora {}, {}, {}, {}.",
+         Pingora {}, {}, {}, {}, {}, {}.",
         Utc::now().format("%Y-%m-%d"),
         output(&git, None).as_deref().map_or("unknown", str::trim),
         cpu.unwrap_or_else(|| "unknown processor".into()),
@@ -33,7 +33,9 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
         pingora(root).unwrap_or_else(|| "of unknown version".into()),
         said("haproxy", &["-v"]).map_or_else(|_| "no HAProxy".into(), |text| first_words(&text, 3)),
         said("nginx", &["-v"]).unwrap_or_else(|_| "no nginx".into()).replace("nginx version: ", ""),
+        said("openssl", &["version"]).map_or_else(|_| "no OpenSSL".into(), |text| first_words(&text, 2)),
         said("wrk", &["-v"]).map_or_else(|_| "no wrk".into(), |text| first_words(&text, 2)),
+        said("h2load", &["--version"]).unwrap_or_else(|_| "no h2load".into()),
     )
 }
 

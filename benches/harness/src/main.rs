@@ -1,6 +1,7 @@
 //! Measures the gateway beside an empty Pingora proxy, HAProxy and nginx, all doing the same work on the same machine.
 
 mod bench;
+mod certificate;
 mod client;
 mod compare;
 mod cpu;
@@ -23,6 +24,7 @@ mod svg;
 mod syscalls;
 mod table;
 mod template;
+mod tls;
 mod tokens;
 mod train;
 mod upstream;
@@ -35,8 +37,10 @@ use clap::Parser;
 
 use crate::bench::Bench;
 use crate::flags::{Command, Flags};
+use crate::load::handshakes;
 use crate::open_loop::Load;
 use crate::peer::Peer;
+use crate::tls::Sessions;
 
 fn main() -> Result<()> {
     let Flags { command, place } = Flags::parse();
@@ -64,6 +68,11 @@ fn main() -> Result<()> {
         Command::OpenLoop { addr, rate, seconds, connections, request } => {
             let duration = Duration::from_secs(u64::from(seconds));
             latency::print(Load { addr, rate, duration, connections }, fs::read(request)?)
+        }
+        Command::Handshakes { addr, resumed, seconds, connections, request } => {
+            let sessions = if resumed { Sessions::Resumed } else { Sessions::Forgotten };
+            let duration = Duration::from_secs(u64::from(seconds));
+            handshakes::print(addr, sessions, connections, duration, &fs::read(request)?)
         }
     }
 }

@@ -5,7 +5,6 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::client::Connection;
 use crate::load;
 use crate::peer::{self, Peer};
 use crate::request::Requests;
@@ -33,7 +32,7 @@ pub(crate) fn measure(bench: &Bench, peer: Peer, scenario: &Scenario, seconds: u
     let request = Requests::new(bench, scenario, 1)?.numbered(0);
     let mut connections = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        let mut connection = Connection::open(running.addr)?;
+        let mut connection = running.connect()?;
         connection.ask(&request)?;
         connections.push(connection);
     }

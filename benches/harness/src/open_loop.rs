@@ -33,7 +33,7 @@ struct Client {
 
 /// Sends requests as `load` says, those of `requests` in turn, and returns how long each took.
 pub(crate) fn run(load: Load, requests: &[Vec<u8>]) -> Result<Vec<Duration>> {
-    let open = || Ok(Client { connection: Connection::open(load.addr)?, due: None });
+    let open = || Ok(Client { connection: Connection::open(load.addr, None)?, due: None });
     let mut clients = (0..load.connections).map(|_| open()).collect::<Result<Vec<_>>>()?;
     let count = (load.rate * load.duration.as_secs_f64()) as usize;
     let start = Instant::now();

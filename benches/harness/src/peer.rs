@@ -4,18 +4,21 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustls::ClientConfig;
 
 use crate::bench::Bench;
-use crate::client::Connection;
+use crate::client::{Connection, send_all};
 use crate::process::Process;
 use crate::request::Requests;
 use crate::scenario::{Limits, Scenario, Tokens, Transport, Work};
 use crate::template::fill;
+use crate::tls::{self, Sessions};
 use crate::tokens::Algorithm;
 
 /// How long a proxy may take until it answers, under valgrind too.
@@ -68,9 +71,6 @@ impl Peer {
 
     /// Why this proxy cannot do what `scenario` asks for; none when it can.
     fn lacks(self, scenario: &Scenario) -> Option<&'static str> {
-        if scenario.transport != Transport::Http1 {
-            return Some("not available yet");
-        }
         match (self, scenario.work) {
             (Self::Haproxy, Work::Full { algorithm: Algorithm::EdDsa, .. }) => Some("HAProxy 2.6 cannot verify EdDSA"),
             (Self::Haproxy | Self::Nginx, Work::Full { limits: Limits::Redis, .. }) => Some("has no limits in Redis"),
@@ -83,6 +83,36 @@ impl Peer {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) process: Process,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Running {
+    /// A connection of the harness' own.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        Connection::open(self.addr, self.tls.as_ref())
+    }
+
+    /// Sends `count` of `requests`, over so many `connections` or each on its own, as `scenario` says.
+    pub(crate) fn send(
+        &self,
+        scenario: &Scenario,
+        requests: &Requests,
+        count: usize,
+        connections: usize,
+    ) -> Result<()> {
+        if matches!(scenario.transport, Transport::Http2 { .. }) {
+            bail!("the harness speaks HTTP/1.1 only");
+        }
+        if !scenario.new_connections {
+            return send_all(|| self.connect(), connections, count, |number| requests.numbered(number));
+        }
+        for number in 0..count {
+            let mut connection = self.connect()?;
+            connection.ask(&requests.numbered(number))?;
+            connection.until_closed()?;
+        }
+        Ok(())
+    }
 }
 
 /// Starts `peer` for `scenario`, behind `tracer` when there is one, and waits until it has answered once.
@@ -95,14 +125,19 @@ pub(crate) fn start(bench: &Bench, peer: Peer, scenario: &Scenario, tracer: &[St
     let command = behind(tracer, &command(bench, peer, scenario, port)?);
     let name = format!("{}-{port}", peer.name());
     let process = Process::start(&command, Some(bench.cores.proxy), &bench.directory, &name)?;
-    let mut running = Running { addr, process };
+    let tls = match scenario.transport {
+        Transport::Http1 => None,
+        Transport::Tls | Transport::Http2 { .. } => Some(tls::client(Sessions::Forgotten)?),
+        Transport::TlsResumed => Some(tls::client(Sessions::Resumed)?),
+    };
+    let mut running = Running { addr, process, tls };
     let request = Requests::new(bench, scenario, 1)?.numbered(0);
     let deadline = Instant::now() + READY_WITHIN;
     loop {
         if running.process.ended()?.is_some() {
             return Err(anyhow!(complaint(bench, &running.process.errors()))).context("it does not start");
         }
-        match Connection::open(addr) {
+        match running.connect() {
             Ok(mut connection) => {
                 connection.ask(&request).context("its first answer")?;
                 return Ok(running);
@@ -137,16 +172,21 @@ fn command(bench: &Bench, peer: Peer, scenario: &Scenario, port: u16) -> Result<
     let config = || configuration(bench, peer, scenario, port);
     Ok(match peer {
         Peer::Gateway => with(bench.binary("gateway")?, &["--config", &config()?]),
-        Peer::EmptyPingora => empty(bench, port, &["--read-buffer", "4096"])?,
-        Peer::EmptyPingoraLargeBuffers => empty(bench, port, &[])?,
+        Peer::EmptyPingora => empty(bench, scenario, port, &["--read-buffer", "4096"])?,
+        Peer::EmptyPingoraLargeBuffers => empty(bench, scenario, port, &[])?,
         Peer::Haproxy => with("haproxy".into(), &["-db", "-f", &config()?]),
         Peer::Nginx => with("nginx".into(), &["-p", &bench.directory.to_string_lossy(), "-c", &config()?]),
     })
 }
 
-fn empty(bench: &Bench, port: u16, flags: &[&str]) -> Result<Command> {
+fn empty(bench: &Bench, scenario: &Scenario, port: u16, flags: &[&str]) -> Result<Command> {
     let (listen, upstream) = (format!("127.0.0.1:{port}"), bench.upstream.to_string());
-    Ok(with(bench.binary("empty-pingora")?, &[&["--listen", &listen, "--upstream", &upstream], flags].concat()))
+    let mut command = with(bench.binary("empty-pingora")?, &["--listen", &listen, "--upstream", &upstream]);
+    command.args(flags);
+    if scenario.transport != Transport::Http1 {
+        command.arg("--certificate").arg(&bench.certificate.chain).arg("--key").arg(&bench.certificate.key);
+    }
+    Ok(command)
 }
 
 fn with(program: PathBuf, arguments: &[&str]) -> Command {
@@ -158,6 +198,7 @@ fn with(program: PathBuf, arguments: &[&str]) -> Command {
 /// Writes the configuration for `scenario` and returns where.
 fn configuration(bench: &Bench, peer: Peer, scenario: &Scenario, port: u16) -> Result<String> {
     let kind = match scenario.work {
+        Work::Plain if scenario.transport != Transport::Http1 => "tls",
         Work::Plain => "plain",
         Work::Full { limits: Limits::Local, .. } => "full",
         Work::Full { limits: Limits::Redis, .. } => "redis",
@@ -174,9 +215,13 @@ fn configuration(bench: &Bench, peer: Peer, scenario: &Scenario, port: u16) -> R
     let mut values = vec![
         ("PORT", port.to_string()),
         ("ADMIN_PORT", free_port()?.to_string()),
+        ("PLAIN_PORT", free_port()?.to_string()),
         ("UPSTREAM_PORT", bench.upstream.port().to_string()),
         ("DIRECTORY", bench.directory.display().to_string()),
         ("LOG", log.display().to_string()),
+        ("CERTIFICATE", bench.certificate.chain.display().to_string()),
+        ("CERTIFICATE_KEY", bench.certificate.key.display().to_string()),
+        ("CERTIFICATE_AND_KEY", bench.certificate.both.display().to_string()),
     ];
     if let Work::Full { algorithm, limits } = scenario.work {
         let file = bench.tokens.verifying_key(algorithm);

@@ -39,6 +39,9 @@ fn request(scenario: &Scenario, token: Option<&String>) -> Vec<u8> {
     if exchange.sent() > 0 {
         head += &format!("Content-Length: {}\r\n", exchange.sent());
     }
+    if scenario.new_connections {
+        head += "Connection: close\r\n";
+    }
     head += "\r\n";
     let mut bytes = head.into_bytes();
     bytes.resize(bytes.len() + exchange.sent(), b'x');

@@ -80,13 +80,18 @@ pub(crate) enum Tokens {
     NeverRemembered,
 }
 
-/// What carries the requests.
+/// What carries the requests. TLS is 1.3 with an ECDSA P-256 certificate, AES-256-GCM and X25519.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Http1,
+    /// HTTP/1.1 over TLS; every handshake is a whole one.
     Tls,
+    /// HTTP/1.1 over TLS; each connection takes up the session of the one before.
     TlsResumed,
-    Http2,
+    /// HTTP/2 over TLS, on each connection so many requests at once.
+    Http2 {
+        streams: usize,
+    },
 }
 
 /// Every scenario, in the table's order.
@@ -143,8 +148,9 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..rs256
         },
         Scenario { name: "redis", title: "full chain, HS256, limits in Redis", work: redis, ..hs256 },
+        Scenario { name: "tls", title: "TLS 1.3", transport: Transport::Tls, ..plain.clone() },
         Scenario {
-            name: "tls",
+            name: "tls-new",
             title: "TLS 1.3, new connections",
             transport: Transport::Tls,
             new_connections: true,
@@ -152,12 +158,18 @@ pub(crate) fn all() -> Vec<Scenario> {
         },
         Scenario {
             name: "tls-resumed",
-            title: "TLS 1.3, resumed",
+            title: "TLS 1.3, new connections, resumed",
             transport: Transport::TlsResumed,
             new_connections: true,
             ..plain.clone()
         },
-        Scenario { name: "h2", title: "HTTP/2 over TLS 1.3", transport: Transport::Http2, ..plain },
+        Scenario {
+            name: "h2",
+            title: "HTTP/2 over TLS 1.3, 8 connections of 8 streams",
+            connections: 8,
+            transport: Transport::Http2 { streams: 8 },
+            ..plain
+        },
     ]
 }
 
@@ -169,11 +181,17 @@ fn local(algorithm: Algorithm) -> Work {
 mod tests {
     use std::collections::HashSet;
 
-    use super::all;
+    use super::{Transport, Work, all};
 
     #[test]
     fn names_tell_scenarios_apart() {
         let names: HashSet<_> = all().iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn tls_comes_with_plain_work_because_that_is_what_the_peers_configurations_do() {
+        let tls = |work| all().iter().any(|scenario| scenario.transport != Transport::Http1 && scenario.work == work);
+        assert!(tls(Work::Plain) && all().iter().all(|one| one.work == Work::Plain || !tls(one.work)));
     }
 }

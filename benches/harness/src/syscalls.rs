@@ -6,7 +6,6 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::client::send_all;
 use crate::instructions::Lengths;
 use crate::peer::{self, Peer};
 use crate::request::Requests;
@@ -25,7 +24,7 @@ pub(crate) fn per_request(bench: &Bench, peer: Peer, scenario: &Scenario, length
         let tracer = ["strace", "-c", "-f", "-o", &out.to_string_lossy()].map(str::to_owned);
         let running = peer::start(bench, peer, scenario, &tracer)?;
         let each = Requests::new(bench, scenario, requests)?;
-        send_all(running.addr, lengths.connections, requests, |number| each.numbered(number))?;
+        running.send(scenario, &each, requests, lengths.connections)?;
         running.process.stop()?;
         Ok(calls(&fs::read_to_string(&out).context("strace has written nothing")?))
     };
