@@ -4,13 +4,11 @@
 
 mod edges;
 
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::client::{Connection, send_all};
 use crate::peer::{self, Peer};
 use crate::request::Requests;
 use crate::scenario::{self, Exchange, Limits, Scenario, Tokens, Transport, Work};
@@ -31,7 +29,9 @@ pub(crate) fn train(bench: &Bench, peer: Peer) -> Result<()> {
         let count = requests(scenario);
         eprintln!("    {:16} {count} requests", scenario.name);
         let running = peer::start(bench, peer, scenario, &[])?;
-        put_on(bench, scenario, running.addr, count).with_context(|| format!("training with {}", scenario.name))?;
+        let each = Requests::new(bench, scenario, TOKENS)?;
+        let sent = running.send(scenario, &each, count, scenario.connections);
+        sent.with_context(|| format!("training with {}", scenario.name))?;
         // What was counted is written when the process ends, so it has to end well.
         running.process.stop()?;
     }
@@ -39,7 +39,7 @@ pub(crate) fn train(bench: &Bench, peer: Peer) -> Result<()> {
 }
 
 fn sendable(scenario: &Scenario) -> bool {
-    scenario.transport == Transport::Http1 && scenario.connections <= MOST_CONNECTIONS
+    !matches!(scenario.transport, Transport::Http2 { .. }) && scenario.connections <= MOST_CONNECTIONS
 }
 
 /// About a second or two of work each.
@@ -52,14 +52,6 @@ fn requests(scenario: &Scenario) -> usize {
         (Exchange::Get16k, _) => 10_000,
         (Exchange::Get128, Tokens::One | Tokens::Many) => 15_000,
     }
-}
-
-fn put_on(bench: &Bench, scenario: &Scenario, addr: SocketAddr, count: usize) -> Result<()> {
-    let requests = Requests::new(bench, scenario, TOKENS)?;
-    if !scenario.new_connections {
-        return send_all(addr, scenario.connections, count, |number| requests.numbered(number));
-    }
-    (0..count).try_for_each(|number| Connection::open(addr)?.ask(&requests.numbered(number)))
 }
 
 #[cfg(test)]

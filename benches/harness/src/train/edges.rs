@@ -90,7 +90,7 @@ fn forged(token: &str) -> String {
 /// Each on a connection of its own: some refusals end it.
 fn refuse(addr: SocketAddr, expected: u16, request: &str) -> Result<()> {
     for number in 0..REFUSALS {
-        let mut connection = Connection::open(addr)?;
+        let mut connection = Connection::open(addr, None)?;
         connection.send(request.as_bytes())?;
         let status = connection.receive()?;
         // The first few pass the limit.
