@@ -126,7 +126,7 @@ find_llvm_tools() {
     major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     of_rustc=$(rustc --print sysroot)/lib/rustlib/$(host)/bin
     [ -x "$of_rustc/llvm-profdata" ] || rustup component add llvm-tools >/dev/null 2>&1 || true
-    for tools in "$of_rustc" "/usr/lib/llvm-$major/bin" "$(brew --prefix "llvm@$major" 2>/dev/null || true)/bin"; do
+    for tools in "$of_rustc" "/usr/lib/llvm-$major/bin" "$(brew --prefix "llvm@$major" 2>/dev/null || echo /none)/bin"; do
         if [ -x "$tools/llvm-cov" ] && [ -x "$tools/llvm-profdata" ]; then
             export LLVM_COV=$tools/llvm-cov LLVM_PROFDATA=$tools/llvm-profdata
             return 0
@@ -297,7 +297,7 @@ guided() {
         say "$package, 2 of 3: trained before, and nothing has changed since"
     else
         say "$package, 2 of 3: training (some 2 minutes)"
-        rm -rf "$counts" "${pgo:?}/$package"
+        rm -rf "$counts" "$profdata" "${pgo:?}/$package"
         mkdir -p "$counts"
         LLVM_PROFILE_FILE=$counts/%p.profraw "$harness" --binaries "$counting" train --peer "$package" || return 1
         "$LLVM_PROFDATA" merge --output "$profdata" "$counts"/*.profraw || return 1
