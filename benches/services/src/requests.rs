@@ -53,7 +53,7 @@ pub(crate) fn profile(token: &str) -> Request {
 
 /// A small purchase.
 fn order(token: &str) -> Request {
-    let body = r#"{"asset_id": "dogecoin", "quantity": "0.00000001"}"#;
+    let body = r#"{"asset_id": "dogecoin", "quantity": "0.01"}"#;
     post("POST order", "/inventory/orders", Some(token), body, 201)
 }
 

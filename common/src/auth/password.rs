@@ -4,17 +4,24 @@
 //! memory and its async threads; so there are as many hashes at once as cores, off the async threads, a short queue
 //! behind them, and beyond that a plain "busy".
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::Reader;
 use crate::entities::{Password, PasswordHash};
+
+/// How much nicer a hash is than the process: where there is not enough for all, it gets a tenth of an equal share
+/// (sched(7)), and so goes on.
+#[cfg(target_os = "linux")]
+const HASHING_NICENESS: i32 = 10;
 
 /// How many passwords may be on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +66,12 @@ pub enum PasswordError {
     /// The hash does not come from us, or the cryptographic library failed.
     #[error("the password could not be hashed")]
     Hash(#[source] password_hash::Error),
+    /// There is no thread to hash on.
+    #[error("no thread can be started to hash the password")]
+    NoThread(#[source] io::Error),
     /// The thread that hashed is gone.
     #[error("the password hashing was aborted")]
-    Aborted(#[source] tokio::task::JoinError),
+    Aborted(#[source] oneshot::error::RecvError),
 }
 
 struct PasswordMetrics {
@@ -128,17 +138,23 @@ impl PasswordHasher {
         };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_closed| PasswordError::Busy)?;
         let hasher = Arc::clone(self);
-        let job = tokio::task::spawn_blocking(move || {
+        let (done, result) = oneshot::channel();
+        // A thread of its own, which costs a thousandth of the hash: the runtime's are for others too, and what has a low
+        // priority once keeps it.
+        let thread = thread::Builder::new().name("password".to_owned()).spawn(move || {
             // Held by the thread, not by the caller: a caller that hangs up does not make room for one hash more.
             let _permits = (admitted, worker);
+            yield_to_requests();
             hasher.metrics.in_flight.inc();
             let started = Instant::now();
             let result = work(&hasher);
             hasher.metrics.seconds.observe(started.elapsed().as_secs_f64());
             hasher.metrics.in_flight.dec();
-            result
+            // The caller may have hung up.
+            let _ = done.send(result);
         });
-        job.await.map_err(PasswordError::Aborted)?.map_err(PasswordError::Hash)
+        thread.map_err(PasswordError::NoThread)?;
+        result.await.map_err(PasswordError::Aborted)?.map_err(PasswordError::Hash)
     }
 }
 
@@ -169,6 +185,16 @@ impl PasswordMetrics {
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.rejected.clone()))?;
         Ok(metrics)
+    }
+}
+
+/// Gives the present thread a low priority. A hash keeps a core busy for longer than a hundred other requests take, and
+/// each of those would wait for it; they cost it little.
+fn yield_to_requests() {
+    // On Linux the thread's alone, elsewhere the whole process's.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(HASHING_NICENESS) {
+        tracing::debug!(%error, "hashing at the usual priority");
     }
 }
 
@@ -210,6 +236,16 @@ mod tests {
         let known = hasher.verify(Password::typed("no account has this password"), None).await.expect("verified");
         assert!(!known);
         assert_eq!(hasher.metrics.seconds.get_sample_count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_hash_gives_way_and_the_threads_that_serve_requests_do_not() {
+        let niceness = || rustix::process::getpriority_process(None).expect("a priority");
+        let before = niceness();
+        let hashing = hasher().run(move |_| Ok(niceness())).await.expect("run");
+        assert_eq!(hashing, (before + HASHING_NICENESS).min(19));
+        assert_eq!(niceness(), before);
     }
 
     #[tokio::test]

@@ -233,7 +233,7 @@ impl From<PasswordError> for Problem {
                 let detail = "Too many people are logging in at present; try again";
                 Self::unavailable("busy", detail, Duration::from_secs(1))
             }
-            PasswordError::Hash(_) | PasswordError::Aborted(_) => Self::internal(error),
+            PasswordError::Hash(_) | PasswordError::NoThread(_) | PasswordError::Aborted(_) => Self::internal(error),
         }
     }
 }

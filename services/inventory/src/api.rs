@@ -16,7 +16,9 @@ use poem_openapi::payload::Json;
 use poem_openapi::{OpenApi, Tags};
 use rust_decimal::Decimal;
 
-use self::assets::{ActiveFilter, AssetAnswer, AssetDetails, AssetItem, AssetPage, AssetsAnswer, CACHE_CONTROL};
+use self::assets::{
+    ActiveFilter, AssetAnswer, AssetDetails, AssetItem, AssetPage, AssetsAnswer, CACHE_CONTROL, PageJson,
+};
 use self::orders::{NewOrder, OrderAnswer, OrderPage, OrdersAnswer, PlacedAnswer, no_such_asset, no_such_order};
 use self::page::{CursorText, PageLimit, link_to};
 use self::parameter::{Optional, Parameters};
@@ -103,7 +105,7 @@ impl Api {
         let now = Utc::now();
         let items = page.assets.iter().map(|asset| AssetItem::of(asset, now)).collect();
         let link = page.next.as_deref().map(|cursor| link_to(request.original_uri(), cursor));
-        let body = Json(AssetPage { items, next_page: page.next });
+        let body = PageJson(AssetPage { items, next_page: page.next });
         Ok(AssetsAnswer::Page(body, tag, CACHE_CONTROL.to_owned(), link))
     }
 

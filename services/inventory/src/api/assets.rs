@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use common::entities::{Asset, Category};
 use common::service::Problem;
-use poem_openapi::payload::Json;
-use poem_openapi::registry::MetaSchema;
+use poem::{IntoResponse, Response};
+use poem_openapi::payload::{Json, Payload};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
 use super::parameter::ParameterValue;
@@ -15,8 +18,9 @@ use crate::catalogue::{OutOfDate, SearchText, Sort, SortBy};
 /// Anybody may keep an answer about the catalogue for as long as we keep it ourselves, and for longer while we are away.
 pub(super) const CACHE_CONTROL: &str = "public, max-age=1, stale-if-error=60";
 
+// What serde writes of it is what the document says of it; a test compares the two.
 /// An asset in a list.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename = "Asset")]
 pub(super) struct AssetItem {
     /// Its identity, like `bitcoin`.
@@ -30,6 +34,7 @@ pub(super) struct AssetItem {
     /// US dollars for one unit.
     price_usd: Decimal,
     /// When that price was true.
+    #[serde(serialize_with = "rfc3339")]
     price_updated_at: DateTime<Utc>,
     /// How long ago that was.
     price_age_seconds: u64,
@@ -49,13 +54,39 @@ pub(super) struct AssetDetails {
 }
 
 /// Some of the catalogue.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 pub(super) struct AssetPage {
     /// In the order asked for.
     pub(super) items: Vec<AssetItem>,
     /// The `cursor` of the next page; left out on the last.
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_page: Option<String>,
+}
+
+/// A page as JSON. poem-openapi's own payload first makes a tree of values of it, which took half the time of a request.
+pub(super) struct PageJson(pub(super) AssetPage);
+
+impl Payload for PageJson {
+    const CONTENT_TYPE: &'static str = <Json<AssetPage> as Payload>::CONTENT_TYPE;
+
+    fn check_content_type(content_type: &str) -> bool {
+        <Json<AssetPage> as Payload>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        AssetPage::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        AssetPage::register(registry);
+    }
+}
+
+impl IntoResponse for PageJson {
+    fn into_response(self) -> Response {
+        poem::web::Json(self.0).with_content_type(Self::CONTENT_TYPE).into_response()
+    }
 }
 
 /// The answer to a request for a list.
@@ -64,7 +95,7 @@ pub(super) enum AssetsAnswer {
     /// A page of the catalogue
     #[oai(status = 200)]
     Page(
-        Json<AssetPage>,
+        PageJson,
         /// Differs when the catalogue does.
         #[oai(header = "ETag")]
         String,
@@ -120,6 +151,10 @@ impl AssetDetails {
     pub(super) fn of(asset: Asset, now: DateTime<Utc>) -> Self {
         Self { asset: AssetItem::of(&asset, now), description: asset.description }
     }
+}
+
+fn rfc3339<S: Serializer>(moment: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&moment.to_rfc3339())
 }
 
 /// Whether `if_none_match` (RFC 9110, section 13.1.2) names `tag`.
@@ -211,6 +246,8 @@ fn words<const N: usize>(words: [&str; N], default: &str) -> MetaSchema {
 
 #[cfg(test)]
 mod tests {
+    use poem_openapi::types::ToJSON;
+
     use super::*;
 
     #[test]
@@ -221,6 +258,26 @@ mod tests {
         for bad in ["", "-", "--price", "Price", "price ", "id"] {
             assert!(sort(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_page_is_written_as_it_is_documented() {
+        let moment = DateTime::from_timestamp(1_700_000_000, 120).expect("a moment");
+        let item = AssetItem {
+            id: "bitcoin".to_owned(),
+            symbol: "BTC".to_owned(),
+            name: "Bitcoin \"é\"".to_owned(),
+            category: "layer-1".to_owned(),
+            price_usd: Decimal::new(10_325_042, 2),
+            price_updated_at: moment,
+            price_age_seconds: 7,
+            available: Decimal::new(1, 8),
+            active: true,
+        };
+        let mut page = AssetPage { items: vec![item], next_page: Some("cursor".to_owned()) };
+        assert_eq!(serde_json::to_value(&page).ok(), page.to_json());
+        page.next_page = None;
+        assert_eq!(serde_json::to_value(&page).ok(), page.to_json());
     }
 
     #[test]
