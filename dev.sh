@@ -30,6 +30,8 @@ usage: ./dev.sh <command>
               the gateway beside an empty Pingora proxy, HAProxy and nginx, into benches/RESULTS.md;
               --quick only prints instructions, system calls and a short comparison, in some minutes;
               bench --help lists the measurements, bench compare --help the flags of one
+  bench micro | services
+              the parts that requests pass, each alone; the services beside a FastAPI service that does the same
   help        this text
 
   PROFILE=dev ./dev.sh run        builds faster and runs slower

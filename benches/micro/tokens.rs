@@ -1,37 +1,63 @@
-//! How long it takes to believe a token that was not seen before: signature, claims and times, by algorithm.
+//! How long the gateway takes to let a request with a token in: `checked` verifies its signature, `remembered` finds it among
+//! those verified before.
 
-use std::hint::black_box;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use criterion::Criterion;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde_json::{Map, Value, json};
+use futures::FutureExt as _;
+use gateway::Rehearsal;
+use http::Method;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use pingora_http::RequestHeader;
+use serde_json::{Value, json};
+
+use crate::configuration::{SECRET, parse};
 
 /// Two sides of a key.
 struct Keys {
     algorithm: Algorithm,
     sign: EncodingKey,
-    verify: DecodingKey,
+    /// As a provider of the gateway has it.
+    verify: String,
 }
 
 pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut group = criterion.benchmark_group("token");
     for keys in [hs256(), rs256()?, es256()?, eddsa()?] {
         let token = jsonwebtoken::encode(&Header::new(keys.algorithm), &claims()?, &keys.sign)?;
-        let validation = validation(keys.algorithm);
-        let verify = || jsonwebtoken::decode::<Map<String, Value>>(black_box(&token), &keys.verify, &validation);
-        verify()?;
-        group.bench_function(format!("{:?}", keys.algorithm), |bencher| bencher.iter(verify));
+        for (name, cache) in [("checked", "0B"), ("remembered", "16MiB")] {
+            let rehearsal = runtime.block_on(Rehearsal::of(&parse(&file(&keys, cache))?, Vec::new()))?;
+            let mut head = RequestHeader::build(Method::GET, b"/", None)?;
+            head.insert_header("Host", "www.example.com")?;
+            head.insert_header("Authorization", format!("Bearer {token}"))?;
+            let mut admit = || {
+                let mut ctx = rehearsal.request(IpAddr::from([192, 0, 2, 7]));
+                rehearsal.admit(&mut head, &mut ctx).now_or_never()
+            };
+            anyhow::ensure!(matches!(admit(), Some(Ok(()))), "{:?} was not admitted", keys.algorithm);
+            group.bench_function(format!("{:?}/{name}", keys.algorithm), |bencher| bencher.iter(&mut admit));
+        }
     }
-    // The same from the gateway's cache of verified tokens belongs here, once there is one.
     group.finish();
     Ok(())
+}
+
+fn file(keys: &Keys, cache: &str) -> String {
+    format!(
+        "jwt_providers: {{ us: {{ algorithm: {:?}, {}, cache: {cache}, issuer: order-processor, \
+         audience: order-processor, claims_to_headers: {{ sub: X-User-Id }} }} }}\n\
+         upstreams: {{ u: {{ targets: [\"http://127.0.0.1:1\"] }} }}\n\
+         routes: [{{ name: all, match: {{ path: \"/*\" }}, upstream: u, middleware: [{{ jwt: {{ provider: us }} }}] }}]\n",
+        keys.algorithm, keys.verify
+    )
 }
 
 /// As the user service fills them.
@@ -43,55 +69,41 @@ pub(crate) fn claims() -> anyhow::Result<Value> {
     }))
 }
 
-/// What the gateway checks.
-fn validation(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.set_issuer(&["order-processor"]);
-    validation.set_audience(&["order-processor"]);
-    validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-    validation.validate_nbf = true;
-    validation
-}
-
 fn hs256() -> Keys {
-    let secret = b"a secret of the benchmark, longer than 32 bytes";
     Keys {
         algorithm: Algorithm::HS256,
-        sign: EncodingKey::from_secret(secret),
-        verify: DecodingKey::from_secret(secret),
+        sign: EncodingKey::from_secret(SECRET.as_bytes()),
+        verify: "secret: \"${JWT_SECRET_KEY}\"".to_owned(),
     }
 }
 
 fn rs256() -> anyhow::Result<Keys> {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
-    Ok(Keys {
-        algorithm: Algorithm::RS256,
-        sign: EncodingKey::from_rsa_pem(pem(pair.as_der()?.as_ref()).as_bytes())?,
-        verify: DecodingKey::from_rsa_der(pair.public_key().as_ref()),
-    })
-}
-
-/// The one form in which the library takes a private RSA key as it is generated.
-fn pem(pkcs8: &[u8]) -> String {
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(pkcs8))
+    let pkcs8 = pair.as_der()?;
+    // The one form in which the library takes a private RSA key as it is generated.
+    let sign = EncodingKey::from_rsa_pem(pem("PRIVATE", pkcs8.as_ref(), "\n").as_bytes())?;
+    Ok(Keys { algorithm: Algorithm::RS256, sign, verify: public(pair.public_key())? })
 }
 
 fn es256() -> anyhow::Result<Keys> {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())?;
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref())?;
-    Ok(Keys {
-        algorithm: Algorithm::ES256,
-        sign: EncodingKey::from_ec_der(pkcs8.as_ref()),
-        verify: DecodingKey::from_ec_der(pair.public_key().as_ref()),
-    })
+    let sign = EncodingKey::from_ec_der(pkcs8.as_ref());
+    Ok(Keys { algorithm: Algorithm::ES256, sign, verify: public(pair.public_key())? })
 }
 
 fn eddsa() -> anyhow::Result<Keys> {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?;
     let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref())?;
-    Ok(Keys {
-        algorithm: Algorithm::EdDSA,
-        sign: EncodingKey::from_ed_der(pkcs8.as_ref()),
-        verify: DecodingKey::from_ed_der(pair.public_key().as_ref()),
-    })
+    let sign = EncodingKey::from_ed_der(pkcs8.as_ref());
+    Ok(Keys { algorithm: Algorithm::EdDSA, sign, verify: public(pair.public_key())? })
+}
+
+fn public(key: &impl AsDer<PublicKeyX509Der<'static>>) -> anyhow::Result<String> {
+    Ok(format!("public_key: \"{}\"", pem("PUBLIC", key.as_der()?.as_ref(), "\\n")))
+}
+
+fn pem(which: &str, der: &[u8], line_end: &str) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {which} KEY-----{line_end}{text}{line_end}-----END {which} KEY-----{line_end}")
 }
