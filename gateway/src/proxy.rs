@@ -164,8 +164,8 @@ impl ProxyHttp for Proxy {
             ctx.rejection = Some(Rejection::BodyTooLarge);
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
         }
-        if ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
-            // A part came within the read time-out each time, and still there is no end.
+        if ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
+            // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
             ctx.rejection = Some(Rejection::ClientTimedOut);
             return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
         }
@@ -179,7 +179,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            // No request any more: its client may be silent for as long as the upstream puts up with it.
+            // No request any more: the upstream's read time-out alone says how long both sides may be silent.
             session.set_read_timeout(None);
         } else if response.status.is_informational() {
             return Ok(());

@@ -143,7 +143,7 @@ impl<'h> Framing<'h> {
 
 /// The forms a request's target may have (RFC 9112, section 3.2); that of `CONNECT` is none of them.
 enum Target<'t> {
-    /// `/path`, or the `*` of `OPTIONS`.
+    /// `/path`, or the `*` of `OPTIONS`, which no route takes.
     Path,
     /// `http://host/path`, as proxies are asked.
     Absolute { authority: &'t str },

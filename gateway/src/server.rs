@@ -3,6 +3,7 @@
 mod files;
 mod front;
 mod head;
+mod http2;
 mod idle;
 mod listen;
 mod refusal;

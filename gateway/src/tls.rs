@@ -26,12 +26,15 @@ struct Settings {
 }
 
 impl Tls {
-    /// What `loaded` says of TLS; `previous` when that says the same, so that its clients' sessions go on.
+    /// What `loaded` says of TLS; `previous` when that says the same, so that its clients' sessions go on, or nothing.
     ///
     /// # Errors
     /// When the key for session tickets cannot be made.
     pub(crate) fn compile(loaded: &Loaded, previous: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, rustls::Error> {
-        let Some(TlsFile { http2, min_version, .. }) = loaded.file.server.tls else { return Ok(None) };
+        let Some(TlsFile { http2, min_version, .. }) = loaded.file.server.tls else {
+            // Its listeners are open until the restart that a reload asks for.
+            return Ok(previous.cloned());
+        };
         let settings = Settings { certificates: loaded.certificates.clone(), http2, min_version };
         if let Some(previous) = previous.filter(|previous| previous.settings == settings) {
             return Ok(Some(Arc::clone(previous)));

@@ -120,11 +120,18 @@ impl Pool {
     #[must_use]
     pub(crate) fn pick(&self, failed: &[Arc<Target>]) -> Option<Arc<Target>> {
         let members = self.members.load();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
-        let (later, now) = members.split_at_checked(turn)?;
-        let healthy = now.iter().chain(later).filter(|target| target.is_healthy());
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let has_failed = |target: &Arc<Target>| failed.iter().any(|failed| Arc::ptr_eq(failed, target));
-        healthy.clone().find(|target| !has_failed(target)).or_else(|| healthy.clone().next()).cloned()
+        let healthy = members.iter().filter(|target| target.is_healthy());
+        let fresh = healthy.clone().filter(|target| !has_failed(target));
+        // Counted among those who can serve, so that no neighbour gets the share of one who cannot.
+        let in_turn = |count: usize| turn.checked_rem(count).unwrap_or(0);
+        let target = fresh.clone().nth(in_turn(fresh.clone().count()));
+        // One that has failed this request is better than none; so is the first when health has just changed.
+        target
+            .or_else(|| healthy.clone().nth(in_turn(healthy.clone().count())))
+            .or_else(|| healthy.clone().next())
+            .cloned()
     }
 
     /// Every member and whether it gets requests.

@@ -1,8 +1,10 @@
 //! What follows when a request cannot be sent, or its answer not be read.
 
-use http::HeaderName;
+use http::header::CONNECTION;
+use http::{HeaderName, HeaderValue};
 use pingora_core::ErrorType as E;
 use pingora_core::{Error, ErrorSource};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use crate::ctx::RequestContext;
@@ -16,13 +18,22 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// client. Not after a time-out: whoever was too slow once is not asked to do the work twice.
 pub(super) fn is_repeatable(session: &Session, error: &Error) -> bool {
     let request = session.req_header();
-    let harmless = request.method.is_idempotent() || request.headers.contains_key(IDEMPOTENCY_KEY);
+    let harmless = request.method.is_idempotent() || has_idempotency_key(request);
     let timed_out = matches!(error.etype(), E::ReadTimedout | E::WriteTimedout);
     harmless
         && !timed_out
         && *error.esource() == ErrorSource::Upstream
         && !session.as_ref().retry_buffer_truncated()
         && reply::answered(session).is_none()
+}
+
+/// Whether the upstream was sent a key: one that `Connection` names ends at the gateway (RFC 9110, section 7.6.1).
+fn has_idempotency_key(request: &RequestHeader) -> bool {
+    let is_named = |value: &HeaderValue| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(IDEMPOTENCY_KEY.as_str().as_bytes()))
+    };
+    request.headers.contains_key(IDEMPOTENCY_KEY) && !request.headers.get_all(CONNECTION).iter().any(is_named)
 }
 
 /// Notes that the target failed, and marks the error for a retry if one is left.
@@ -44,7 +55,8 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
     match error.esource() {
         ErrorSource::Downstream => match error.etype() {
             E::ReadTimedout => Some(Rejection::ClientTimedOut),
-            E::ConnectionClosed | E::ReadError | E::WriteError | E::WriteTimedout => None,
+            // `ConnectError`: bytes behind its body. The request itself was good, and may have been done.
+            E::ConnectError | E::ConnectionClosed | E::ReadError | E::WriteError | E::WriteTimedout => None,
             _ => Some(Rejection::Malformed),
         },
         ErrorSource::Upstream => Some(match error.etype() {
@@ -92,8 +104,22 @@ mod tests {
         let downstream = |kind| rejection(&Error::new(kind).into_down());
         assert_eq!(downstream(E::ReadTimedout), Some(Rejection::ClientTimedOut));
         assert_eq!(downstream(E::ConnectionClosed), None);
+        assert_eq!(downstream(E::ConnectError), None);
         assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed));
         assert_eq!(rejection(&Error::new(E::InternalError)), Some(Rejection::Internal));
+    }
+
+    #[test]
+    fn a_key_that_ends_at_the_gateway_makes_no_repetition_harmless() {
+        let request = |connection: &str| {
+            let mut request = RequestHeader::build("POST", b"/", None).expect("a request");
+            request.append_header("Idempotency-Key", "k").expect("a header");
+            request.append_header("Connection", connection.to_owned()).expect("a header");
+            request
+        };
+        assert!(has_idempotency_key(&request("keep-alive")));
+        assert!(!has_idempotency_key(&request("close, IDEMPOTENCY-key")));
+        assert!(!has_idempotency_key(&RequestHeader::build("POST", b"/", None).expect("a request")));
     }
 
     #[test]

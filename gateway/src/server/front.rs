@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::head::{self, Head, Patience};
 use super::idle::Idle;
 use super::listen::Transport;
-use super::{Shared, refusal};
+use super::{Shared, http2, refusal};
 use crate::proxy::Proxy;
 use crate::reply::Rejection;
 
@@ -74,14 +74,19 @@ impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let most = self.shared.snapshot.load().most_connections;
         let Some(_open) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
-            refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
+            if self.over == Transport::Plain {
+                refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
+            } else {
+                // It could only be told after a handshake, which costs what the cap is there to save.
+                self.shared.metrics.unrouted.rejected(Rejection::TooManyConnections.code());
+            }
             return None;
         };
         if self.over == Transport::Tls {
             stream = self.shake_hands(stream).await?;
             if stream.selected_alpn_proto() == Some(ALPN::H2) {
-                // Many requests at once, each of which the proxy takes from Pingora whole.
-                return self.proxy.process_new(stream, shutdown).await;
+                http2::serve(&self.shared, &self.proxy, stream, shutdown).await;
+                return None;
             }
         }
         let mut reused = false;

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 
+use super::files;
 use super::{ConfigSource, Shared};
 use crate::config::file::{GatewayFile, ServerFile};
 use crate::config::problems::ConfigProblems;
@@ -78,6 +79,7 @@ impl Reloader {
         let after = Arc::new(after);
         self.shared.snapshot.store(Arc::clone(&after));
         before.retire(&after);
+        files::make_room(loaded.file.server.max_connections);
         for key in needs_restart(&self.started_with, &loaded.file) {
             tracing::warn!("{key} takes effect only after a restart");
         }
@@ -91,6 +93,9 @@ fn needs_restart(running: &GatewayFile, file: &GatewayFile) -> Vec<&'static str>
     let changed = [
         ("server.listen", old.listen != new.listen),
         ("server.tls.listen", tls_addrs(old) != tls_addrs(new)),
+        ("server.keepalive_timeout for HTTP/2", new.tls.is_some() && old.keepalive_timeout != new.keepalive_timeout),
+        ("server.max_headers for HTTP/2", new.tls.is_some() && old.max_headers != new.max_headers),
+        ("server.max_uri for HTTP/2", new.tls.is_some() && old.max_uri != new.max_uri),
         ("server.admin", old.admin != new.admin),
         ("server.threads", old.threads != new.threads),
         ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),

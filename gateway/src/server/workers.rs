@@ -66,6 +66,8 @@ impl Workers {
             let mut proxy = http_proxy(&conf, Proxy::new(Arc::clone(shared)));
             let mut options = HttpServerOptions::default();
             options.h2_idle_timeout = Some(h2.idle);
+            // Refused, but by us and with a reason.
+            options.allow_connect_method_proxying = true;
             (proxy.server_options, proxy.h2_options) = (Some(options), Some(h2.options()));
             let proxy = Arc::new(proxy);
             let (idle, mut services) = (Arc::new(Idle::default()), Vec::new());

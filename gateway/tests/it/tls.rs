@@ -1,9 +1,16 @@
 //! TLS and HTTP/2 as clients meet them.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::generate_simple_self_signed;
 use reqwest::{Certificate, Client, Method, Version};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use testkit::Upstream;
 use tokio::io::AsyncWriteExt as _;
@@ -115,6 +122,42 @@ async fn only_what_was_agreed_on_is_spoken_and_failures_are_counted() {
     plain.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.expect("writes");
     let counted = async || gateway.metric("gateway_tls_handshake_failures_total").await >= Some(2.0);
     testkit::eventually(PATIENCE, "two failures", counted).await.expect("counted");
+}
+
+/// Shakes hands with `addr` for HTTP/2, says nothing more, and gives back why the connection ended.
+fn say_nothing(addr: SocketAddr, certificate: &[u8]) -> std::io::Result<()> {
+    let certificate = CertificateDer::from_pem_slice(certificate).expect("a certificate");
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("versions");
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let socket = std::net::TcpStream::connect(addr)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let name = "a.example".try_into().expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
+    let mut stream = StreamOwned::new(connection, socket);
+    stream.flush()?;
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    match stream.read_to_end(&mut Vec::new()) {
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[tokio::test]
+async fn an_http_2_client_that_asks_for_nothing_is_not_waited_for() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let certificates = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let gateway = Gateway::start_with(&format!("{}, header_timeout: 300ms", tls(&dir, "")), &routes(&upstream));
+    let (addr, pem) = (gateway.tls_addr(), std::fs::read(dir.path().join("a.example.pem")).expect("reads"));
+    let ended = tokio::task::spawn_blocking(move || say_nothing(addr, &pem)).await.expect("runs");
+    ended.expect("the gateway closes the connection");
+    let client = client(&gateway, &certificates).build().expect("a client");
+    let url = format!("https://a.example:{}/", addr.port());
+    assert_eq!(client.get(&url).send().await.expect("an answer").version(), Version::HTTP_2);
 }
 
 #[tokio::test]

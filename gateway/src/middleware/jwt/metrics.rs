@@ -7,7 +7,7 @@ use prometheus::{IntCounter, Opts, Registry, Result};
 pub(super) struct CacheMetrics {
     /// Tokens that were found.
     pub(super) hits: IntCounter,
-    /// Tokens whose signature had to be checked.
+    /// Tokens that were not.
     pub(super) misses: IntCounter,
 }
 
@@ -20,7 +20,10 @@ impl CacheMetrics {
         let counter = |name, help| IntCounter::with_opts(Opts::new(name, help).const_label("provider", provider));
         Ok(Self {
             hits: counter("gateway_token_cache_hits_total", "Tokens found among those already verified, by provider")?,
-            misses: counter("gateway_token_cache_misses_total", "Tokens whose signature was checked, by provider")?,
+            misses: counter(
+                "gateway_token_cache_misses_total",
+                "Tokens not found among those already verified, by provider",
+            )?,
         })
     }
 
