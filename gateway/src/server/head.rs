@@ -41,8 +41,8 @@ pub(super) enum Head {
 /// Reads until the empty line that ends a head, within the bounds that `limits` and `patience` set.
 pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, patience: &Patience) -> Head {
     let most = limits.uri.saturating_add(limits.headers).saturating_add(METHOD_AND_VERSION);
-    let mut buffer = BytesMut::with_capacity(USUAL_HEAD);
-    match idle.read(stream, &mut buffer, patience.first).await {
+    let mut buffer = BytesMut::new();
+    match idle.read(stream, &mut buffer, USUAL_HEAD, patience.first).await {
         Some(Ok(1..)) => {}
         Some(Ok(0) | Err(_)) | None => return Head::None,
     }

@@ -42,7 +42,8 @@ struct Place<'i> {
 }
 
 impl Idle {
-    /// Puts the next bytes of `stream` into `buffer`.
+    /// Puts the next bytes of `stream` into `buffer`, which is empty. It gets room for `room` bytes only when there are some:
+    /// most connections have none for most of their lives.
     ///
     /// Gives their number: 0 when the client closes. None when none came `within` that time, or the worker closes first; what
     /// has come already is still read.
@@ -50,18 +51,23 @@ impl Idle {
         &self,
         stream: &mut S,
         buffer: &mut BytesMut,
+        room: usize,
         within: Duration,
     ) -> Option<io::Result<usize>> {
         let ticks = within.as_millis().div_ceil(TICK.as_millis());
         let until = self.now.load(Ordering::Relaxed).saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX));
         let mut place = Place { idle: self, key: None };
-        poll_fn(|cx| match poll_read_buf(Pin::new(&mut *stream), cx, buffer) {
-            Poll::Ready(read) => Poll::Ready(Some(read)),
-            Poll::Pending if self.closing.load(Ordering::Acquire) => Poll::Ready(None),
-            Poll::Pending if self.now.load(Ordering::Relaxed) > until => Poll::Ready(None),
-            Poll::Pending => {
-                place.wait(until, cx);
-                Poll::Pending
+        poll_fn(|cx| {
+            buffer.reserve(room);
+            match poll_read_buf(Pin::new(&mut *stream), cx, buffer) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                Poll::Pending if self.closing.load(Ordering::Acquire) => Poll::Ready(None),
+                Poll::Pending if self.now.load(Ordering::Relaxed) > until => Poll::Ready(None),
+                Poll::Pending => {
+                    *buffer = BytesMut::new();
+                    place.wait(until, cx);
+                    Poll::Pending
+                }
             }
         })
         .await
@@ -119,9 +125,9 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_that_come_are_read_and_leave_no_wait_behind() {
-        let (idle, mut buffer) = (Idle::default(), BytesMut::with_capacity(16));
+        let (idle, mut buffer) = (Idle::default(), BytesMut::new());
         let (mut client, mut stream) = duplex(16);
-        let mut read = Box::pin(idle.read(&mut stream, &mut buffer, LONG));
+        let mut read = Box::pin(idle.read(&mut stream, &mut buffer, 16, LONG));
         assert!(read.as_mut().now_or_never().is_none());
         assert_eq!(idle.waiting.lock().len(), 1);
         client.write_all(b"GET").await.expect("writes");
@@ -136,7 +142,7 @@ mod tests {
         let started = tokio::time::Instant::now();
         let wait = async {
             let (_client, mut stream) = duplex(16);
-            idle.read(&mut stream, &mut BytesMut::new(), Duration::from_millis(950)).await
+            idle.read(&mut stream, &mut BytesMut::new(), 16, Duration::from_millis(950)).await
         };
         let read = tokio::select! { read = wait => read, () = idle.keep_time() => unreachable!("keeps time for ever") };
         assert!(read.is_none());
@@ -149,14 +155,14 @@ mod tests {
     async fn closing_ends_all_waits_and_still_reads_what_is_there() {
         let idle = Idle::default();
         let (mut client, mut stream) = duplex(16);
-        let mut buffer = BytesMut::with_capacity(16);
-        let mut read = Box::pin(idle.read(&mut stream, &mut buffer, LONG));
+        let mut buffer = BytesMut::new();
+        let mut read = Box::pin(idle.read(&mut stream, &mut buffer, 16, LONG));
         assert!(read.as_mut().now_or_never().is_none());
         idle.close();
         assert!(read.await.is_none());
         client.write_all(b"x").await.expect("writes");
-        let read = idle.read(&mut stream, &mut buffer, LONG).await;
+        let read = idle.read(&mut stream, &mut buffer, 16, LONG).await;
         assert_eq!(read.expect("was there").expect("reads"), 1);
-        assert!(idle.read(&mut stream, &mut buffer, LONG).await.is_none(), "no wait begins any more");
+        assert!(idle.read(&mut stream, &mut buffer, 16, LONG).await.is_none(), "no wait begins any more");
     }
 }
