@@ -64,7 +64,7 @@ fn routes(count: usize) -> anyhow::Result<String> {
     for number in 0..count {
         writeln!(
             text,
-            "  - {{ name: r{number}, match: {{ path: /service-{number}/items/{{id}}/* }}, upstream: u, public: true }}"
+            "  - {{ name: r{number}, match: {{ path: \"/service-{number}/items/{{id}}/*\" }}, upstream: u, public: true }}"
         )?;
     }
     Ok(text)

@@ -1,8 +1,8 @@
 //! Passwords: hashed with Argon2id (RFC 9106), a bounded number at a time.
 //!
 //! One hash takes 19 MiB and some ten milliseconds of a core. Without a bound, a burst of logins takes the machine's
-//! memory and its async threads; so there are as many hashes at once as cores, off the async threads, a short queue
-//! behind them, and beyond that a plain "busy".
+//! memory and its cores; so there are as many hashes at once as cores, on threads that give way to those which serve
+//! requests, a short queue behind them, and beyond that a plain "busy".
 
 use std::io;
 use std::num::NonZeroUsize;
