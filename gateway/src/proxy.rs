@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -25,15 +25,19 @@ pub(crate) use asserted::AssertedHeaders;
 
 use crate::access_log::{Line, Timestamp};
 use crate::ctx::{InFlight, RequestContext};
+use crate::heads::{change_request, change_response};
 use crate::middleware::{self, Flow};
 use crate::path::normalise;
-use crate::reply::{self, Rejection};
+use crate::reply::{self, REQUEST_ID, Rejection};
 use crate::router::RouteMatch;
 use crate::screen::screen_h2;
 use crate::server::Shared;
 
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
+
+/// What a response gets from the gateway itself: its request's id and a quota.
+const MOST_ADDED: usize = 8;
 
 /// The gateway as Pingora sees it.
 pub(crate) struct Proxy {
@@ -50,11 +54,10 @@ impl Proxy {
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
         let request = session.req_header_mut();
-        if request.version == Version::HTTP_2 {
-            // One of HTTP/1 was screened before it was a request.
-            let host = screen_h2(request, &ctx.snapshot.limits)?;
-            request.insert_header(HOST, host).map_err(|_| Rejection::Internal)?;
-        }
+        // One of HTTP/1 was screened before it was a request.
+        let is_h2 = request.version == Version::HTTP_2;
+        let host = if is_h2 { Some(screen_h2(request, &ctx.snapshot.limits)?) } else { None };
+        change_request(request, |parts| host.map(|host| parts.headers.insert(HOST, host)));
         admit(request, ctx).await
     }
 }
@@ -108,7 +111,7 @@ impl ProxyHttp for Proxy {
                 reply::json(session, r#"{"status":"ok"}"#, &ctx.request_id).await.map(|()| true)
             }
             Err(rejection) => {
-                reply::reject(session, &rejection, &ctx.request_id, |head| amend(head, ctx)).await?;
+                reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx)).await?;
                 ctx.rejection = Some(rejection);
                 Ok(true)
             }
@@ -188,8 +191,12 @@ impl ProxyHttp for Proxy {
             // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
             session.set_keepalive(None);
         }
-        response.insert_header("X-Request-Id", ctx.request_id.clone())?;
-        amend(response, ctx)
+        change_response(response, |headers| {
+            headers.reserve(MOST_ADDED + ctx.response_headers.len());
+            headers.insert(REQUEST_ID, ctx.request_id.clone());
+            amend(headers, ctx);
+        });
+        Ok(())
     }
 
     fn error_while_proxy(
@@ -211,7 +218,7 @@ impl ProxyHttp for Proxy {
         // Pingora ends the connection after a failure; the client has to know, or its next request meets a closed one.
         session.set_keepalive(None);
         let answered = reply::answered(session).is_none()
-            && reply::reject(session, &rejection, &ctx.request_id, |head| amend(head, ctx)).await.is_ok();
+            && reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx)).await.is_ok();
         ctx.rejection = Some(rejection);
         if answered { FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false } } else { gone }
     }
@@ -258,19 +265,15 @@ impl ProxyHttp for Proxy {
 }
 
 /// Adds to a response, the upstream's or our own, what the route's middleware has to say.
-fn amend(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+fn amend(headers: &mut HeaderMap, ctx: &RequestContext) {
     for (name, value) in &ctx.response_headers {
-        response.insert_header(name.clone(), value.clone())?;
+        headers.insert(name.clone(), value.clone());
     }
-    let mut amended = Ok(());
     if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
         route.quota.write(&ctx.verdicts, |name, value| {
-            if amended.is_ok() {
-                amended = response.insert_header(name, value);
-            }
+            headers.insert(name, value);
         });
     }
-    amended
 }
 
 /// Brings the request's path into normal form and finds its route.
@@ -289,11 +292,8 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
         RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
         RouteMatch::None => return Err(Rejection::NoRoute),
     }
-    match path {
-        Cow::Owned(path) => ctx.path = Some(path),
-        // In absolute form the target goes on as its path: the upstream is no proxy.
-        Cow::Borrowed(path) if !request.raw_path().starts_with(b"/") => ctx.path = Some(path.to_owned()),
-        Cow::Borrowed(_) => {}
+    if let Cow::Owned(path) = path {
+        ctx.path = Some(path);
     }
     Ok(())
 }

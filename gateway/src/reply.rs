@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_core::protocols::http::date::get_cached_date;
 use pingora_http::ResponseHeader;
@@ -194,7 +195,7 @@ pub(crate) fn problem(status: StatusCode, code: &str, detail: &str) -> Value {
     })
 }
 
-/// Answers the request in `session` with `rejection`, its head amended by `amend`.
+/// Answers the request in `session` with `rejection`, its headers amended by `amend`.
 ///
 /// # Errors
 /// When the client is gone.
@@ -202,20 +203,20 @@ pub(crate) async fn reject(
     session: &mut Session,
     rejection: &Rejection,
     request_id: &HeaderValue,
-    amend: impl FnOnce(&mut ResponseHeader) -> Result<()>,
+    amend: impl FnOnce(&mut HeaderMap),
 ) -> Result<()> {
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
-    let mut header = head(status, PROBLEM, body.len(), request_id)?;
-    amend(&mut header)?;
-    let mut added = Ok(());
-    rejection.headers(|name, value| added = header.insert_header(name, value));
-    added?;
+    let mut head = head(status, PROBLEM, body.len(), request_id);
+    amend(&mut head.headers);
+    rejection.headers(|name, value| {
+        head.headers.insert(name, value);
+    });
     // What is left of the body is not waited for: the connection ends instead.
     if !session.is_body_done() {
         session.set_keepalive(None);
     }
-    send(session, header, body).await
+    send(session, head, body).await
 }
 
 /// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for.
@@ -249,8 +250,8 @@ pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) 
 /// # Errors
 /// When the client is gone.
 pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: &HeaderValue) -> Result<()> {
-    let header = head(StatusCode::OK, "application/json", body.len(), request_id)?;
-    send(session, header, Bytes::from_static(body.as_bytes())).await
+    let head = head(StatusCode::OK, "application/json", body.len(), request_id);
+    send(session, head, Bytes::from_static(body.as_bytes())).await
 }
 
 /// What the request in `session` was answered with, by whomever. Interim responses (`100 Continue`) are no answer yet.
@@ -259,25 +260,23 @@ pub(crate) fn answered(session: &Session) -> Option<StatusCode> {
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
-fn head(
-    status: StatusCode,
-    content_type: &'static str,
-    length: usize,
-    request_id: &HeaderValue,
-) -> Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(status, Some(8))?;
-    header.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
-    header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    header.insert_header(REQUEST_ID, request_id.clone())?;
-    header.set_content_length(length)?;
-    Ok(header)
+fn head(status: StatusCode, content_type: &'static str, length: usize, request_id: &HeaderValue) -> Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = status;
+    head.headers.reserve(8);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.headers.insert(REQUEST_ID, request_id.clone());
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    head
 }
 
-async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> Result<()> {
+async fn send(session: &mut Session, head: Parts, body: Bytes) -> Result<()> {
+    let header = Box::new(ResponseHeader::from(head));
     if session.req_header().method == http::Method::HEAD {
-        return session.write_response_header(Box::new(header), true).await;
+        return session.write_response_header(header, true).await;
     }
-    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_header(header, false).await?;
     session.write_response_body(Some(body), true).await
 }
 

@@ -33,7 +33,7 @@ use crate::config::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::middleware::Middleware;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
-use listen::{Listener, Transport};
+use listen::{Port, Transport};
 pub use reload::ReloadError;
 use reload::Reloader;
 use workers::{Http2Limits, Workers};
@@ -171,17 +171,17 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         .map_err(StartError::Runtime)?;
     let loaded = options.config.load(&options.env).map_err(StartError::Config)?;
     let file = &loaded.file;
+    let threads = file.server.threads.unwrap_or_else(available_cores);
     let plain = file.server.listen.iter().map(|addr| (addr, Transport::Plain));
     let tls = file.server.tls.iter().flat_map(|tls| &tls.listen).map(|addr| (addr, Transport::Tls));
-    let listeners: Vec<Listener> =
-        plain.chain(tls).map(|(addr, over)| Listener::bind(*addr, over)).collect::<Result<_, _>>()?;
-    let admin_listener = Listener::bind(file.server.admin, Transport::Plain)?;
+    let mut ports: Vec<Port> =
+        plain.chain(tls).map(|(addr, over)| Port::open(*addr, over, threads)).collect::<Result<_, _>>()?;
+    let admin_port = Port::open(file.server.admin, Transport::Plain, 1)?;
 
     let registry = telemetry::metrics::registry()?;
     let metrics = Arc::new(Metrics::register(&registry)?);
     let workshop = Workshop { control: control.handle().clone(), middleware: options.middleware };
     let snapshot = control.block_on(Snapshot::compile(&loaded, &workshop, None))?;
-    let threads = file.server.threads.unwrap_or_else(available_cores);
     let access_log = AccessLog::start(&file.access_log, threads, metrics.access_log_dropped.clone());
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -192,14 +192,14 @@ pub fn start(options: Options) -> Result<Running, StartError> {
         draining: AtomicBool::new(false),
     });
 
-    let addrs_over = |over| listeners.iter().filter(move |listener| listener.over() == over).map(Listener::addr);
+    let addrs_over = |over| ports.iter().filter(move |port| port.over() == over).map(Port::addr);
     let (listen_addrs, tls_addrs) = (addrs_over(Transport::Plain).collect(), addrs_over(Transport::Tls).collect());
-    let admin_addr = admin_listener.addr();
+    let admin_addr = admin_port.addr();
     files::make_room(file.server.max_connections);
     let (close_listeners, closed) = watch::channel(false);
-    let workers = Workers::start(threads, &shared, &listeners, &http2_limits(&file.server), &closed)
+    let workers = Workers::start(threads, &shared, &mut ports, &http2_limits(&file.server), &closed)
         .map_err(StartError::Runtime)?;
-    serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_listener, closed);
+    serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_port, closed);
 
     let (grace, timeout) = (file.server.shutdown_grace.get(), file.server.shutdown_timeout.get());
     let reloader = Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file));
@@ -265,9 +265,9 @@ impl Running {
     }
 }
 
-fn serve_admin(control: &tokio::runtime::Handle, admin: Admin, listener: Listener, closed: watch::Receiver<bool>) {
+fn serve_admin(control: &tokio::runtime::Handle, admin: Admin, mut port: Port, closed: watch::Receiver<bool>) {
     let mut service = pingora_core::services::listening::Service::new("admin".to_owned(), admin);
-    let fds = listen::add_to(&mut service, vec![listener]);
+    let fds = listen::add_to(&mut service, port.take().into_iter().collect());
     control.spawn(async move { service.start_service(Some(fds), closed, 1).await });
 }
 

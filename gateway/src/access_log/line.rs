@@ -98,20 +98,21 @@ fn optional(key: &[u8], value: Option<&str>, text: &mut Vec<u8>) {
 
 /// A JSON string (RFC 8259, section 7). Hardly any value has something to escape.
 fn string(value: &str, text: &mut Vec<u8>) {
+    let is_special = |byte: u8| byte < b' ' || matches!(byte, b'"' | b'\\');
     text.push(b'"');
-    let mut rest = value.as_bytes();
-    while let Some(place) = rest.iter().position(|&byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
-        let (plain, special) = rest.split_at(place);
-        text.extend_from_slice(plain);
-        if let [byte, behind @ ..] = special {
-            const HEX: &[u8; 16] = b"0123456789abcdef";
-            let digit = |digit: u8| HEX[usize::from(digit & 0xF)];
-            text.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(*byte)]);
-            rest = behind;
-        }
+    // Every byte is looked at, whatever the one before was: that is several at once to the processor.
+    if value.bytes().fold(false, |any, byte| any | is_special(byte)) {
+        value.bytes().for_each(|byte| if is_special(byte) { escape(byte, text) } else { text.push(byte) });
+    } else {
+        text.extend_from_slice(value.as_bytes());
     }
-    text.extend_from_slice(rest);
     text.push(b'"');
+}
+
+fn escape(byte: u8, text: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |digit: u8| HEX[usize::from(digit & 0xF)];
+    text.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte)]);
 }
 
 fn number(value: u64, text: &mut Vec<u8>) {

@@ -5,7 +5,6 @@
 //! that nobody who waits that long comes too early.
 
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ const RETRY_UNAVAILABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The header fields for one list of policies, as far as they are the same for all requests.
 pub struct QuotaHeaders {
-    /// Name of each policy that clients are told of.
+    /// What the member of each policy that clients are told of begins with: `"name";r=`.
     told: Vec<Option<Box<str>>>,
     policy: Option<HeaderValue>,
 }
@@ -47,7 +46,8 @@ impl QuotaHeaders {
     pub fn prepare(policies: &[Listed]) -> Result<Self, InvalidHeaderValue> {
         let members: Vec<String> =
             policies.iter().filter(|listed| listed.told).map(|listed| policy_member(&listed.policy)).collect();
-        let told = policies.iter().map(|listed| listed.told.then(|| listed.policy.name().into())).collect();
+        let member = |listed: &Listed| listed.told.then(|| format!(r#""{}";r="#, listed.policy.name()).into());
+        let told = policies.iter().map(member).collect();
         let policy = (!members.is_empty()).then(|| HeaderValue::from_str(&members.join(", "))).transpose()?;
         Ok(Self { told, policy })
     }
@@ -60,22 +60,24 @@ impl QuotaHeaders {
         }
         let told = self.told.iter().zip(verdicts);
         let mut counted: Vec<_> =
-            told.filter_map(|(name, verdict)| Some((name.as_ref()?, verdict.outcome, verdict.quota?))).collect();
+            told.filter_map(|(member, verdict)| Some((member.as_ref()?, verdict.outcome, verdict.quota?))).collect();
         counted.sort_by_key(|(_, outcome, quota)| tightness(*outcome, *quota));
         if let Some((_, _, tightest)) = counted.first() {
-            set(X_RATE_LIMIT_LIMIT, HeaderValue::from(tightest.limit));
-            set(X_RATE_LIMIT_REMAINING, HeaderValue::from(tightest.remaining));
-            set(X_RATE_LIMIT_RESET, HeaderValue::from(whole_seconds(tightest.reset)));
+            set(X_RATE_LIMIT_LIMIT, decimal(tightest.limit));
+            set(X_RATE_LIMIT_REMAINING, decimal(tightest.remaining));
+            set(X_RATE_LIMIT_RESET, decimal(whole_seconds(tightest.reset)));
         }
-        let mut members = String::new();
-        for (name, _, quota) in counted {
-            let separator = if members.is_empty() { "" } else { ", " };
-            let (remaining, reset) = (quota.remaining, whole_seconds(quota.reset));
-            // Writing to a `String` cannot fail.
-            let _ = write!(members, r#"{separator}"{name}";r={remaining};t={reset}"#);
+        let mut members = Vec::with_capacity(64 * counted.len());
+        for (member, _, quota) in counted {
+            let separator: &[u8] = if members.is_empty() { b"" } else { b", " };
+            members.extend_from_slice(separator);
+            members.extend_from_slice(member.as_bytes());
+            members.extend_from_slice(itoa::Buffer::new().format(quota.remaining).as_bytes());
+            members.extend_from_slice(b";t=");
+            members.extend_from_slice(itoa::Buffer::new().format(whole_seconds(quota.reset)).as_bytes());
         }
-        if let Ok(value) = HeaderValue::try_from(members)
-            && !value.is_empty()
+        if !members.is_empty()
+            && let Ok(value) = HeaderValue::from_bytes(&members)
         {
             set(RATE_LIMIT, value);
         }
@@ -108,6 +110,11 @@ fn policy_member(policy: &Policy) -> String {
         0 => format!(r#""{name}";q={limit};w={}"#, window.as_secs()),
         _ => format!(r#""{name}";q={limit}"#),
     }
+}
+
+/// `number` in digits. `HeaderValue::from` leaves room for the largest one, and so takes two allocations.
+fn decimal(number: u64) -> HeaderValue {
+    HeaderValue::from_str(itoa::Buffer::new().format(number)).unwrap_or_else(|_| HeaderValue::from(number))
 }
 
 fn whole_seconds(span: Duration) -> u64 {

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -16,6 +15,7 @@ use pingora_http::RequestHeader;
 use super::asserted::same_but_for_underscores;
 use crate::client_addr;
 use crate::ctx::RequestContext;
+use crate::heads::change_request;
 use crate::reply::REQUEST_ID;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,25 +27,33 @@ const ADDED: usize = 5;
 
 /// Turns `request`, a copy of what the client sent, into what the upstream gets.
 ///
-/// Names go on in lower case, as HTTP/2 has them. To keep them as they were written Pingora fills a second map beside that
-/// of the values, and an added header then costs three times as much.
-///
 /// # Errors
 /// Never for a request that was routed: its path in normal form is a path.
 pub(super) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+    change_request(request, |parts| {
+        assert_headers(&mut parts.headers, ctx)?;
+        if let Some(path) = &ctx.path {
+            parts.uri = with_path(&parts.uri, path)?;
+        }
+        Ok(())
+    })
+}
+
+fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
     let told = ctx.identity.iter().flat_map(|identity| &identity.headers).chain(&ctx.request_headers);
-    let is_ours = |name: &HeaderName| {
+    let is_ours = |name: &&HeaderName| {
         let same = |(own, _): &(HeaderName, HeaderValue)| same_but_for_underscores(name.as_str(), own.as_str());
         ctx.snapshot.asserted_headers.covers(name.as_str())
             || told.clone().any(same)
-            || ctx.hide_authorization && *name == AUTHORIZATION
+            || ctx.hide_authorization && **name == AUTHORIZATION
     };
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + ADDED + told.clone().count());
-    for (name, value) in request.headers.iter().filter(|(name, _)| !is_ours(name)) {
-        headers.append(name.clone(), value.clone());
+    let forged: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
+    for name in forged {
+        headers.remove(name);
     }
-    if let Some(host) = request.headers.get(HOST) {
-        headers.insert(FORWARDED_HOST, host.clone());
+    headers.reserve(ADDED + told.clone().count());
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(FORWARDED_HOST, host);
     } else if let Some(target) = &ctx.target {
         // HTTP/1.0 need not name one, but what goes on is HTTP/1.1.
         headers.insert(HOST, HeaderValue::from_str(target.authority()).or_err(INTERNAL, "a target is a host")?);
@@ -56,22 +64,13 @@ pub(super) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Resu
     for (name, value) in told {
         headers.insert(name.clone(), value.clone());
     }
-    let (mut head, ()) = http::Request::new(()).into_parts();
-    head.method = request.method.clone();
-    head.version = request.version;
-    head.uri = match &ctx.path {
-        Some(path) => with_path(&request.uri, path)?,
-        None => request.uri.clone(),
-    };
-    head.headers = headers;
-    *request = RequestHeader::from(head);
     Ok(())
 }
 
 fn address(client: IpAddr) -> Result<HeaderValue> {
     let mut text = Vec::with_capacity(16);
     client_addr::write(client, &mut text);
-    HeaderValue::from_maybe_shared(Bytes::from(text)).or_err(INTERNAL, "an address is digits and signs")
+    HeaderValue::from_bytes(&text).or_err(INTERNAL, "an address is digits and signs")
 }
 
 const INTERNAL: ErrorType = ErrorType::InternalError;

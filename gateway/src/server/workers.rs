@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::Shared;
 use super::front::Front;
 use super::idle::Idle;
-use super::listen::{self, Listener, Transport};
+use super::listen::{self, Listener, Port, Transport};
 use crate::proxy::Proxy;
 
 /// Pingora stops retrying at this number of attempts; below it, each upstream's own `retries` decides.
@@ -52,17 +52,17 @@ impl Http2Limits {
 }
 
 impl Workers {
-    /// Starts `count` threads that serve `listeners` until `closed` says otherwise.
+    /// Starts `count` threads that serve `ports` until `closed` says otherwise.
     pub(super) fn start(
         count: usize,
         shared: &Arc<Shared>,
-        listeners: &[Listener],
+        ports: &mut [Port],
         h2: &Http2Limits,
         closed: &watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let (end, ended) = watch::channel(());
         let conf = Arc::new(ServerConf { threads: 1, max_retries: MAX_ATTEMPTS, ..ServerConf::default() });
-        let start = |number| {
+        let mut start = |number| {
             let mut proxy = http_proxy(&conf, Proxy::new(Arc::clone(shared)));
             let mut options = HttpServerOptions::default();
             options.h2_idle_timeout = Some(h2.idle);
@@ -72,8 +72,8 @@ impl Workers {
             let proxy = Arc::new(proxy);
             let (idle, mut services) = (Arc::new(Idle::default()), Vec::new());
             for over in [Transport::Plain, Transport::Tls] {
-                let own = listeners.iter().filter(|listener| listener.over() == over).map(Listener::try_clone);
-                let own: Vec<Listener> = own.collect::<io::Result<_>>()?;
+                let of_these = ports.iter_mut().filter(|port| port.over() == over);
+                let own: Vec<Listener> = of_these.filter_map(Port::take).collect();
                 if own.is_empty() {
                     // Without a listener a service ends at once, and closes what the other one waits with.
                     continue;
@@ -98,7 +98,7 @@ impl Workers {
             };
             thread::Builder::new().name(format!("gateway-{number}")).spawn(serve)
         };
-        Ok(Self { threads: (0..count).map(start).collect::<io::Result<_>>()?, end })
+        Ok(Self { threads: (0..count).map(&mut start).collect::<io::Result<_>>()?, end })
     }
 
     /// Ends every thread, and with it whatever request is still under way.
