@@ -293,7 +293,7 @@ guided() {
     counts=$pgo/$package.$built_in.counts
     say "$package, 1 of 3: a build that counts what it does (some 5 to 15 minutes when all is new)"
     # What counts is put in before the linker optimises, so its quicker way will do.
-    CARGO_PROFILE_DIST_LTO=thin build_with -Cprofile-generate "$pgo/instrumented" "$package" || return 1
+    build_with -Cprofile-generate "$pgo/instrumented" "$package" || return 1
     cargo build --quiet --release --package bench-harness || return 1
     if [ "$profdata" -nt "$counting/$package" ] && [ "$profdata" -nt "$harness" ]; then
         say "$package, 2 of 3: trained before, and nothing has changed since"

@@ -107,11 +107,12 @@ impl ProxyHttp for Proxy {
         // `true` stops here: the answer is sent.
         match self.admit(session, ctx).await {
             Ok(()) => Ok(false),
+            // In boxes of their own, so that requests that go on do not carry the room for them.
             Err(Rejection::NoRoute) if is_health_check(session.req_header()) => {
-                reply::json(session, r#"{"status":"ok"}"#, &ctx.request_id).await.map(|()| true)
+                Box::pin(reply::json(session, r#"{"status":"ok"}"#, &ctx.request_id)).await.map(|()| true)
             }
             Err(rejection) => {
-                reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx)).await?;
+                Box::pin(reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx))).await?;
                 ctx.rejection = Some(rejection);
                 Ok(true)
             }
