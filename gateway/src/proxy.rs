@@ -36,7 +36,8 @@ use crate::server::Shared;
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
 
-/// What a response gets from the gateway itself: its request's id and a quota.
+/// How many headers a response of a limited route gets: its quota, its request's id, and Pingora's own. Where the route has no
+/// limit there is nearly always room for them.
 const MOST_ADDED: usize = 8;
 
 /// The gateway as Pingora sees it.
@@ -193,7 +194,9 @@ impl ProxyHttp for Proxy {
             session.set_keepalive(None);
         }
         change_response(response, |headers| {
-            headers.reserve(MOST_ADDED + ctx.response_headers.len());
+            if !ctx.verdicts.is_empty() {
+                headers.reserve(MOST_ADDED + ctx.response_headers.len());
+            }
             headers.insert(REQUEST_ID, ctx.request_id.clone());
             amend(headers, ctx);
         });
