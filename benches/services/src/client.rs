@@ -1,10 +1,15 @@
 //! A keep-alive connection of HTTP/1.1 that costs little: a request is ready bytes, of an answer only its status is kept.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than the last of a queue of logins waits, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A keep-alive connection.
 pub(crate) struct Connection {
@@ -21,6 +26,10 @@ impl Connection {
 
     /// Sends `request` and waits for the whole answer; its status.
     pub(crate) async fn send(&mut self, request: &[u8]) -> Result<u16> {
+        timeout(PATIENCE, self.exchange(request)).await.context("no answer came")?
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<u16> {
         self.stream.write_all(request).await?;
         self.received.clear();
         let (mut status, mut length) = (0, None);

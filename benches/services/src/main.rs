@@ -12,9 +12,15 @@ mod passwords;
 mod process;
 mod report;
 mod requests;
+// The same as the gateway's harness has; nothing else of it is in them.
+#[path = "../../harness/src/results.rs"]
+mod results;
+#[path = "../../harness/src/stats.rs"]
 mod stats;
 mod storm;
 mod system;
+#[path = "../../harness/src/table.rs"]
+mod table;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +28,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use poem::http::StatusCode;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::system::Programs;
@@ -53,6 +60,9 @@ enum Command {
         /// Only these parts
         #[arg(long, value_enum, value_delimiter = ',', default_values = ["passwords", "compare", "storm"])]
         only: Vec<Part>,
+        /// Writes the section to this file too; it has all parts or is not written
+        #[arg(long, conflicts_with = "only", num_args = 0..=1, default_missing_value = "benches/RESULTS.md")]
+        write: Option<PathBuf>,
     },
     /// Prints criterion's last results as a table
     Micro {
@@ -62,7 +72,7 @@ enum Command {
     },
     /// Serves the bare endpoint (the comparison starts this itself)
     #[command(hide = true)]
-    Floor { listen: SocketAddr, body: PathBuf },
+    Floor { listen: SocketAddr, status: StatusCode, body: PathBuf },
     /// Says how many milliseconds of CPU a hash takes (the comparison starts this itself)
     #[command(hide = true)]
     HashCost { times: u32 },
@@ -82,15 +92,17 @@ enum Part {
 fn main() -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     match Args::parse().command {
-        Command::Run { programs, rounds, seconds, only } => {
-            runtime.block_on(run(&programs, rounds, Duration::from_secs(seconds), &only))
+        Command::Run { programs, rounds, seconds, only, write } => {
+            let text = runtime.block_on(run(&programs, rounds, Duration::from_secs(seconds), &only))?;
+            println!("{text}");
+            write.map_or(Ok(()), |file| results::put(&file, "services", &text))
         }
         Command::Micro { directory } => {
             print!("{}", micro::table(&directory).with_context(|| format!("{}", directory.display()))?);
             Ok(())
         }
         // On the services' kind of runtime.
-        Command::Floor { listen, body } => Runtime::new()?.block_on(floor::serve(listen, &body)),
+        Command::Floor { listen, status, body } => Runtime::new()?.block_on(floor::serve(listen, status, &body)),
         Command::HashCost { times } => {
             println!("{}", passwords::cost_here(&runtime, times)?);
             Ok(())
@@ -98,7 +110,7 @@ fn main() -> Result<()> {
     }
 }
 
-async fn run(programs: &Programs, rounds: usize, length: Duration, only: &[Part]) -> Result<()> {
+async fn run(programs: &Programs, rounds: usize, length: Duration, only: &[Part]) -> Result<String> {
     let mut text = report::heading(programs)?;
     if only.contains(&Part::Passwords) {
         text += &passwords::compare(programs, rounds)?;
@@ -109,6 +121,30 @@ async fn run(programs: &Programs, rounds: usize, length: Duration, only: &[Part]
     if only.contains(&Part::Storm) {
         text += &storm::storm(programs, rounds, length).await?;
     }
-    println!("{text}");
-    Ok(())
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_part_alone_is_not_written_over_the_whole() {
+        let write = |flags: &[&str]| match Args::try_parse_from([&["bench", "run"], flags].concat())?.command {
+            Command::Run { write, .. } => Ok(write),
+            _ => unreachable!("run was asked for"),
+        };
+        let usual = Some(PathBuf::from("benches/RESULTS.md"));
+        assert_eq!(write(&["--write", "--rounds", "1"]).map_err(|error: clap::Error| error.kind()), Ok(usual));
+        assert_eq!(write(&[]).map_err(|error| error.kind()), Ok(None));
+        let refused = write(&["--write", "--only", "storm"]).map_err(|error| error.kind());
+        assert_eq!(refused, Err(clap::error::ErrorKind::ArgumentConflict));
+    }
 }

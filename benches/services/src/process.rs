@@ -78,16 +78,6 @@ impl Drop for Process {
     }
 }
 
-/// Seconds of CPU that the living threads of this process have used, to the nanosecond.
-pub(crate) fn own_cpu_seconds() -> Result<f64> {
-    let mut nanos = 0;
-    for thread in fs::read_dir("/proc/self/task")? {
-        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
-        nanos += stat.split_ascii_whitespace().next().context("schedstat is empty")?.parse::<u64>()?;
-    }
-    Ok(nanos as f64 / 1e9)
-}
-
 /// Keeps this process to `cores` from now on.
 pub(crate) fn run_on(cores: &str) -> Result<()> {
     let mut taskset = Command::new("taskset");

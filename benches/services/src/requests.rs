@@ -21,34 +21,34 @@ pub(crate) enum Service {
     Inventory,
 }
 
-/// One line of the comparison.
+/// What is compared.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) request: Request,
     pub(crate) service: Service,
     /// Connections that send it at once; a login has few, for more than wait in the queue are refused.
     pub(crate) connections: usize,
+    /// Whether it is answered from a catalogue that may be kept for a while.
+    pub(crate) lists: bool,
 }
 
-/// Every endpoint that is compared. The token is `token`'s.
+/// Every endpoint that is compared, a login as the last. The token is `token`'s.
 pub(crate) fn endpoints(token: &str) -> Vec<Endpoint> {
-    let endpoint = |request, service, connections| Endpoint { request, service, connections };
+    let mut endpoints = those_beside_logins(token);
+    endpoints.push(Endpoint { request: login(), service: Service::User, connections: 8, lists: false });
+    endpoints
+}
+
+/// The endpoints that logins may hold up.
+pub(crate) fn those_beside_logins(token: &str) -> Vec<Endpoint> {
+    let endpoint = |request, service| Endpoint { request, service, connections: 32, lists: false };
+    let list = get("GET assets, page of 20", "/inventory/assets", None);
     vec![
-        endpoint(assets(), Service::Inventory, 32),
-        endpoint(get("GET asset", "/inventory/assets/bitcoin", None), Service::Inventory, 32),
-        endpoint(profile(token), Service::User, 32),
-        endpoint(order(token), Service::Inventory, 32),
-        endpoint(login(), Service::User, 8),
+        Endpoint { lists: true, ..endpoint(list, Service::Inventory) },
+        endpoint(get("GET asset", "/inventory/assets/bitcoin", None), Service::Inventory),
+        endpoint(get("GET profile", "/profile", Some(token)), Service::User),
+        endpoint(order(token), Service::Inventory),
     ]
-}
-
-/// A page of 20 assets.
-pub(crate) fn assets() -> Request {
-    get("GET assets, page of 20", "/inventory/assets", None)
-}
-
-/// The user's own profile.
-pub(crate) fn profile(token: &str) -> Request {
-    get("GET profile", "/profile", Some(token))
 }
 
 /// A small purchase.

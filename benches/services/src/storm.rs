@@ -3,33 +3,35 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::client::Connection;
-use crate::load::open_loop;
+use crate::load::{open_loop, quantile};
 use crate::process::run_on;
-use crate::report::progress;
-use crate::requests::{Request, Service, assets, login, profile};
-use crate::stats::{median, quantile};
+use crate::report::{median, progress, spread};
+use crate::requests::{Endpoint, login, those_beside_logins};
+use crate::stats::ratios;
 use crate::system::{Programs, Site, System, token};
+use crate::table::table;
 
 /// Everything may use both.
 const CORES: &str = "0,1";
 /// Logins at once.
 const LOGINS: usize = 64;
-/// Requests per second of those who notice.
+/// Requests per second to each endpoint of those who notice.
 const RATE: f64 = 100.0;
 /// Until the storm is a steady one.
 const GATHERING: Duration = Duration::from_secs(1);
 /// What a refused login is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// p99 of those who notice, in milliseconds.
+/// p99 in milliseconds of one endpoint, one of each round.
+#[derive(Default)]
 struct Noticed {
-    profile: f64,
-    assets: f64,
+    calm: Vec<f64>,
+    stormy: Vec<f64>,
 }
 
 /// Measures without and with the storm, in turn.
@@ -37,48 +39,54 @@ pub(crate) async fn storm(programs: &Programs, rounds: usize, length: Duration) 
     run_on(CORES)?;
     let site = Site::open(programs, CORES).await?;
     let system = site.ours(CORES, site.store.addr).await?;
-    let token = token(system.user.addr).await?;
-    let at_first = system.user.memory_mib("VmRSS")?;
-    let mut samples = Vec::new();
+    let before_any = system.user.memory_mib("VmRSS")?;
+    let endpoints = those_beside_logins(&token(system.user.addr).await?);
+    let mut noticed: Vec<Noticed> = endpoints.iter().map(|_| Noticed::default()).collect();
     let mut logins = Vec::new();
     for round in 1..=rounds {
-        let calm = noticed(&system, &token, length).await?;
+        let calm = p99s(&system, &endpoints, length).await?;
         let storm = Storm::begin(system.user.addr).await?;
         sleep(GATHERING).await;
-        let stormy = noticed(&system, &token, length).await?;
+        let stormy = p99s(&system, &endpoints, length).await?;
         let (answered, refused) = storm.end().await?;
         logins.push(answered as f64 / (length + GATHERING).as_secs_f64());
-        progress(&format!(
-            "storm, round {round}/{rounds}: profile {:.2} → {:.2} ms, assets {:.2} → {:.2} ms; {answered} logged in, {refused} refused",
-            calm.profile, stormy.profile, calm.assets, stormy.assets
-        ));
-        samples.push((calm, stormy));
+        progress(&format!("storm, round {round}/{rounds}: {answered} logged in, {refused} refused"));
+        for (((endpoint, noticed), calm), stormy) in endpoints.iter().zip(&mut noticed).zip(calm).zip(stormy) {
+            progress(&format!("    {}: p99 {calm:.2} → {stormy:.2} ms", endpoint.request.name));
+            noticed.calm.push(calm);
+            noticed.stormy.push(stormy);
+        }
     }
-    let line = |name: &str, of: fn(&Noticed) -> f64| {
-        let (calm, stormy) = (median(samples.iter().map(|s| of(&s.0))), median(samples.iter().map(|s| of(&s.1))));
-        let ratio = median(samples.iter().map(|(calm, stormy)| of(stormy) / of(calm)));
-        format!("| {name} | {calm:.2} | {stormy:.2} | {ratio:.2} |\n")
-    };
+    let rows: Vec<_> = endpoints.iter().zip(&noticed).map(|(endpoint, noticed)| row(endpoint, noticed)).collect();
     Ok(format!(
-        "### {LOGINS} logins at once\n\n{RATE} requests per second each to the user service and to the inventory service, everything on \
-         two cores. A login that is refused comes back after the second it is told to wait.\n\n\
-         | p99, ms | without logins | with | ratio |\n|---|---|---|---|\n{}{}\n\
-         {:.0} logins per second; memory of the user service {at_first:.0} MiB before the first, at most {:.0} MiB after the last.\n\n",
-        line("GET profile", |noticed| noticed.profile),
-        line("GET assets, page of 20", |noticed| noticed.assets),
-        median(logins),
+        "### {LOGINS} logins at once\n\n{RATE} requests per second to each endpoint (open loop), everything on two cores. Median of \
+         {rounds} rounds of {} s. A login that is refused comes back after the second it is told to wait.\n\n{}\n\
+         {:.0} logins per second. Memory of the user service: {before_any:.0} MiB before the first, {:.0} MiB at most, of \
+         which a hash on each core takes 19 MiB.\n\n",
+        length.as_secs(),
+        table(&["p99, ms", "without logins", "with", "ratio"], &rows),
+        median(&logins),
         system.user.memory_mib("VmHWM")?,
     ))
 }
 
-async fn noticed(system: &System, token: &str, length: Duration) -> Result<Noticed> {
-    let (profile, assets) = (profile(token), assets());
-    let ask = |service, request: &Request| {
-        let (addr, request) = (system.of(service).addr, request.clone());
-        async move { open_loop(addr, &request, RATE, length).await }
+fn row(endpoint: &Endpoint, Noticed { calm, stormy }: &Noticed) -> Vec<String> {
+    let name = endpoint.request.name.to_owned();
+    vec![name, format!("{:.2}", median(calm)), format!("{:.2}", median(stormy)), spread(ratios(stormy, calm), 2)]
+}
+
+/// The p99 of each endpoint while all are asked at once.
+async fn p99s(system: &System, endpoints: &[Endpoint], length: Duration) -> Result<Vec<f64>> {
+    let ask = |endpoint: &Endpoint| {
+        let (addr, endpoint) = (system.of(endpoint.service).addr, endpoint.clone());
+        tokio::spawn(async move { open_loop(addr, &endpoint, RATE, length).await })
     };
-    let (profile, assets) = tokio::try_join!(ask(Service::User, &profile), ask(Service::Inventory, &assets))?;
-    Ok(Noticed { profile: quantile(&profile, 0.99), assets: quantile(&assets, 0.99) })
+    let asked: Vec<_> = endpoints.iter().map(ask).collect();
+    let mut p99s = Vec::new();
+    for latencies in asked {
+        p99s.push(quantile(&latencies.await??, 0.99));
+    }
+    Ok(p99s)
 }
 
 /// Logins without pause.
@@ -104,7 +112,7 @@ impl Storm {
                             refused += 1;
                             sleep(RETRY_AFTER).await;
                         }
-                        status => ensure!(false, "a login was answered with {status}"),
+                        status => bail!("a login was answered with {status}"),
                     }
                 }
                 Ok((answered, refused))

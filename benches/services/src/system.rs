@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::client::Connection;
+use crate::load::ask;
 use crate::process::{Process, free_addr};
-use crate::requests::{Service, login, register};
+use crate::requests::{Request, Service, login, register};
+
+/// Load and store.
+pub(crate) const LOAD_CORE: &str = "0";
+/// Whatever is measured.
+pub(crate) const SERVICE_CORE: &str = "1";
 
 /// A secret of these measurements alone.
 const SECRET: &str = "6f1d0a94c2b85e7733e09a1bd4c65f28";
@@ -37,9 +43,32 @@ pub(crate) struct Site<'p> {
     pub(crate) store: Process,
 }
 
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Ours,
+    /// Ready bytes.
+    BareEndpoint,
+    /// Reads the catalogue for each list.
+    FastApi,
+    /// Keeps the catalogue for a second, as ours does.
+    FastApiKeeping,
+}
+
+impl Peer {
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::BareEndpoint => "bare poem endpoint",
+            Self::FastApi => "FastAPI",
+            Self::FastApiKeeping => "FastAPI, catalogue kept 1 s",
+        }
+    }
+}
+
 /// Processes that together answer every endpoint.
 pub(crate) struct System {
-    pub(crate) name: &'static str,
+    pub(crate) peer: Peer,
     pub(crate) user: Process,
     /// The same process as `user` where there is only one.
     inventory: Option<Process>,
@@ -76,30 +105,31 @@ impl<'p> Site<'p> {
         };
         let user = start("user-service", "USER_SERVICE_ADDR").await?;
         let inventory = start("inventory-service", "INVENTORY_SERVICE_ADDR").await?;
-        Ok(System { name: "ours", user, inventory: Some(inventory) })
+        Ok(System { peer: Peer::Ours, user, inventory: Some(inventory) })
     }
 
-    /// The FastAPI service on `cores`, which reads the catalogue for each list, or at most every `fresh_seconds`.
-    pub(crate) async fn fastapi(&self, cores: &str, store: SocketAddr, fresh_seconds: u32) -> Result<System> {
-        let name = if fresh_seconds == 0 { "FastAPI" } else { "FastAPI, catalogue kept 1 s" };
+    /// The FastAPI service on `cores`, as `peer` says.
+    pub(crate) async fn fastapi(&self, peer: Peer, cores: &str, store: SocketAddr) -> Result<System> {
         let addr = free_addr()?;
         let mut command = Command::new(&self.programs.python);
         command.args(["-m", "uvicorn", "main:app", "--workers", "1", "--host", "127.0.0.1"]);
         command.args(["--port", &addr.port().to_string()]).arg("--app-dir").arg(&self.programs.fastapi);
-        command.env("CATALOGUE_FRESH_SECONDS", fresh_seconds.to_string());
+        command.env("CATALOGUE_FRESH_SECONDS", if peer == Peer::FastApiKeeping { "1" } else { "0" });
         let user = self.start("fastapi", &mut command, cores, addr, store).await?;
-        Ok(System { name, user, inventory: None })
+        Ok(System { peer, user, inventory: None })
     }
 
-    /// A bare poem endpoint on `cores` that answers with `body`.
-    pub(crate) async fn floor(&self, cores: &str, body: &[u8]) -> Result<System> {
-        let addr = free_addr()?;
+    /// A bare poem endpoint on `cores` that answers to everything as `like` does to `request`.
+    pub(crate) async fn bare_endpoint(&self, request: &Request, cores: &str, like: &Process) -> Result<System> {
+        let mut connection = Connection::open(like.addr).await?;
+        ask(&mut connection, request).await?;
         let file = self.directory.path().join("body.json");
-        fs::write(&file, body)?;
+        fs::write(&file, connection.body())?;
+        let addr = free_addr()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("floor").arg(addr.to_string()).arg(file);
+        command.arg("floor").arg(addr.to_string()).arg(request.status.to_string()).arg(file);
         let user = Process::start("floor", &command, cores, addr, self.directory.path()).await?;
-        Ok(System { name: "bare poem endpoint", user, inventory: None })
+        Ok(System { peer: Peer::BareEndpoint, user, inventory: None })
     }
 
     async fn start(
@@ -119,9 +149,7 @@ impl<'p> Site<'p> {
 pub(crate) async fn token(user_service: SocketAddr) -> Result<String> {
     let mut connection = Connection::open(user_service).await?;
     for request in [register(), login()] {
-        let status = connection.send(&request.bytes).await?;
-        let body = String::from_utf8_lossy(connection.body()).into_owned();
-        ensure!(status == request.status, "{}: {status} {body}", request.name);
+        ask(&mut connection, &request).await?;
     }
     let answer: serde_json::Value = serde_json::from_slice(connection.body())?;
     answer.get("access_token").and_then(|token| token.as_str()).map(str::to_owned).context("a token")

@@ -1,5 +1,6 @@
 //! Every route of the service: each reads its request, calls one use case and maps what comes of it.
 
+mod asset_page;
 mod assets;
 mod orders;
 mod page;
@@ -16,9 +17,8 @@ use poem_openapi::payload::Json;
 use poem_openapi::{OpenApi, Tags};
 use rust_decimal::Decimal;
 
-use self::assets::{
-    ActiveFilter, AssetAnswer, AssetDetails, AssetItem, AssetPage, AssetsAnswer, CACHE_CONTROL, PageJson,
-};
+use self::asset_page::{AssetJson, PageJson};
+use self::assets::{ActiveFilter, AssetAnswer, AssetDetails, AssetsAnswer, CACHE_CONTROL};
 use self::orders::{NewOrder, OrderAnswer, OrderPage, OrdersAnswer, PlacedAnswer, no_such_asset, no_such_order};
 use self::page::{CursorText, PageLimit, link_to};
 use self::parameter::{Optional, Parameters};
@@ -31,7 +31,7 @@ const NOT_KEPT: &str = "no-store";
 
 /// The service's own routes.
 pub(crate) struct Api {
-    pub(crate) catalogue: Catalogue,
+    pub(crate) catalogue: Catalogue<AssetJson>,
     pub(crate) orders: Orders,
 }
 
@@ -102,10 +102,8 @@ impl Api {
         if assets::names(if_none_match.as_deref(), &tag) {
             return Ok(AssetsAnswer::NotModified(tag, CACHE_CONTROL.to_owned()));
         }
-        let now = Utc::now();
-        let items = page.assets.iter().map(|asset| AssetItem::of(asset, now)).collect();
+        let body = PageJson::new(&page.items, page.next.as_deref(), Utc::now());
         let link = page.next.as_deref().map(|cursor| link_to(request.original_uri(), cursor));
-        let body = PageJson(AssetPage { items, next_page: page.next });
         Ok(AssetsAnswer::Page(body, tag, CACHE_CONTROL.to_owned(), link))
     }
 

@@ -1,7 +1,8 @@
 //! Shows what can be bought.
 //!
 //! Lists are served from a snapshot in memory: a list costs the store nothing, and goes on while the store is away. One
-//! request at a time renews a snapshot that has grown old; a single asset is always read from the store.
+//! request at a time renews a snapshot that has grown old; a single asset is always read from the store. What a list shows
+//! of an asset is the caller's business, and is made once for each snapshot.
 
 mod query;
 mod snapshot;
@@ -31,11 +32,11 @@ pub struct Freshness {
     pub renewal_timeout: Duration,
 }
 
-/// The catalogue.
-pub(crate) struct Catalogue {
+/// The catalogue, of which lists show an `Item` for each asset.
+pub(crate) struct Catalogue<Item> {
     assets: Arc<dyn AssetRepository>,
     freshness: Freshness,
-    current: ArcSwap<Snapshot>,
+    current: ArcSwap<Snapshot<Item>>,
     renewal: Mutex<Renewal>,
 }
 
@@ -46,9 +47,9 @@ enum Renewal {
 }
 
 /// Some of the catalogue.
-pub(crate) struct Page {
+pub(crate) struct Page<Item> {
     /// In the order asked for.
-    pub(crate) assets: Vec<Arc<Asset>>,
+    pub(crate) items: Vec<Arc<Item>>,
     /// The cursor of the next page; `None` on the last.
     pub(crate) next: Option<String>,
     /// Differs whenever anything of any asset differs.
@@ -62,7 +63,7 @@ pub(crate) struct OutOfDate {
     age: Duration,
 }
 
-impl Catalogue {
+impl<Item: for<'a> From<&'a Asset>> Catalogue<Item> {
     /// A catalogue of what `assets` holds now.
     ///
     /// # Errors
@@ -87,11 +88,16 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the store has been away for too long.
-    pub(crate) async fn page(&self, query: &Query, after: Option<&Position>, limit: usize) -> Result<Page, OutOfDate> {
+    pub(crate) async fn page(
+        &self,
+        query: &Query,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> Result<Page<Item>, OutOfDate> {
         let snapshot = self.snapshot().await?;
-        let (assets, last) = snapshot.page(query, after, limit);
+        let (items, last) = snapshot.page(query, after, limit);
         let next = last.map(|position| query.cursor_after(&position));
-        Ok(Page { assets, next, revision: Arc::clone(&snapshot.revision) })
+        Ok(Page { items, next, revision: Arc::clone(&snapshot.revision) })
     }
 
     /// Every category that an asset has.
@@ -102,7 +108,7 @@ impl Catalogue {
         Ok(Arc::clone(&self.snapshot().await?.categories))
     }
 
-    async fn snapshot(&self) -> Result<Arc<Snapshot>, OutOfDate> {
+    async fn snapshot(&self) -> Result<Arc<Snapshot<Item>>, OutOfDate> {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
@@ -120,7 +126,7 @@ impl Catalogue {
         if age <= self.freshness.stale_for { Ok(snapshot) } else { Err(OutOfDate { age }) }
     }
 
-    fn fresh(&self) -> Option<Arc<Snapshot>> {
+    fn fresh(&self) -> Option<Arc<Snapshot<Item>>> {
         let current = self.current.load();
         (current.taken_at.elapsed() <= self.freshness.fresh_for).then(|| Arc::clone(&current))
     }

@@ -3,15 +3,14 @@
 use chrono::{DateTime, Utc};
 use common::entities::{Asset, Category};
 use common::service::Problem;
-use poem::{IntoResponse, Response};
-use poem_openapi::payload::{Json, Payload};
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::payload::Json;
+use poem_openapi::registry::MetaSchema;
 use poem_openapi::{ApiResponse, Object};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
+use super::asset_page::PageJson;
 use super::parameter::ParameterValue;
 use crate::catalogue::{OutOfDate, SearchText, Sort, SortBy};
 
@@ -51,42 +50,6 @@ pub(super) struct AssetDetails {
     asset: AssetItem,
     /// One or two sentences.
     description: String,
-}
-
-/// Some of the catalogue.
-#[derive(Object, Serialize)]
-pub(super) struct AssetPage {
-    /// In the order asked for.
-    pub(super) items: Vec<AssetItem>,
-    /// The `cursor` of the next page; left out on the last.
-    #[oai(skip_serializing_if_is_none)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) next_page: Option<String>,
-}
-
-/// A page as JSON. poem-openapi's own payload first makes a tree of values of it, which took half the time of a request.
-pub(super) struct PageJson(pub(super) AssetPage);
-
-impl Payload for PageJson {
-    const CONTENT_TYPE: &'static str = <Json<AssetPage> as Payload>::CONTENT_TYPE;
-
-    fn check_content_type(content_type: &str) -> bool {
-        <Json<AssetPage> as Payload>::check_content_type(content_type)
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        AssetPage::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        AssetPage::register(registry);
-    }
-}
-
-impl IntoResponse for PageJson {
-    fn into_response(self) -> Response {
-        poem::web::Json(self.0).with_content_type(Self::CONTENT_TYPE).into_response()
-    }
 }
 
 /// The answer to a request for a list.
@@ -140,7 +103,7 @@ impl AssetItem {
             category: asset.category.as_str().to_owned(),
             price_usd: asset.price.as_decimal(),
             price_updated_at: asset.price_updated_at,
-            price_age_seconds: (now - asset.price_updated_at).num_seconds().try_into().unwrap_or(0),
+            price_age_seconds: age_seconds(asset.price_updated_at, now),
             available: asset.available.as_decimal(),
             active: asset.active,
         }
@@ -151,6 +114,11 @@ impl AssetDetails {
     pub(super) fn of(asset: Asset, now: DateTime<Utc>) -> Self {
         Self { asset: AssetItem::of(&asset, now), description: asset.description }
     }
+}
+
+/// Whole seconds from `moment` to `now`; a moment that is still to come has none behind it.
+pub(super) fn age_seconds(moment: DateTime<Utc>, now: DateTime<Utc>) -> u64 {
+    (now - moment).num_seconds().try_into().unwrap_or(0)
 }
 
 fn rfc3339<S: Serializer>(moment: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -246,8 +214,6 @@ fn words<const N: usize>(words: [&str; N], default: &str) -> MetaSchema {
 
 #[cfg(test)]
 mod tests {
-    use poem_openapi::types::ToJSON;
-
     use super::*;
 
     #[test]
@@ -258,26 +224,6 @@ mod tests {
         for bad in ["", "-", "--price", "Price", "price ", "id"] {
             assert!(sort(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_page_is_written_as_it_is_documented() {
-        let moment = DateTime::from_timestamp(1_700_000_000, 120).expect("a moment");
-        let item = AssetItem {
-            id: "bitcoin".to_owned(),
-            symbol: "BTC".to_owned(),
-            name: "Bitcoin \"é\"".to_owned(),
-            category: "layer-1".to_owned(),
-            price_usd: Decimal::new(10_325_042, 2),
-            price_updated_at: moment,
-            price_age_seconds: 7,
-            available: Decimal::new(1, 8),
-            active: true,
-        };
-        let mut page = AssetPage { items: vec![item], next_page: Some("cursor".to_owned()) };
-        assert_eq!(serde_json::to_value(&page).ok(), page.to_json());
-        page.next_page = None;
-        assert_eq!(serde_json::to_value(&page).ok(), page.to_json());
     }
 
     #[test]

@@ -13,26 +13,27 @@ use tokio::time::Instant;
 use super::query::{Position, Query, SortBy, SortKey};
 
 /// All assets at one moment. Never changes: a request that holds one sees one catalogue to its end.
-pub(super) struct Snapshot {
+pub(super) struct Snapshot<Item> {
     /// When it was asked for, so never later than what it shows.
     pub(super) taken_at: Instant,
     /// Differs whenever anything of any asset differs.
     pub(super) revision: Arc<str>,
     /// Every category that an asset has.
     pub(super) categories: Arc<BTreeSet<Category>>,
-    by_name: Vec<Arc<Entry>>,
-    by_symbol: Vec<Arc<Entry>>,
-    by_price: Vec<Arc<Entry>>,
+    by_name: Vec<Arc<Entry<Item>>>,
+    by_symbol: Vec<Arc<Entry<Item>>>,
+    by_price: Vec<Arc<Entry<Item>>>,
 }
 
-/// An asset beside what it is sorted and searched by.
-struct Entry {
-    asset: Arc<Asset>,
+/// An asset beside what it is sorted and searched by, and what lists show of it.
+struct Entry<Item> {
+    asset: Asset,
+    item: Arc<Item>,
     name: String,
     symbol: String,
 }
 
-impl Entry {
+impl<Item> Entry<Item> {
     fn position(&self, by: SortBy) -> Position {
         let key = match by {
             SortBy::Name => SortKey::Name(self.name.clone()),
@@ -57,18 +58,18 @@ impl Entry {
     }
 }
 
-impl Snapshot {
+impl<Item: for<'a> From<&'a Asset>> Snapshot<Item> {
     pub(super) fn new(mut assets: Vec<Asset>, taken_at: Instant) -> Self {
         assets.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let revision = revision(&assets);
         let categories = Arc::new(assets.iter().map(|asset| asset.category.clone()).collect());
         let entry = |asset: Asset| {
             let (name, symbol) = (asset.name.to_lowercase(), asset.symbol.as_str().to_lowercase());
-            Arc::new(Entry { asset: Arc::new(asset), name, symbol })
+            Arc::new(Entry { item: Arc::new(Item::from(&asset)), asset, name, symbol })
         };
         let by_id: Vec<_> = assets.into_iter().map(entry).collect();
         // Stable sorts, so that equal values stay ordered by id.
-        let sorted = |compare: fn(&Entry, &Entry) -> Ordering| {
+        let sorted = |compare: fn(&Entry<Item>, &Entry<Item>) -> Ordering| {
             let mut entries = by_id.clone();
             entries.sort_by(|a, b| compare(a, b));
             entries
@@ -89,7 +90,7 @@ impl Snapshot {
         query: &Query,
         after: Option<&Position>,
         limit: usize,
-    ) -> (Vec<Arc<Asset>>, Option<Position>) {
+    ) -> (Vec<Arc<Item>>, Option<Position>) {
         let by = query.sort.by;
         let entries = match by {
             SortBy::Name => &self.by_name,
@@ -106,16 +107,16 @@ impl Snapshot {
     }
 }
 
-fn take<'a>(
-    entries: impl Iterator<Item = &'a Arc<Entry>>,
+fn take<'a, Item: 'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry<Item>>>,
     query: &Query,
     limit: usize,
-) -> (Vec<Arc<Asset>>, Option<Position>) {
+) -> (Vec<Arc<Item>>, Option<Position>) {
     let mut matching = entries.filter(|entry| entry.matches(query));
     let page: Vec<_> = matching.by_ref().take(limit).collect();
     let more = matching.next().is_some();
     let next = page.last().filter(|_| more).map(|last| last.position(query.sort.by));
-    (page.into_iter().map(|entry| Arc::clone(&entry.asset)).collect(), next)
+    (page.into_iter().map(|entry| Arc::clone(&entry.item)).collect(), next)
 }
 
 fn revision(assets: &[Asset]) -> Arc<str> {

@@ -83,17 +83,26 @@ fn asset(price: u32) -> Asset {
     }
 }
 
-async fn catalogue() -> (Arc<Fickle>, Catalogue) {
+/// A price, as a list of prices shows it.
+struct Listed(Price);
+
+impl From<&Asset> for Listed {
+    fn from(asset: &Asset) -> Self {
+        Self(asset.price)
+    }
+}
+
+async fn catalogue() -> (Arc<Fickle>, Catalogue<Listed>) {
     let store = Arc::new(Fickle { mood: StdMutex::new(Mood::Answering { price: 1 }), reads: AtomicUsize::new(0) });
     let catalogue = Catalogue::open(Arc::clone(&store) as Arc<_>, FRESHNESS).await.expect("opens");
     (store, catalogue)
 }
 
-async fn price(catalogue: &Catalogue) -> Result<String, OutOfDate> {
+async fn price(catalogue: &Catalogue<Listed>) -> Result<String, OutOfDate> {
     let sort = Sort { by: SortBy::Name, descending: false };
     let query = Query { category: None, min_price: None, max_price: None, text: None, active: None, sort };
     let page = catalogue.page(&query, None, 10).await?;
-    Ok(page.assets.first().map(|asset| asset.price.to_string()).unwrap_or_default())
+    Ok(page.items.first().map(|listed| listed.0.to_string()).unwrap_or_default())
 }
 
 #[tokio::test(start_paused = true)]
