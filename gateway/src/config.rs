@@ -20,8 +20,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use common::auth::SigningSecret;
 use common::config::Env;
 
@@ -39,6 +40,8 @@ pub struct Loaded {
     pub keys: BTreeMap<String, ProviderKey>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// What routes answer with by themselves, by the name of the file that holds it.
+    pub bodies: BTreeMap<PathBuf, Bytes>,
     /// What is allowed and hardly meant, each as one line.
     pub warnings: Vec<String>,
 }
@@ -102,7 +105,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    Ok(Loaded { file, keys: found.keys, certificates: found.certificates, warnings })
+    Ok(Loaded { file, keys: found.keys, certificates: found.certificates, bodies: found.bodies, warnings })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.

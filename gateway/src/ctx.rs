@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -32,6 +33,8 @@ pub struct RequestContext {
     pub(crate) route: Option<Arc<Route>>,
     /// Its path in normal form, where that differs from what was sent.
     pub path: Option<String>,
+    /// What its upstream is asked for, where a step has made that another than its own path and query.
+    pub(crate) forwarded: Option<PathAndQuery>,
     /// Who sent it, once a middleware has proof.
     pub identity: Option<Arc<Identity>>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
@@ -68,6 +71,7 @@ impl RequestContext {
             over_tls: false,
             route: None,
             path: None,
+            forwarded: None,
             identity: None,
             request_headers: Vec::new(),
             response_headers: Vec::new(),

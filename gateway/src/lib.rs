@@ -14,6 +14,7 @@ mod client_addr;
 pub mod config;
 pub mod ctx;
 mod heads;
+mod host;
 pub mod limit;
 mod metrics;
 pub mod middleware;
@@ -25,6 +26,7 @@ pub mod router;
 mod screen;
 mod server;
 mod snapshot;
+mod template;
 mod tls;
 mod upstream;
 

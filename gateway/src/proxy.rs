@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -26,12 +26,14 @@ pub(crate) use asserted::AssertedHeaders;
 use crate::access_log::{Line, Timestamp};
 use crate::ctx::{InFlight, RequestContext};
 use crate::heads::{change_request, change_response};
-use crate::middleware::{self, Flow};
+use crate::host;
+use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::path::normalise;
-use crate::reply::{self, REQUEST_ID, Rejection};
+use crate::reply::{self, Answer, REQUEST_ID, Rejection};
 use crate::router::RouteMatch;
 use crate::screen::screen_h2;
 use crate::server::Shared;
+use crate::snapshot::Route;
 
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
@@ -52,7 +54,7 @@ impl Proxy {
     }
 
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
-    async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
         let request = session.req_header_mut();
         // One of HTTP/1 was screened before it was a request.
         let is_h2 = request.version == Version::HTTP_2;
@@ -62,15 +64,32 @@ impl Proxy {
     }
 }
 
+/// What happens to a request with which nothing is wrong.
+pub(crate) enum Admitted {
+    /// Its upstream is asked.
+    Forward,
+    /// Its route answers by itself.
+    Answer(Box<Answer>),
+}
+
 /// Decides whether a request that is in form goes on: its route, and what the route's middleware says.
-pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
-    find_route(request, ctx)?;
-    let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
+pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
+    if let Some(method) = preflight_method(request)
+        && let Ok(route) = find_route(request, &method, ctx)
+        && let Some(cors) = &route.cors
+    {
+        let answer = cors.preflight(request);
+        ctx.route = Some(route);
+        return Ok(Admitted::Answer(Box::new(answer)));
+    }
+    let route = find_route(request, &request.method, ctx)?;
+    ctx.route = Some(Arc::clone(&route));
     if declared_length(request) > route.max_body {
         return Err(Rejection::BodyTooLarge);
     }
-    match middleware::run(&route.chain, request, ctx).await {
-        Flow::Continue => Ok(()),
+    match route.chain.run(request, ctx).await {
+        Flow::Continue => Ok(Admitted::Forward),
+        Flow::Answer(answer) => Ok(Admitted::Answer(answer)),
         Flow::Reply(rejection) => Err(rejection),
     }
 }
@@ -106,13 +125,18 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         // `true` stops here: the answer is sent.
         match self.admit(session, ctx).await {
-            Ok(()) => Ok(false),
+            Ok(Admitted::Forward) => Ok(false),
             // In boxes of their own, so that requests that go on do not carry the room for them.
             Err(Rejection::NoRoute) if is_health_check(session.req_header()) => {
                 Box::pin(reply::json(session, r#"{"status":"ok"}"#, &ctx.request_id)).await.map(|()| true)
             }
+            Ok(Admitted::Answer(answer)) => {
+                let request_id = ctx.request_id.clone();
+                Box::pin(reply::answer(session, *answer, &request_id, amending(ctx))).await.map(|()| true)
+            }
             Err(rejection) => {
-                Box::pin(reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx))).await?;
+                let request_id = ctx.request_id.clone();
+                Box::pin(reply::reject(session, &rejection, &request_id, amending(ctx))).await?;
                 ctx.rejection = Some(rejection);
                 Ok(true)
             }
@@ -120,7 +144,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        let Some(target) = ctx.route.as_ref().and_then(|route| route.pool.pick(&ctx.failed)) else {
+        let pool = ctx.route.as_ref().and_then(|route| route.pool.as_ref());
+        let Some(target) = pool.and_then(|pool| pool.pick(&ctx.failed)) else {
             ctx.rejection = Some(Rejection::NoHealthyTarget);
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
@@ -192,10 +217,11 @@ impl ProxyHttp for Proxy {
             // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
             session.set_keepalive(None);
         }
+        let status = response.status;
         change_response(response, |headers| {
             headers.reserve(MOST_ADDED + ctx.response_headers.len());
             headers.insert(REQUEST_ID, ctx.request_id.clone());
-            amend(headers, ctx);
+            amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
         });
         Ok(())
     }
@@ -218,8 +244,9 @@ impl ProxyHttp for Proxy {
         let (status, ..) = rejection.describe();
         // Pingora ends the connection after a failure; the client has to know, or its next request meets a closed one.
         session.set_keepalive(None);
+        let request_id = ctx.request_id.clone();
         let answered = reply::answered(session).is_none()
-            && reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx)).await.is_ok();
+            && reply::reject(session, &rejection, &request_id, amending(ctx)).await.is_ok();
         ctx.rejection = Some(rejection);
         if answered { FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false } } else { gone }
     }
@@ -248,7 +275,7 @@ impl ProxyHttp for Proxy {
             request_id: ctx.request_id.to_str().unwrap_or_default(),
             client: ctx.client,
             method: request.method.as_str(),
-            host: forward::host(request).unwrap_or_default(),
+            host: host::named(request).unwrap_or_default(),
             path: ctx.path.as_deref().unwrap_or_else(|| request.uri.path()),
             route: route.map_or("none", |route| &route.name),
             status: status.map(|status| status.as_u16()),
@@ -265,22 +292,30 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Adds to a response, the upstream's or our own, what the route's middleware has to say.
-fn amend(headers: &mut HeaderMap, ctx: &RequestContext) {
+/// Amends an answer of our own.
+fn amending(ctx: &mut RequestContext) -> impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes) + Send {
+    move |request, head, _body| amend(request, head, ctx)
+}
+
+/// Adds to an answer, the upstream's or our own, what the route's middleware has to say.
+fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
     for (name, value) in &ctx.response_headers {
-        headers.insert(name.clone(), value.clone());
+        head.headers.insert(name.clone(), value.clone());
     }
     if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
         route.quota.write(&ctx.verdicts, |name, value| {
-            headers.insert(name, value);
+            head.headers.insert(name, value);
         });
+    }
+    if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.sees_responses()).map(Arc::clone) {
+        route.chain.amend(request, head, ctx);
     }
 }
 
-/// Brings the request's path into normal form and finds its route.
-fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+/// Brings the request's path into normal form and finds its route, were it made with `method`.
+fn find_route(request: &RequestHeader, method: &Method, ctx: &mut RequestContext) -> Result<Arc<Route>, Rejection> {
     let path = normalise(request.uri.path()).map_err(Rejection::BadPath)?;
-    let host = forward::host(request).unwrap_or_default();
+    let host = host::named(request).unwrap_or_default();
     let lower;
     let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         lower = host.to_ascii_lowercase();
@@ -288,15 +323,15 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     } else {
         host
     };
-    match ctx.snapshot.router.find(host, &path, &request.method) {
-        RouteMatch::Route(route) => ctx.route = Some(Arc::clone(route)),
+    let route = match ctx.snapshot.router.find(host, &path, method) {
+        RouteMatch::Route(route) => Arc::clone(route),
         RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
         RouteMatch::None => return Err(Rejection::NoRoute),
-    }
+    };
     if let Cow::Owned(path) = path {
         ctx.path = Some(path);
     }
-    Ok(())
+    Ok(route)
 }
 
 /// What `Content-Length` says: the screen has made sure that it is one number, so what cannot be read is a very large one.

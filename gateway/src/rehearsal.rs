@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use crate::config::Loaded;
 use crate::ctx::{InFlight, RequestContext};
 use crate::middleware::Middleware;
-use crate::proxy;
-use crate::reply::Rejection;
+use crate::proxy::{self, Admitted};
+use crate::reply::{Answer, Rejection};
 use crate::server::{ReloadError, StartError};
 use crate::snapshot::{Snapshot, Workshop};
 
@@ -66,9 +66,24 @@ impl Rehearsal {
     /// then. What the gateway checks on the wire before this, like sizes and framing, is not rehearsed.
     ///
     /// # Errors
-    /// What the gateway would answer in place of an upstream.
+    /// What the gateway would say is wrong with it.
     pub async fn admit(&self, head: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
-        proxy::admit(head, ctx).await
+        self.answer(head, ctx).await.map(drop)
+    }
+
+    /// The same, with what the gateway answers where the route needs no upstream for it.
+    ///
+    /// # Errors
+    /// What the gateway would say is wrong with the request.
+    pub async fn answer(
+        &self,
+        head: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Answer>, Rejection> {
+        match proxy::admit(head, ctx).await? {
+            Admitted::Forward => Ok(None),
+            Admitted::Answer(answer) => Ok(Some(*answer)),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! The answers the gateway gives itself, made in one place: problem documents (RFC 9457) with a stable `code`.
+//! The answers the gateway gives itself, made in one place: problem documents (RFC 9457) with a stable `code`, and what a
+//! route answers in place of an upstream.
 //!
-//! The text is fixed per situation and tells the client what to do; the cause goes to the log line, never to the client.
+//! The text of a problem is fixed per situation and tells the client what to do; the cause goes to the log line, never to
+//! the client.
 
 use bytes::Bytes;
 use http::header::{
@@ -10,10 +12,11 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_core::protocols::http::date::get_cached_date;
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use serde_json::{Value, json};
 
+use crate::middleware::ResponseHead;
 use crate::path::BadPath;
 use crate::router::MethodSet;
 
@@ -67,6 +70,17 @@ pub enum Rejection {
     ClientTimedOut,
     /// A mistake of ours.
     Internal,
+}
+
+/// An answer of the gateway's own with which nothing is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it says in short.
+    pub status: StatusCode,
+    /// Its headers but for length, date and the request's id.
+    pub headers: HeaderMap,
+    /// What it says at length.
+    pub body: Bytes,
 }
 
 /// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1, 6.3 and 11.2).
@@ -195,7 +209,7 @@ pub(crate) fn problem(status: StatusCode, code: &str, detail: &str) -> Value {
     })
 }
 
-/// Answers the request in `session` with `rejection`, its headers amended by `amend`.
+/// Answers the request in `session` with `rejection`, its head and body amended by `amend`.
 ///
 /// # Errors
 /// When the client is gone.
@@ -203,20 +217,32 @@ pub(crate) async fn reject(
     session: &mut Session,
     rejection: &Rejection,
     request_id: &HeaderValue,
-    amend: impl FnOnce(&mut HeaderMap),
+    amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
 ) -> Result<()> {
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
-    let mut head = head(status, PROBLEM, body.len(), request_id);
-    amend(&mut head.headers);
+    let mut head = head(status, request_id);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     rejection.headers(|name, value| {
         head.headers.insert(name, value);
     });
-    // What is left of the body is not waited for: the connection ends instead.
-    if !session.is_body_done() {
-        session.set_keepalive(None);
-    }
-    send(session, head, body).await
+    end_with(session, head, body, amend).await
+}
+
+/// Answers the request in `session` with `answer`, its head and body amended by `amend`.
+///
+/// # Errors
+/// When the client is gone.
+pub(crate) async fn answer(
+    session: &mut Session,
+    answer: Answer,
+    request_id: &HeaderValue,
+    amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
+) -> Result<()> {
+    let mut head = head(answer.status, request_id);
+    head.headers.extend(answer.headers);
+    end_with(session, head, answer.body, amend).await
 }
 
 /// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for.
@@ -250,7 +276,10 @@ pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) 
 /// # Errors
 /// When the client is gone.
 pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: &HeaderValue) -> Result<()> {
-    let head = head(StatusCode::OK, "application/json", body.len(), request_id);
+    let mut head = head(StatusCode::OK, request_id);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     send(session, head, Bytes::from_static(body.as_bytes())).await
 }
 
@@ -260,20 +289,40 @@ pub(crate) fn answered(session: &Session) -> Option<StatusCode> {
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
-fn head(status: StatusCode, content_type: &'static str, length: usize, request_id: &HeaderValue) -> Parts {
+fn head(status: StatusCode, request_id: &HeaderValue) -> Parts {
     let (mut head, ()) = http::Response::new(()).into_parts();
     head.status = status;
     head.headers.reserve(8);
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.headers.insert(REQUEST_ID, request_id.clone());
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     head
 }
 
+async fn end_with(
+    session: &mut Session,
+    mut head: Parts,
+    mut body: Bytes,
+    amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
+) -> Result<()> {
+    amend(session.req_header(), &mut ResponseHead { status: head.status, headers: &mut head.headers }, &mut body);
+    if has_content(head.status) {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    // What is left of the request's body is not waited for: the connection ends instead.
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
+    send(session, head, body).await
+}
+
+/// Whether an answer of this status says something at length (RFC 9110, section 6.4.1).
+pub(crate) const fn has_content(status: StatusCode) -> bool {
+    !matches!(status.as_u16(), 100..=199 | 204 | 304)
+}
+
 async fn send(session: &mut Session, head: Parts, body: Bytes) -> Result<()> {
+    let status = head.status;
     let header = Box::new(ResponseHeader::from(head));
-    if session.req_header().method == http::Method::HEAD {
+    if session.req_header().method == http::Method::HEAD || !has_content(status) {
         return session.write_response_header(header, true).await;
     }
     session.write_response_header(header, false).await?;

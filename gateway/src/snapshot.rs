@@ -4,17 +4,21 @@
 //! change (pools with their connections and health, counts, the link to Redis), and swaps the two at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{IntCounter, Registry};
+use bytes::Bytes;
+use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
-use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
+use crate::middleware::{
+    Chain, Cors, Headers, Jwt, JwtProviders, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
+};
 use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
 use crate::screen::Limits;
@@ -66,16 +70,16 @@ pub(crate) struct Route {
     pub name: Box<str>,
     /// What runs before the request goes on.
     pub chain: Chain,
+    /// What browsers are told before the chain runs, if web pages are let in at all.
+    pub cors: Option<Arc<Cors>>,
     /// What clients are told of their quota.
     pub quota: QuotaHeaders,
-    /// Where it goes.
-    pub pool: Arc<Pool>,
+    /// Where it goes; nowhere when a step answers in any case.
+    pub pool: Option<Arc<Pool>>,
     /// Bytes its body may have.
     pub max_body: u64,
     /// What it counts with.
     pub metrics: Arc<RouteMetrics>,
-    /// Attempts after the first.
-    pub retries: IntCounter,
 }
 
 /// What outlives a snapshot, and the next one is made with.
@@ -105,6 +109,12 @@ pub enum CompileError {
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
     Tls(#[from] rustls::Error),
+    /// A step cannot be made. The check finds this first.
+    #[error("{place}: a step of its middleware cannot be made")]
+    Step {
+        /// Whose step.
+        place: String,
+    },
     /// A name leads nowhere. The check finds this first.
     #[error("{place}: there is no `{name}`")]
     Missing {
@@ -139,6 +149,7 @@ impl Snapshot {
         let route_metrics = route_metrics(&file.routes, previous)?;
         let parts = Parts {
             file,
+            bodies: &loaded.bodies,
             providers: &providers,
             policies: &policies,
             pools: &pools,
@@ -238,6 +249,7 @@ fn route_metrics(
 /// What routes are put together from.
 struct Parts<'a> {
     file: &'a GatewayFile,
+    bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a JwtProviders,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
@@ -248,11 +260,12 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn route(&self, file: &RouteFile) -> Result<Route, CompileError> {
         let place = || format!("route `{}`", file.name);
-        let pool = find(self.pools, &file.upstream, place)?;
+        let pool = file.upstream.as_ref().map(|name| find(self.pools, name, place)).transpose()?;
         let mut chain = self.workshop.middleware.clone();
-        let mut limits = Vec::new();
+        let (mut limits, mut cors) = (Vec::new(), None);
+        let no_step = || CompileError::Step { place: place() };
         for step in self.file.middleware.iter().chain(&file.middleware) {
-            chain.push(match step {
+            let step: Arc<dyn Middleware> = match step {
                 MiddlewareFile::Jwt(jwt) => {
                     let missing = || CompileError::Missing { place: place(), name: jwt.provider.clone() };
                     Arc::new(Jwt::new(Arc::clone(self.providers.get(&jwt.provider).ok_or_else(missing)?)))
@@ -263,14 +276,25 @@ impl Parts<'_> {
                     limits.extend(policies.iter().map(listed));
                     Arc::new(RateLimit::new(policies))
                 }
-            });
+                MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
+                MiddlewareFile::Cors(step) => {
+                    Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _
+                }
+                MiddlewareFile::Rewrite(step) => Arc::new(Rewrite::new(step, file).ok_or_else(no_step)?),
+                MiddlewareFile::Redirect(step) => Arc::new(Redirect::new(step, file).ok_or_else(no_step)?),
+                MiddlewareFile::Respond(step) => {
+                    let body = step.body_file.as_ref().and_then(|path| self.bodies.get(path));
+                    Arc::new(Respond::new(step, body).ok_or_else(no_step)?)
+                }
+            };
+            chain.push(step);
         }
         Ok(Route {
             name: file.name.as_str().into(),
-            chain: chain.into(),
+            chain: Chain::new(chain),
+            cors,
             quota: QuotaHeaders::prepare(&limits)?,
-            retries: pool.retried().clone(),
-            pool: Arc::clone(pool),
+            pool: pool.cloned(),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
             metrics: Arc::clone(find(self.route_metrics, &file.name, place)?),
         })

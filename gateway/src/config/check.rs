@@ -5,13 +5,15 @@ mod jwt;
 mod limits;
 mod routes;
 mod server;
+mod shape;
 mod tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::names::did_you_mean;
 
 use super::ProviderKey;
@@ -28,8 +30,8 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     server::check(file, report);
     limits::check(file, report);
     upstreams::check(file, report);
-    let found = Found { certificates: tls::check(file, directory, report), keys: jwt::check(file, directory, report) };
-    let used = routes::check(file, report);
+    let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
+    let used = routes::check(file, directory, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
@@ -43,7 +45,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             }
         }
     }
-    found
+    Found { certificates, keys: keys_of_providers, bodies: used.bodies }
 }
 
 /// What the file refers to.
@@ -52,6 +54,8 @@ pub(super) struct Found {
     pub keys: BTreeMap<String, ProviderKey>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// What routes answer with by themselves, by the name of the file.
+    pub bodies: BTreeMap<PathBuf, Bytes>,
 }
 
 /// What routes and middlewares refer to.
@@ -60,6 +64,7 @@ struct Used<'f> {
     upstreams: BTreeSet<&'f str>,
     providers: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
+    bodies: BTreeMap<PathBuf, Bytes>,
 }
 
 fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {

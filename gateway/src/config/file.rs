@@ -3,6 +3,7 @@
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
 mod jwt;
+mod shape;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,9 @@ use serde::Deserialize;
 use super::pattern::{HostPattern, PathPattern, RateLimitKey};
 use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
 pub use jwt::{JwtAlgorithm, JwtProviderFile};
+pub use shape::{
+    CorsFile, EditsFile, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile, RewriteFile, Scheme,
+};
 pub use tls::{CertificateFile, TlsFile, TlsVersion};
 
 /// The whole file.
@@ -326,6 +330,16 @@ pub enum MiddlewareFile {
     Jwt(JwtFile),
     /// Counts the request against policies, in this order.
     RateLimit(RateLimitUseFile),
+    /// Changes headers of requests and responses.
+    Headers(HeadersFile),
+    /// Lets web pages of other origins in.
+    Cors(CorsFile),
+    /// Changes what the upstream is asked for.
+    Rewrite(RewriteFile),
+    /// Sends the client to another place; the last step of its list.
+    Redirect(RedirectFile),
+    /// Answers by itself; the last step of its list.
+    Respond(RespondFile),
 }
 
 /// Requires a valid token.
@@ -359,8 +373,8 @@ pub struct RouteFile {
     /// Which requests.
     #[serde(rename = "match")]
     pub matches: MatchFile,
-    /// Where they go; a name under `upstreams`.
-    pub upstream: String,
+    /// Where they go; a name under `upstreams`. Left out where the last step of the list answers.
+    pub upstream: Option<String>,
     /// Says that no identity is asked for. A route has either this or a middleware that asks.
     #[serde(default)]
     pub public: bool,

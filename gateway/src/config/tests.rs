@@ -1,6 +1,7 @@
 //! Whole files through [`parse`] and [`load`].
 
 mod keys;
+mod shape;
 
 use std::fs;
 use std::path::PathBuf;

@@ -14,7 +14,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
 pub use certificate::{BadCertificate, Certificate};
-pub use header::{BadHeader, IdentityHeader};
+pub(crate) use header::{ABOUT_THE_CLIENT, same_but_for_underscores};
+pub use header::{BadEdit, BadHeader, BadValue, EditableHeader, FixedValue, IdentityHeader};
 pub use method::{BadMethod, RouteMethod};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use target::{BadTarget, Target, Targets};

@@ -56,6 +56,10 @@ impl Middleware for Jwt {
             Err(rejection) => Flow::Reply(rejection),
         })
     }
+
+    fn sees_responses(&self) -> bool {
+        false
+    }
 }
 
 /// Why a token is not believed.

@@ -59,6 +59,10 @@ impl Middleware for RateLimit {
             None => Step::Done(Flow::Reply(Rejection::LimiterUnavailable)),
         }
     }
+
+    fn sees_responses(&self) -> bool {
+        false
+    }
 }
 
 /// Takes from the quota of the request's key. A request without the claim is counted by its address, never not at all.

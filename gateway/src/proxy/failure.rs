@@ -38,14 +38,14 @@ fn has_idempotency_key(request: &RequestHeader) -> bool {
 
 /// Notes that the target failed, and marks the error for a retry if one is left.
 pub(super) fn retry_elsewhere(mut error: Box<Error>, ctx: &mut RequestContext, repeatable: bool) -> Box<Error> {
-    let left = ctx.route.as_ref().is_some_and(|route| ctx.failed.len() < route.pool.retries());
+    let pool =
+        ctx.route.as_ref().and_then(|route| route.pool.as_ref()).filter(|pool| ctx.failed.len() < pool.retries());
     // Set either way: Pingora marks some errors as retryable whatever the method.
-    error.set_retry(repeatable && left);
-    if repeatable && left {
+    let pool = pool.filter(|_| repeatable);
+    error.set_retry(pool.is_some());
+    if let Some(pool) = pool {
+        pool.retried().inc();
         ctx.failed.extend(ctx.target.take());
-        if let Some(route) = &ctx.route {
-            route.retries.inc();
-        }
     }
     error
 }

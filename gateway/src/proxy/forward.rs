@@ -8,12 +8,11 @@ use std::net::IpAddr;
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use memchr::memrchr;
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
-use super::asserted::same_but_for_underscores;
 use crate::client_addr;
+use crate::config::values::same_but_for_underscores;
 use crate::ctx::RequestContext;
 use crate::heads::change_request;
 use crate::reply::REQUEST_ID;
@@ -32,7 +31,9 @@ const ADDED: usize = 5;
 pub(super) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     change_request(request, |parts| {
         assert_headers(&mut parts.headers, ctx)?;
-        if let Some(path) = &ctx.path {
+        if let Some(target) = &ctx.forwarded {
+            parts.uri = Uri::from(target.clone());
+        } else if let Some(path) = &ctx.path {
             parts.uri = with_path(&parts.uri, path)?;
         }
         Ok(())
@@ -75,18 +76,6 @@ fn address(client: IpAddr) -> Result<HeaderValue> {
 
 const INTERNAL: ErrorType = ErrorType::InternalError;
 
-/// The host the client named, without its port; none in an HTTP/1.0 request without `Host`.
-pub(super) fn host(request: &RequestHeader) -> Option<&str> {
-    let authority = request.headers.get(HOST)?.to_str().ok()?;
-    let colon = memrchr(b':', authority.as_bytes());
-    let host = match colon.and_then(|colon| authority.split_at_checked(colon)) {
-        // The colons of `[::1]` are no port's.
-        Some((host, port)) if port.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    Some(host.strip_suffix('.').unwrap_or(host))
-}
-
 fn with_path(uri: &Uri, path: &str) -> Result<Uri> {
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}"),
@@ -99,23 +88,6 @@ fn with_path(uri: &Uri, path: &str) -> Result<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
-        let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
-        for (name, value) in headers {
-            request.append_header(*name, *value).expect("a header");
-        }
-        request
-    }
-
-    #[test]
-    fn the_host_is_named_without_port_and_final_dot() {
-        for (sent, named) in [("a.b:80", "a.b"), ("a.b.", "a.b"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a", "a")]
-        {
-            assert_eq!(host(&request(&[("Host", sent)])), Some(named));
-        }
-        assert_eq!(host(&request(&[])), None);
-    }
 
     #[test]
     fn the_query_stays_when_the_path_changes() {

@@ -6,6 +6,7 @@ mod forwarding;
 mod lifecycle;
 mod process;
 mod retirement;
+mod shaping;
 mod strictness;
 mod support;
 mod tls;

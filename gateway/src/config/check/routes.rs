@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::path::Path;
 
 use http::Method;
 
+use super::shape::{self, Scope, Shape};
 use super::{Used, name_is_legal, refers_to, server::MOST_BODY, size_is_within};
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
 use crate::config::pattern::{HostPattern, PathPattern, RateLimitKey};
@@ -12,12 +14,13 @@ use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::{ByteSize, RouteMethod};
 
-pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<'f> {
+pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Report<'_>) -> Used<'f> {
     let top = KeyPath::default();
     let routes = top.key("routes");
     let mut used = Used::default();
     let mut shared = Chain::default();
-    shared.check(&file.middleware, &top.key("middleware"), file, &mut used, report);
+    let scope = Scope { file, directory, route: None, knows_claims: false };
+    shared.check(&file.middleware, &top.key("middleware"), scope, &mut used, report);
     if file.routes.is_empty() {
         report.problem(&routes, "there is no route; a gateway needs at least one");
     }
@@ -32,14 +35,18 @@ pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<
             let line = report.line(&routes.index(first).key("name"));
             report.problem(&at.key("name"), format!("the route in line {line} has the name `{}` already", route.name));
         }
-        if refers_to("upstream", &route.upstream, &file.upstreams, &at.key("upstream"), report) {
-            used.upstreams.insert(&route.upstream);
+        if let Some(upstream) = &route.upstream
+            && refers_to("upstream", upstream, &file.upstreams, &at.key("upstream"), report)
+        {
+            used.upstreams.insert(upstream);
         }
         if let Some(size) = route.max_body {
             size_is_within(size, ByteSize::from_kib(0), MOST_BODY, &at.key("max_body"), report);
         }
         let mut chain = shared.clone();
-        chain.check(&route.middleware, &at.key("middleware"), file, &mut used, report);
+        let scope = Scope { file, directory, route: Some((route, &at)), knows_claims: false };
+        chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
+        shape::check_upstream(route, &chain.shape, &at, report);
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
     }
@@ -52,6 +59,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<
 struct Chain<'f> {
     asks_for_token: bool,
     policies: Vec<&'f str>,
+    shape: Shape,
 }
 
 impl<'f> Chain<'f> {
@@ -59,12 +67,15 @@ impl<'f> Chain<'f> {
         &mut self,
         steps: &'f [MiddlewareFile],
         at: &KeyPath,
-        file: &'f GatewayFile,
+        scope: Scope<'_, 'f>,
         used: &mut Used<'f>,
         report: &mut Report<'_>,
     ) {
+        let file = scope.file;
         for (index, step) in steps.iter().enumerate() {
             let here = at.index(index);
+            let scope = Scope { knows_claims: self.asks_for_token, ..scope };
+            self.shape.check(step, &here, &scope, &mut used.bodies, report);
             match step {
                 MiddlewareFile::Jwt(jwt) => {
                     let here = here.key("jwt");
@@ -84,6 +95,11 @@ impl<'f> Chain<'f> {
                         self.check_policy(policy, &here.index(index), file, used, report);
                     }
                 }
+                MiddlewareFile::Headers(_)
+                | MiddlewareFile::Cors(_)
+                | MiddlewareFile::Rewrite(_)
+                | MiddlewareFile::Redirect(_)
+                | MiddlewareFile::Respond(_) => {}
             }
         }
     }
