@@ -15,6 +15,7 @@ pub mod config;
 pub mod ctx;
 mod heads;
 mod host;
+mod https;
 pub mod limit;
 mod metrics;
 pub mod middleware;

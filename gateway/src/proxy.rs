@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -60,6 +60,9 @@ impl Proxy {
         let is_h2 = request.version == Version::HTTP_2;
         let host = if is_h2 { Some(screen_h2(request, &ctx.snapshot.limits)?) } else { None };
         change_request(request, |parts| host.map(|host| parts.headers.insert(HOST, host)));
+        if let Some(to_https) = ctx.snapshot.to_https.as_ref().filter(|_| !ctx.over_tls && !is_health_check(request)) {
+            return to_https.answer(request).map(|answer| Admitted::Answer(Box::new(answer)));
+        }
         admit(request, ctx).await
     }
 }
@@ -301,6 +304,9 @@ fn amending(ctx: &mut RequestContext) -> impl FnOnce(&RequestHeader, &mut Respon
 fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
     for (name, value) in &ctx.response_headers {
         head.headers.insert(name.clone(), value.clone());
+    }
+    if let Some(hsts) = ctx.snapshot.hsts.as_ref().filter(|_| ctx.over_tls) {
+        head.headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
         route.quota.write(&ctx.verdicts, |name, value| {

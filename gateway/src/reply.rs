@@ -46,6 +46,8 @@ pub enum Rejection {
     BodyTooLarge,
     /// No route takes its path.
     NoRoute,
+    /// It should come over TLS, and there is no certificate for its host.
+    Misdirected,
     /// Routes take its path, but not its method.
     MethodNotAllowed(MethodSet),
     /// It needs a token and has none.
@@ -129,6 +131,9 @@ impl Rejection {
             }
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large."),
             Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served under this path."),
+            Self::Misdirected => {
+                (S::MISDIRECTED_REQUEST, "misdirected_request", "Come over https, to a host that is served here.")
+            }
             Self::MethodNotAllowed(_) => {
                 (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method; see Allow.")
             }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
@@ -45,6 +47,10 @@ pub(crate) struct Snapshot {
     pub client_timeouts: ClientTimeouts,
     /// What TLS handshakes go by, if TLS is spoken.
     pub tls: Option<Arc<Tls>>,
+    /// Where plain requests are sent, if they are not served.
+    pub to_https: Option<ToHttps>,
+    /// What browsers are told with every answer over TLS.
+    pub hsts: Option<HeaderValue>,
     /// Connections that may be open at once.
     pub most_connections: i64,
 }
@@ -174,6 +180,8 @@ impl Snapshot {
                 keepalive: file.server.keepalive_timeout.get(),
             },
             tls,
+            to_https: ToHttps::compile(loaded),
+            hsts: file.server.tls.as_ref().and_then(|tls| strict_transport_security(tls.hsts.as_ref()?)),
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,

@@ -19,7 +19,7 @@ pub use jwt::{JwtAlgorithm, JwtProviderFile};
 pub use shape::{
     CorsFile, EditsFile, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile, RewriteFile, Scheme,
 };
-pub use tls::{CertificateFile, TlsFile, TlsVersion};
+pub use tls::{CertificateFile, HstsFile, TlsFile, TlsVersion};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]

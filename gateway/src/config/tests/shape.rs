@@ -208,3 +208,28 @@ fn a_body_comes_from_a_file_beside_the_configuration() {
     let problems = load(&path, &env()).expect_err("too large").to_string();
     assert!(problems.contains("respond.body_file: `page.html` has more than 1048576 bytes"), "{problems}");
 }
+
+#[test]
+fn what_browsers_do_not_take_of_hsts_is_refused() {
+    let tls =
+        |more: &str| report(&with(&format!("server: {{ tls: {{ listen: ['[::1]:1'], certificates: [], {more} }} }}")));
+    for good in [
+        "hsts: { max_age: 365d, include_subdomains: true, preload: true }",
+        "hsts: { max_age: 0s }",
+        "redirect_http: true",
+    ] {
+        assert!(tls(good).ends_with("there is no certificate to show to clients\n1 problem"), "{good} {}", tls(good));
+    }
+    for (wrong, told) in [
+        ("hsts: { max_age: 365d, preload: true }", "server.tls.hsts.preload: browsers take this only with"),
+        (
+            "hsts: { max_age: 30d, include_subdomains: true, preload: true }",
+            "server.tls.hsts.preload: browsers take this",
+        ),
+        ("hsts: { max_age: 1500ms }", "server.tls.hsts.max_age: browsers count in whole seconds"),
+        ("hsts: {}", "server.tls.hsts: the key `max_age` is missing"),
+        ("redirect_port: 443", "server.tls.redirect_port: nobody is sent there; write `redirect_http: true`"),
+    ] {
+        assert!(tls(wrong).contains(told), "{wrong} {}", tls(wrong));
+    }
+}
