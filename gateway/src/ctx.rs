@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::limit::Verdict;
+use crate::middleware::Encoder;
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Target;
@@ -53,6 +54,8 @@ pub struct RequestContext {
     pub(crate) target: Option<Arc<Target>>,
     /// Where sending it has failed.
     pub(crate) failed: Vec<Arc<Target>>,
+    /// What compresses the body of its answer.
+    pub(crate) encoder: Option<Box<Encoder>>,
     /// Bytes of its body seen so far.
     pub(crate) body_bytes: u64,
     _in_flight: InFlight,
@@ -81,6 +84,7 @@ impl RequestContext {
             verdicts: Vec::new(),
             target: None,
             failed: Vec::new(),
+            encoder: None,
             body_bytes: 0,
             _in_flight: in_flight,
         }

@@ -5,6 +5,7 @@
 //! first. Each is one file below, with its behaviour and its tests. People who build a gateway of their own implement
 //! [`Middleware`] and hand it to [`crate::Options`].
 
+mod compress;
 mod cors;
 mod headers;
 mod jwt;
@@ -21,6 +22,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use pingora_http::RequestHeader;
 
+pub(crate) use compress::{Compress, Encoder};
 pub(crate) use cors::{Cors, preflight_method};
 pub(crate) use headers::Headers;
 pub use jwt::ProviderError;

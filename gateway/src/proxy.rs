@@ -10,14 +10,15 @@ mod forward;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{Method, StatusCode, Version};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
@@ -216,17 +217,41 @@ impl ProxyHttp for Proxy {
         } else if response.status.is_informational() {
             return Ok(());
         }
-        if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
-            // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
-            session.set_keepalive(None);
-        }
-        let status = response.status;
-        change_response(response, |headers| {
+        // Of an attempt whose answer came no further.
+        ctx.encoder = None;
+        let (status, is_http_1_0) = (response.status, session.req_header().version == Version::HTTP_10);
+        let is_open_ended = change_response(response, |headers| {
             headers.reserve(MOST_ADDED + ctx.response_headers.len());
             headers.insert(REQUEST_ID, ctx.request_id.clone());
             amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
+            if ctx.encoder.is_some() {
+                // How long it will be, nobody knows any more.
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            is_http_1_0 && headers.remove(TRANSFER_ENCODING).is_some()
         });
+        if is_open_ended {
+            // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
+            session.set_keepalive(None);
+        }
+        if ctx.encoder.is_some() && !is_http_1_0 {
+            response.set_version(Version::HTTP_11);
+        }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        if let Some(encoder) = &mut ctx.encoder {
+            let encoded = encoder.push(body.as_ref(), end_of_stream);
+            *body = encoded.or_err(ErrorType::InternalError, "no memory to compress with")?;
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(
@@ -297,11 +322,20 @@ impl ProxyHttp for Proxy {
 
 /// Amends an answer of our own.
 fn amending(ctx: &mut RequestContext) -> impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes) + Send {
-    move |request, head, _body| amend(request, head, ctx)
+    move |request, head, body| {
+        ctx.encoder = None;
+        amend(request, head, ctx);
+        let Some(mut encoder) = ctx.encoder.take() else { return };
+        match encoder.push(Some(body), true) {
+            Ok(encoded) => *body = encoded.unwrap_or_default(),
+            // There was no memory for it. The answer is then sent as it is.
+            Err(_) => drop(head.headers.remove(CONTENT_ENCODING)),
+        }
+    }
 }
 
 /// Adds to an answer, the upstream's or our own, what the route's middleware has to say.
-fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
+pub(crate) fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
     for (name, value) in &ctx.response_headers {
         head.headers.insert(name.clone(), value.clone());
     }

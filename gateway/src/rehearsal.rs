@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::ctx::{InFlight, RequestContext};
-use crate::middleware::Middleware;
+use crate::middleware::{Middleware, ResponseHead};
 use crate::proxy::{self, Admitted};
 use crate::reply::{Answer, Rejection};
 use crate::server::{ReloadError, StartError};
@@ -84,6 +84,12 @@ impl Rehearsal {
             Admitted::Forward => Ok(None),
             Admitted::Answer(answer) => Ok(Some(*answer)),
         }
+    }
+
+    /// Changes `response`, an answer to the request that `ctx` is about, as the gateway does before the client gets it: the
+    /// steps of the route that see responses, the last of the list first.
+    pub fn amend(&self, request: &RequestHeader, response: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
+        proxy::amend(request, response, ctx);
     }
 }
 

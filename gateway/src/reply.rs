@@ -308,8 +308,12 @@ async fn end_with(
     mut body: Bytes,
     amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
 ) -> Result<()> {
+    let has_content = has_content(head.status);
+    if has_content {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
     amend(session.req_header(), &mut ResponseHead { status: head.status, headers: &mut head.headers }, &mut body);
-    if has_content(head.status) {
+    if has_content {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     // What is left of the request's body is not waited for: the connection ends instead.
@@ -320,7 +324,7 @@ async fn end_with(
 }
 
 /// Whether an answer of this status says something at length (RFC 9110, section 6.4.1).
-pub(crate) const fn has_content(status: StatusCode) -> bool {
+const fn has_content(status: StatusCode) -> bool {
     !matches!(status.as_u16(), 100..=199 | 204 | 304)
 }
 

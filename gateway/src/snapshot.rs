@@ -19,7 +19,7 @@ use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    Chain, Cors, Headers, Jwt, JwtProviders, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
+    Chain, Compress, Cors, Headers, Jwt, JwtProviders, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
@@ -288,6 +288,7 @@ impl Parts<'_> {
                 MiddlewareFile::Cors(step) => {
                     Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _
                 }
+                MiddlewareFile::Compress(step) => Arc::new(Compress::new(step)),
                 MiddlewareFile::Rewrite(step) => Arc::new(Rewrite::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Redirect(step) => Arc::new(Redirect::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Respond(step) => {

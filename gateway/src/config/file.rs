@@ -17,7 +17,8 @@ use super::pattern::{HostPattern, PathPattern, RateLimitKey};
 use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
 pub use jwt::{JwtAlgorithm, JwtProviderFile};
 pub use shape::{
-    CorsFile, EditsFile, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile, RewriteFile, Scheme,
+    CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
+    RewriteFile, Scheme,
 };
 pub use tls::{CertificateFile, HstsFile, TlsFile, TlsVersion};
 
@@ -334,6 +335,8 @@ pub enum MiddlewareFile {
     Headers(HeadersFile),
     /// Lets web pages of other origins in.
     Cors(CorsFile),
+    /// Compresses responses.
+    Compress(CompressFile),
     /// Changes what the upstream is asked for.
     Rewrite(RewriteFile),
     /// Sends the client to another place; the last step of its list.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod header;
+mod media;
 mod method;
 mod public_key;
 mod target;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, de};
 pub use certificate::{BadCertificate, Certificate};
 pub(crate) use header::{ABOUT_THE_CLIENT, same_but_for_underscores};
 pub use header::{BadEdit, BadHeader, BadValue, EditableHeader, FixedValue, IdentityHeader};
+pub use media::{BadMedia, MediaPattern};
 pub use method::{BadMethod, RouteMethod};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use target::{BadTarget, Target, Targets};

@@ -5,7 +5,7 @@
 //! takes its place.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
@@ -50,6 +50,7 @@ impl Middleware for Headers {
             ctx.hide_authorization &= !self.request.set.iter().any(|(name, _)| name == AUTHORIZATION);
             change_request(head, |parts| {
                 self.request.remove_aliases(&mut parts.headers);
+                self.request.keep_from_connection(&mut parts.headers);
                 self.request.apply(values, &mut parts.headers);
             });
         }
@@ -104,6 +105,24 @@ impl Edits {
         }
     }
 
+    /// Takes out of `Connection` what the step says: a header that is named there ends here (RFC 9110, section 7.6.1), and
+    /// which of ours go on is not the client's to say.
+    fn keep_from_connection(&self, headers: &mut HeaderMap) {
+        let is_ours = |option: &[u8]| {
+            let mut said = self.set.iter().chain(&self.add);
+            said.any(|(name, _)| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+        };
+        if !connection_options(headers).any(is_ours) {
+            return;
+        }
+        let others: Vec<&[u8]> = connection_options(headers).filter(|option| !is_ours(option)).collect();
+        let others = others.join(&b", "[..]);
+        headers.remove(CONNECTION);
+        if let Ok(others) = HeaderValue::from_maybe_shared(Bytes::from(others)) {
+            headers.insert(CONNECTION, others);
+        }
+    }
+
     /// Takes away what an upstream with CGI habits would read as a header that the step sets or takes away.
     fn remove_aliases(&self, headers: &mut HeaderMap) {
         let edited = || self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
@@ -136,6 +155,11 @@ impl Value {
             }
         }
     }
+}
+
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(CONNECTION).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -225,6 +249,20 @@ mod tests {
         assert_eq!(request.header("x-my-team"), ["ours"]);
         assert!(["x_my_team", "x-my_team", "x_gone"].iter().all(|alias| request.header(alias).is_empty()));
         assert_eq!(request.header("x_other"), ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_header_does_not_end_what_the_step_says() {
+        for (sent, left) in [
+            ("close, X-A, x-other", "close, x-other"),
+            ("x-a,X-B", ""),
+            ("keep-alive", "keep-alive"),
+            ("x-a2,  close", "x-a2,  close"),
+        ] {
+            let edits = "request: { set: { X-A: a }, add: { X-B: b } }";
+            let request = edited(edits, "/u/1", &[("connection", sent)]).await;
+            assert_eq!(request.header("connection"), [left], "{sent}");
+        }
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use crate::reply::{Answer, Rejection};
 
 /// A request and what has become of it.
 pub(super) struct Rehearsed {
+    pub(super) rehearsal: Rehearsal,
     pub(super) head: RequestHeader,
     pub(super) ctx: RequestContext,
     pub(super) outcome: Result<Option<Answer>, Rejection>,
@@ -38,7 +39,7 @@ pub(super) async fn request(method: &str, route: &str, target: &str, headers: &[
     }
     let mut ctx = rehearsal.request(IpAddr::from([192, 0, 2, 7]));
     let outcome = rehearsal.answer(&mut head, &mut ctx).await;
-    Rehearsed { head, ctx, outcome }
+    Rehearsed { rehearsal, head, ctx, outcome }
 }
 
 impl Rehearsed {
@@ -51,8 +52,7 @@ impl Rehearsed {
     pub(super) fn answer(mut self) -> Answer {
         let mut answer = self.outcome.expect("nothing wrong").expect("an answer");
         let mut head = ResponseHead { status: answer.status, headers: &mut answer.headers };
-        let route = self.ctx.route.clone().expect("a route");
-        route.chain.amend(&self.head, &mut head, &mut self.ctx);
+        self.rehearsal.amend(&self.head, &mut head, &mut self.ctx);
         answer
     }
 
@@ -61,8 +61,7 @@ impl Rehearsed {
         assert_eq!(self.outcome, Ok(None), "goes on");
         let mut headers = headers;
         let mut head = ResponseHead { status: http::StatusCode::OK, headers: &mut headers };
-        let route = self.ctx.route.clone().expect("a route");
-        route.chain.amend(&self.head, &mut head, &mut self.ctx);
+        self.rehearsal.amend(&self.head, &mut head, &mut self.ctx);
         headers
     }
 }

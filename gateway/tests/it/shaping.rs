@@ -106,6 +106,22 @@ async fn headers_are_changed_on_both_ways() {
 }
 
 #[tokio::test]
+async fn a_client_cannot_have_a_header_of_the_steps_end_at_the_gateway() {
+    let upstream = Upstream::start().await.expect("starts");
+    let step = "headers: { request: { set: { X-Team: ours }, add: { X-Via: gateway } } }";
+    let yaml = format!(
+        "{}routes: [{{ name: r, match: {{ path: /x }}, upstream: u, public: true, middleware: [{step}] }}]",
+        upstreams(&upstream)
+    );
+    let gateway = Gateway::start(&yaml);
+    let request = "GET /x HTTP/1.1\r\nHost: a\r\nX-Hop: 1\r\nConnection: close, X-Team, x-via, X-Hop\r\n\r\n";
+    assert!(gateway.raw(request.as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    let arrived = upstream.arrived().pop().expect("a request");
+    assert_eq!((arrived.header("x-team"), arrived.header("x-via")), (vec!["ours"], vec!["gateway"]));
+    assert!(arrived.header("x-hop").is_empty());
+}
+
+#[tokio::test]
 async fn an_upstream_is_asked_for_what_the_route_makes_of_the_path_on_every_attempt() {
     let upstream = Upstream::start().await.expect("starts");
     let broken = Upstream::start().await.expect("starts");

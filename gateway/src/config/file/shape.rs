@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::pattern::{HostPattern, OriginPattern, PathPrefix, PathTemplate, TargetTemplate, ValueTemplate};
-use crate::config::values::{EditableHeader, FixedValue, RouteMethod, Span};
+use crate::config::values::{ByteSize, EditableHeader, FixedValue, MediaPattern, RouteMethod, Span};
 
 /// Changes the path and the query that the upstream is asked for.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -152,4 +152,38 @@ pub struct CorsFile {
     pub allow_credentials: bool,
     /// How long a browser may remember the answer to its question, in whole seconds up to a day.
     pub max_age: Option<Span>,
+}
+
+/// Compresses responses for clients that take it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompressFile {
+    /// How, the one that is liked best first; which of them is taken, the client decides.
+    pub encodings: Vec<Encoding>,
+    /// Which bodies, by their media type.
+    pub types: Vec<MediaPattern>,
+    /// The smallest body, where the length is known.
+    pub min_size: ByteSize,
+}
+
+impl Default for CompressFile {
+    fn default() -> Self {
+        Self {
+            encodings: vec![Encoding::Zstd, Encoding::Br, Encoding::Gzip],
+            types: MediaPattern::compressible(),
+            min_size: ByteSize::from_kib(1),
+        }
+    }
+}
+
+/// A way to compress bodies (RFC 1952, RFC 7932, RFC 8878).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Every client knows it.
+    Gzip,
+    /// Brotli, the smallest for texts.
+    Br,
+    /// Zstandard, the fastest.
+    Zstd,
 }

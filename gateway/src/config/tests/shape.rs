@@ -38,6 +38,8 @@ fn steps_that_are_right_are_taken() {
         "rewrite: { strip_prefix: /a, add_prefix: /b }",
         "rewrite: { path: '/b/{id}/{path}' }",
         "rewrite: { query: { set: { a: '{host}' }, remove: [b] } }",
+        "compress: {}",
+        "compress: { encodings: [gzip], types: ['text/*', application/json], min_size: 0B }",
         "cors: { allow_origins: ['*'], allow_headers: ['*', Authorization] }",
         "cors: { allow_origins: ['https://b.example'], allow_credentials: true, max_age: 1day }",
     ] {
@@ -111,6 +113,12 @@ fn what_a_step_cannot_do_is_told() {
             "rewrite: { add_prefix: /b }, rewrite: { add_prefix: /c }",
             "middleware[1].rewrite: a step before this one does the same",
         ),
+        ("compress: { encodings: [] }", "compress.encodings: there is no encoding"),
+        ("compress: { encodings: [gzip, gzip] }", "compress.encodings[1]: `gzip` stands in this list already"),
+        ("compress: { encodings: [deflate] }", "`deflate` is none of `gzip`, `br`, `zstd`"),
+        ("compress: { types: [json] }", "a media type is written like `application/json`"),
+        ("compress: { types: [] }", "compress.types: there is no media type"),
+        ("compress: { min_size: 1 }", "a size is written with its unit"),
         ("cors: { allow_origins: [] }", "cors.allow_origins: there is no origin to let in"),
         ("cors: { allow_origins: ['*', 'https://a.example'] }", "`*` is all origins; leave the others out"),
         (
