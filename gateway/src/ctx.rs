@@ -40,6 +40,8 @@ pub struct RequestContext {
     pub identity: Option<Arc<Identity>>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
+    /// What steps have made of the request's other headers, in their order.
+    pub(crate) header_edits: Vec<HeaderEdit>,
     /// What the gateway adds to the response.
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether the upstream must not see the `Authorization` header.
@@ -77,6 +79,7 @@ impl RequestContext {
             forwarded: None,
             identity: None,
             request_headers: Vec::new(),
+            header_edits: Vec::new(),
             response_headers: Vec::new(),
             hide_authorization: false,
             rejection: None,
@@ -101,6 +104,17 @@ impl RequestContext {
     pub fn route_name(&self) -> Option<&str> {
         self.route.as_ref().map(|route| &*route.name)
     }
+}
+
+/// A change of the headers that the upstream gets.
+#[derive(Debug)]
+pub(crate) enum HeaderEdit {
+    /// Not at all.
+    Remove(HeaderName),
+    /// Once, with this value.
+    Set(HeaderName, HeaderValue),
+    /// Once more.
+    Add(HeaderName, HeaderValue),
 }
 
 /// Who sent a request. Only a middleware that has checked a proof of it makes one.

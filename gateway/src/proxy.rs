@@ -23,6 +23,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use asserted::AssertedHeaders;
+pub(crate) use forward::prepare;
 
 use crate::access_log::{Line, Timestamp};
 use crate::ctx::{InFlight, RequestContext};
@@ -177,7 +178,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::prepare(request, ctx)
+        prepare(request, ctx)
     }
 
     async fn request_body_filter(
@@ -262,7 +263,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Self::CTX,
         _client_reused: bool,
     ) -> Box<Error> {
-        let repeatable = failure::is_repeatable(session, &error);
+        let repeatable = failure::is_repeatable(session, &error, ctx);
         failure::retry_elsewhere(error, ctx, repeatable)
     }
 

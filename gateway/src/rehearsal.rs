@@ -86,6 +86,15 @@ impl Rehearsal {
         }
     }
 
+    /// What the upstream would get of the request with this `head`, once it was admitted.
+    #[must_use]
+    pub fn forwarded(&self, head: &RequestHeader, ctx: &RequestContext) -> RequestHeader {
+        let mut forwarded = head.clone();
+        // It fails for no request that was admitted.
+        let _ = proxy::prepare(&mut forwarded, ctx);
+        forwarded
+    }
+
     /// Changes `response`, an answer to the request that `ctx` is about, as the gateway does before the client gets it: the
     /// steps of the route that see responses, the last of the list first.
     pub fn amend(&self, request: &RequestHeader, response: &mut ResponseHead<'_>, ctx: &mut RequestContext) {

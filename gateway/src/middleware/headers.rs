@@ -1,20 +1,19 @@
 //! Changes headers of requests on their way to the upstream, and of responses on their way to the client.
 //!
-//! All values are those from before the step. A value that cannot be made, because the request has nothing for one of its
-//! gaps or because the result is no header value, leaves its header out; a client's own header of a name that is set never
-//! takes its place.
+//! Values are made of what the client has sent, whatever other steps make of it. A value that cannot be made, because the
+//! request has nothing for one of its gaps or because the result is no header value, leaves its header out; a client's own
+//! header of a name that is set never takes its place.
+
+use std::mem;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 use super::{Flow, Middleware, ResponseHead, Step};
 use crate::config::file::{EditsFile, HeadersFile, RouteFile};
 use crate::config::pattern::ValueTemplate;
-use crate::config::values::same_but_for_underscores;
-use crate::ctx::RequestContext;
-use crate::heads::change_request;
+use crate::ctx::{HeaderEdit, RequestContext};
 use crate::template::Template;
 
 /// The step that changes headers.
@@ -23,7 +22,6 @@ pub(crate) struct Headers {
     response: Edits,
 }
 
-#[derive(Default)]
 struct Edits {
     remove: Box<[HeaderName]>,
     set: Box<[(HeaderName, Value)]>,
@@ -45,20 +43,13 @@ impl Headers {
 impl Middleware for Headers {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
         if !self.request.is_empty() {
-            let values = self.request.values(head, ctx);
-            // What stands there now is ours, and no token of the client that would have to be hidden.
-            ctx.hide_authorization &= !self.request.set.iter().any(|(name, _)| name == AUTHORIZATION);
-            change_request(head, |parts| {
-                self.request.remove_aliases(&mut parts.headers);
-                self.request.keep_from_connection(&mut parts.headers);
-                self.request.apply(values, &mut parts.headers);
-            });
+            self.request.note(head, ctx);
         }
         Step::Done(Flow::Continue)
     }
 
     fn on_response(&self, request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
-        self.response.apply(self.response.values(request, ctx), head.headers);
+        self.response.apply(request, ctx, head.headers);
     }
 
     fn sees_responses(&self) -> bool {
@@ -82,57 +73,35 @@ impl Edits {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
-    /// Of what is set, and then of what is added.
-    fn values(&self, request: &RequestHeader, ctx: &RequestContext) -> Vec<Option<HeaderValue>> {
-        self.set.iter().chain(&self.add).map(|(_, value)| value.of(request, ctx)).collect()
+    /// Notes what is to become of the request's headers when it is sent on. The client's own stay as they are, for they are
+    /// what the steps behind this one, and those that see the response, go by.
+    fn note(&self, request: &RequestHeader, ctx: &mut RequestContext) {
+        let mut edits = mem::take(&mut ctx.header_edits);
+        edits.reserve(self.remove.len() + self.set.len() + self.add.len());
+        edits.extend(self.remove.iter().cloned().map(HeaderEdit::Remove));
+        edits.extend(self.set.iter().map(|(name, value)| match value.of(request, ctx) {
+            Some(value) => HeaderEdit::Set(name.clone(), value),
+            None => HeaderEdit::Remove(name.clone()),
+        }));
+        let added = |(name, value): &(HeaderName, Value)| Some(HeaderEdit::Add(name.clone(), value.of(request, ctx)?));
+        edits.extend(self.add.iter().filter_map(added));
+        ctx.header_edits = edits;
     }
 
-    fn apply(&self, values: Vec<Option<HeaderValue>>, headers: &mut HeaderMap) {
+    fn apply(&self, request: &RequestHeader, ctx: &RequestContext, headers: &mut HeaderMap) {
         for name in &self.remove {
             headers.remove(name);
         }
-        let mut values = values.into_iter();
-        for ((name, _), value) in self.set.iter().zip(&mut values) {
-            match value {
+        for (name, value) in &self.set {
+            match value.of(request, ctx) {
                 Some(value) => drop(headers.insert(name.clone(), value)),
                 None => drop(headers.remove(name)),
             }
         }
-        for ((name, _), value) in self.add.iter().zip(values) {
-            if let Some(value) = value {
+        for (name, value) in &self.add {
+            if let Some(value) = value.of(request, ctx) {
                 headers.append(name.clone(), value);
             }
-        }
-    }
-
-    /// Takes out of `Connection` what the step says: a header that is named there ends here (RFC 9110, section 7.6.1), and
-    /// which of ours go on is not the client's to say.
-    fn keep_from_connection(&self, headers: &mut HeaderMap) {
-        let is_ours = |option: &[u8]| {
-            let mut said = self.set.iter().chain(&self.add);
-            said.any(|(name, _)| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
-        };
-        if !connection_options(headers).any(is_ours) {
-            return;
-        }
-        let others: Vec<&[u8]> = connection_options(headers).filter(|option| !is_ours(option)).collect();
-        let others = others.join(&b", "[..]);
-        headers.remove(CONNECTION);
-        if let Ok(others) = HeaderValue::from_maybe_shared(Bytes::from(others)) {
-            headers.insert(CONNECTION, others);
-        }
-    }
-
-    /// Takes away what an upstream with CGI habits would read as a header that the step sets or takes away.
-    fn remove_aliases(&self, headers: &mut HeaderMap) {
-        let edited = || self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
-        let is_alias = |name: &&HeaderName| {
-            name.as_str().contains('_')
-                && edited().any(|edited| edited != *name && same_but_for_underscores(name.as_str(), edited.as_str()))
-        };
-        let aliases: Vec<HeaderName> = headers.keys().filter(is_alias).cloned().collect();
-        for alias in aliases {
-            headers.remove(alias);
         }
     }
 }
@@ -155,11 +124,6 @@ impl Value {
             }
         }
     }
-}
-
-fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let values = headers.get_all(CONNECTION).iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -252,21 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_header_does_not_end_what_the_step_says() {
-        for (sent, left) in [
-            ("close, X-A, x-other", "close, x-other"),
-            ("x-a,X-B", ""),
-            ("keep-alive", "keep-alive"),
-            ("x-a2,  close", "x-a2,  close"),
-        ] {
-            let edits = "request: { set: { X-A: a }, add: { X-B: b } }";
-            let request = edited(edits, "/u/1", &[("connection", sent)]).await;
-            assert_eq!(request.header("connection"), [left], "{sent}");
-        }
-    }
-
-    #[tokio::test]
-    async fn values_are_those_from_before_the_step() {
+    async fn values_are_made_of_what_the_client_has_sent() {
         let request = edited(
             "request: { set: { X-Was: '{header.authorization}' }, remove: [Authorization] }",
             "/u/1",

@@ -43,9 +43,10 @@ pub(super) async fn request(method: &str, route: &str, target: &str, headers: &[
 }
 
 impl Rehearsed {
-    /// The values of the request's header `name`.
-    pub(super) fn header(&self, name: &str) -> Vec<&str> {
-        self.head.headers.get_all(name).iter().map(|value| value.to_str().expect("ascii")).collect()
+    /// The values of the header `name` that the upstream gets.
+    pub(super) fn header(&self, name: &str) -> Vec<String> {
+        let forwarded = self.rehearsal.forwarded(&self.head, &self.ctx);
+        forwarded.headers.get_all(name).iter().map(|value| value.to_str().expect("ascii").to_owned()).collect()
     }
 
     /// The gateway's own answer as the client would get it, with what the steps add to it.

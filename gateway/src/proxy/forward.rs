@@ -13,7 +13,7 @@ use pingora_http::RequestHeader;
 
 use crate::client_addr;
 use crate::config::values::same_but_for_underscores;
-use crate::ctx::RequestContext;
+use crate::ctx::{HeaderEdit, RequestContext};
 use crate::heads::change_request;
 use crate::reply::REQUEST_ID;
 
@@ -28,7 +28,7 @@ const ADDED: usize = 5;
 ///
 /// # Errors
 /// Never for a request that was routed: its path in normal form is a path.
-pub(super) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+pub(crate) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     change_request(request, |parts| {
         assert_headers(&mut parts.headers, ctx)?;
         if let Some(target) = &ctx.forwarded {
@@ -52,6 +52,9 @@ fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
     for name in forged {
         headers.remove(name);
     }
+    if !ctx.header_edits.is_empty() {
+        edit(headers, &ctx.header_edits);
+    }
     headers.reserve(ADDED + told.clone().count());
     if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(FORWARDED_HOST, host);
@@ -66,6 +69,30 @@ fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
         headers.insert(name.clone(), value.clone());
     }
     Ok(())
+}
+
+/// Changes `headers` as steps have said. What an upstream with CGI habits would read as a header that is set or removed goes
+/// with it.
+fn edit(headers: &mut HeaderMap, edits: &[HeaderEdit]) {
+    let is_alias = |name: &&HeaderName| {
+        let of = |edited: &HeaderName| edited != *name && same_but_for_underscores(name.as_str(), edited.as_str());
+        let is_of = |edit: &HeaderEdit| match edit {
+            HeaderEdit::Remove(edited) | HeaderEdit::Set(edited, _) => of(edited),
+            HeaderEdit::Add(..) => false,
+        };
+        name.as_str().contains('_') && edits.iter().any(is_of)
+    };
+    let aliases: Vec<HeaderName> = headers.keys().filter(is_alias).cloned().collect();
+    for alias in aliases {
+        headers.remove(alias);
+    }
+    for edit in edits {
+        match edit {
+            HeaderEdit::Remove(name) => drop(headers.remove(name)),
+            HeaderEdit::Set(name, value) => drop(headers.insert(name.clone(), value.clone())),
+            HeaderEdit::Add(name, value) => drop(headers.append(name.clone(), value.clone())),
+        }
+    }
 }
 
 fn address(client: IpAddr) -> Result<HeaderValue> {

@@ -15,7 +15,7 @@ routes:
     match: { path: "/*" }
     upstream: u
     public: true
-    middleware: [compress: {}, headers: { response: { set: { X-After: "{host}" } } }]
+    middleware: [compress: {}, headers: { request: { remove: [Accept-Encoding] }, response: { set: { X-After: "{host}" } } }]
   - name: fixed
     match: { path: /fixed }
     public: true
@@ -83,6 +83,10 @@ async fn every_client_gets_what_it_takes_however_the_upstream_frames_it() {
             let body = answer.bytes().await.expect("a body");
             assert!(body.len() < 300, "{} bytes", body.len());
             assert_eq!(decoded(encoding, &body), TEXT.repeat(100));
+            assert!(
+                upstream.arrived().pop().expect("a request").header("accept-encoding").is_empty(),
+                "the upstream need not"
+            );
         }
         let plain = gateway.request(Method::GET, "/x").send().await.expect("an answer");
         assert!(!plain.headers().contains_key("content-encoding"));

@@ -76,11 +76,11 @@ impl Shape {
                 path::check_rewrite(rewrite, &at, scope, report);
             }
             MiddlewareFile::Redirect(redirect) => {
-                self.answers = Some("redirect");
+                self.answers = scope.route.map(|_| "redirect");
                 path::check_redirect(redirect, &at.key("redirect"), scope, report);
             }
             MiddlewareFile::Respond(respond) => {
-                self.answers = Some("respond");
+                self.answers = scope.route.map(|_| "respond");
                 response::check_respond(respond, &at.key("respond"), scope, bodies, report);
             }
         }

@@ -175,7 +175,9 @@ fn nothing_stands_behind_a_step_that_answers() {
 fn steps_that_go_by_a_route_stand_in_its_list() {
     let shared = |step: &str| problems("match: { path: /* }, upstream: up", &format!("middleware: [{step}]"));
     for step in ["rewrite: { add_prefix: /a }", "redirect: { to: /a }", "respond: { status: 204 }"] {
-        assert!(shared(step).contains("this step goes by its route; write it in the route's own list"), "{step}");
+        let found = shared(step);
+        assert!(found.contains("this step goes by its route; write it in the route's own list"), "{step}");
+        assert!(found.ends_with("\n1 problem"), "{found}");
     }
     assert!(
         shared("headers: { response: { set: { X-A: '{param.a}' } } }").contains("parameters belong to a route's path")
