@@ -30,8 +30,9 @@ usage: ./dev.sh <command>
               the gateway beside an empty Pingora proxy, HAProxy and nginx, into benches/RESULTS.md;
               --quick only prints instructions, system calls and a short comparison, in some minutes;
               bench --help lists the measurements, bench compare --help the flags of one
-  bench micro | services
-              the parts that requests pass, each alone; the services beside a FastAPI service that does the same
+  bench micro | services [flags]
+              the parts that requests pass, each alone; the services beside a FastAPI service that does the same, with
+              --write into benches/RESULTS.md
   help        this text
 
   PROFILE=dev ./dev.sh run        builds faster and runs slower
@@ -121,11 +122,13 @@ need_fastapi() {
 
 host() { rustc -vV | sed -n 's/^host: //p'; }
 
+llvm_major() { rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'; }
+
 # Sets LLVM_COV and LLVM_PROFDATA; they read only what an LLVM of the same major version wrote.
 find_llvm_tools() {
     local major of_rustc tools
     [ -z "${LLVM_COV:-}" ] || [ -z "${LLVM_PROFDATA:-}" ] || return 0
-    major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    major=$(llvm_major)
     of_rustc=$(rustc --print sysroot)/lib/rustlib/$(host)/bin
     [ -x "$of_rustc/llvm-profdata" ] || rustup component add llvm-tools >/dev/null 2>&1 || true
     for tools in "$of_rustc" "/usr/lib/llvm-$major/bin" "$(brew --prefix "llvm@$major" 2>/dev/null || echo /none)/bin"; do
@@ -139,10 +142,8 @@ find_llvm_tools() {
 
 need_llvm_tools() {
     find_llvm_tools || {
-        local major
-        major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-        install "llvm-cov $major" "llvm-$major" "llvm@$major"
-        find_llvm_tools || fail "no llvm-cov $major was found: set LLVM_COV and LLVM_PROFDATA to where they are"
+        install "llvm-cov $(llvm_major)" "llvm-$(llvm_major)" "llvm@$(llvm_major)"
+        find_llvm_tools || fail "no llvm-cov $(llvm_major) was found: set LLVM_COV and LLVM_PROFDATA to where they are"
     }
 }
 
@@ -266,7 +267,7 @@ why_unguided() {
         echo "the load it is trained with runs on Linux only"
     elif ! have taskset || [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
         echo "the load it is trained with needs taskset and two cores"
-    elif ! find_llvm_tools; then
+    elif ! find_llvm_tools && ! (need_llvm_tools >&2); then
         echo "llvm-profdata of rustc's LLVM is missing (rustup component add llvm-tools)"
     fi
 }
@@ -292,7 +293,8 @@ guided() {
     profdata=$pgo/$package.$built_in.profdata
     counts=$pgo/$package.$built_in.counts
     say "$package, 1 of 3: a build that counts what it does (some 5 to 15 minutes when all is new)"
-    # What counts is put in before the linker optimises, so its quicker way will do.
+    # In all the same as what it is for, also in the way of linking: counts are found by the names of functions, and
+    # cargo puts a hash of the profile into each.
     build_with -Cprofile-generate "$pgo/instrumented" "$package" || return 1
     cargo build --quiet --release --package bench-harness || return 1
     if [ "$profdata" -nt "$counting/$package" ] && [ "$profdata" -nt "$harness" ]; then
@@ -414,13 +416,14 @@ bench_micro() {
     cargo run --quiet --release --package bench-services -- micro --directory "${CARGO_TARGET_DIR:-target}/criterion"
 }
 
-# The services beside a FastAPI service that does the same; prints a section of Markdown.
+# The services beside a FastAPI service that does the same; prints a section of Markdown, and puts it in its place with --write.
 bench_services() {
     local target=${CARGO_TARGET_DIR:-target} profile=${PROFILE:-release} package
     [ "$(uname)" = Linux ] || fail "the services are compared on Linux only: processes are pinned to cores and read from /proc"
     need_toolchain
     have taskset || install taskset util-linux -
     need_fastapi "$target/fastapi"
+    say "Building what is measured (profile $profile)"
     for package in user-service inventory-service order-processor bench-services; do
         cargo build --profile "$profile" --package "$package"
     done

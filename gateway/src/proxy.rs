@@ -40,7 +40,8 @@ use crate::snapshot::Route;
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
 
-/// What a response gets from the gateway itself: its request's id and a quota.
+/// How many headers a response of a limited route gets: its quota, its request's id, and Pingora's own. Where the route has no
+/// limit there is nearly always room for them.
 const MOST_ADDED: usize = 8;
 
 /// The gateway as Pingora sees it.
@@ -222,7 +223,9 @@ impl ProxyHttp for Proxy {
         ctx.encoder = None;
         let (status, is_http_1_0) = (response.status, session.req_header().version == Version::HTTP_10);
         let is_open_ended = change_response(response, |headers| {
-            headers.reserve(MOST_ADDED + ctx.response_headers.len());
+            if !ctx.verdicts.is_empty() {
+                headers.reserve(MOST_ADDED + ctx.response_headers.len());
+            }
             headers.insert(REQUEST_ID, ctx.request_id.clone());
             amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
             if ctx.encoder.is_some() {

@@ -72,6 +72,14 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 10)]
         seconds: u32,
     },
+    /// Resident memory over very many requests.
+    Soak {
+        #[command(flatten)]
+        what: What,
+        /// How many requests.
+        #[arg(long, default_value_t = 1e7)]
+        requests: f64,
+    },
     /// The mixed load that a binary built with `-Cprofile-generate` is trained with.
     Train {
         /// Whose binary it is.

@@ -14,6 +14,7 @@ use crate::scenario::{Scenario, Transport};
 /// What one round showed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Round {
+    pub(crate) requests: f64,
     pub(crate) requests_per_second: f64,
     /// Microseconds of processor time per request.
     pub(crate) user: f64,
@@ -55,6 +56,7 @@ fn cost(Done { requests, seconds }: Done, used: Used) -> Result<Round> {
         bail!("no request was answered");
     }
     Ok(Round {
+        requests,
         requests_per_second: requests / seconds,
         user: used.user * 1e6 / requests,
         system: used.system * 1e6 / requests,
@@ -71,6 +73,7 @@ mod tests {
     fn cost_is_told_per_request() {
         let used = Used { user: 1.0, system: 0.5 };
         let round = cost(Done { requests: 50_000.0, seconds: 2.0 }, used).expect("a result");
+        assert_eq!(round.requests, 50_000.0);
         assert_eq!((round.requests_per_second, round.user, round.system, round.busy), (25_000.0, 20.0, 10.0, 0.75));
         cost(Done { requests: 0.0, seconds: 2.0 }, used).expect_err("nothing was answered");
     }

@@ -20,13 +20,11 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal"));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let mut git = Command::new("git");
-    git.arg("-C").arg(root).args(["describe", "--always", "--dirty", "--abbrev=10"]);
     format!(
         "Measured on {} at commit {}, profile {profile}. Machine: {}, {cores} cores, memory {}, Linux {}. \
          Pingora {}, {}, {}, {}, {}, {}.",
         Utc::now().format("%Y-%m-%d"),
-        output(&git, None).as_deref().map_or("unknown", str::trim),
+        commit(root).as_deref().unwrap_or("unknown"),
         cpu.unwrap_or_else(|| "unknown processor".into()),
         memory.as_deref().and_then(gibibytes).unwrap_or_else(|| "unknown".into()),
         kernel.trim(),
@@ -37,6 +35,19 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
         said("wrk", &["-v"]).map_or_else(|_| "no wrk".into(), |text| first_words(&text, 2)),
         said("h2load", &["--version"]).unwrap_or_else(|_| "no h2load".into()),
     )
+}
+
+/// The commit, and whether anything but the results has been changed since.
+fn commit(root: &Path) -> Result<String> {
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(root).args(arguments);
+        output(&git, None)
+    };
+    let commit = git(&["rev-parse", "--short=10", "HEAD"])?;
+    let sources = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/RESULTS.md", ":!benches/*.svg"];
+    let dirty = if git(&sources)?.is_empty() { "" } else { "-dirty" };
+    Ok(format!("{}{dirty}", commit.trim()))
 }
 
 /// What a program says of itself first, on whichever output.

@@ -63,6 +63,7 @@ fn main() -> Result<()> {
         Command::Instructions(counted) => sections::instructions(&start()?, &place, &counted),
         Command::Syscalls(counted) => sections::syscalls(&start()?, &place, &counted),
         Command::Memory { what, seconds } => sections::memory(&start()?, &place, &what, seconds),
+        Command::Soak { what, requests } => sections::soak(&start()?, &place, &what, requests),
         Command::Train { peer } => train::train(&start()?, peer),
         Command::Upstream { addr } => upstream::serve(addr),
         Command::OpenLoop { addr, rate, seconds, connections, request } => {

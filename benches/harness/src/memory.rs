@@ -42,6 +42,27 @@ pub(crate) fn measure(bench: &Bench, peer: Peer, scenario: &Scenario, seconds: u
     Ok(Memory { idle, per_connection: (connected - idle) / CONNECTIONS as f64, after_load: resident(pid)? })
 }
 
+/// A number of requests, and the resident memory in KiB after them.
+pub(crate) type Look = (f64, f64);
+
+/// Seconds of load between two looks at the number of requests.
+const ROUND: u32 = 10;
+
+/// Looks at the memory of `peer` after each tenth of `requests` in the way of `scenario`, with all connections closed.
+pub(crate) fn soak(bench: &Bench, peer: Peer, scenario: &Scenario, requests: f64) -> Result<Vec<Look>> {
+    let running = peer::start(bench, peer, scenario, &[])?;
+    let (mut done, mut looks) = (0.0, Vec::new());
+    while done < requests {
+        done += load::round(bench, scenario, &running, ROUND, 1)?.requests;
+        if done >= requests * (looks.len() + 1) as f64 / 10.0 {
+            let memory = resident(running.process.id())?;
+            eprintln!("    {:14} {:>6.1} MiB after {done:.0} requests", peer.title(), memory / 1024.0);
+            looks.push((done, memory));
+        }
+    }
+    Ok(looks)
+}
+
 fn resident(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the proxy is gone")?;
     kib(&status).context("/proc/PID/status does not say how much memory is resident")

@@ -5,7 +5,7 @@ mod counted;
 mod timed;
 
 pub(crate) use comparison::{comparison, picture};
-pub(crate) use counted::{Counts, instructions, memory, syscalls};
+pub(crate) use counted::{Counts, instructions, memory, soak, syscalls};
 pub(crate) use timed::latencies;
 
 use crate::stats::Spread;

@@ -29,7 +29,8 @@ pub(crate) fn everything(bench: &Bench, place: &Place) -> Result<()> {
     memory(bench, place, &what, 10)?;
     let extent = Extent { rounds: 5, seconds: 5, tokens: 10_000 };
     let compared = comparison(bench, place, &what, extent)?;
-    latencies(bench, place, &what, extent, |scenario| half_load(&compared, scenario))
+    latencies(bench, place, &what, extent, |scenario| half_load(&compared, scenario))?;
+    soak(bench, place, &what, 1e7)
 }
 
 /// What shows most in some minutes.
@@ -124,6 +125,13 @@ pub(crate) fn memory(bench: &Bench, place: &Place, what: &What, seconds: u32) ->
         Ok(memory)
     })?;
     section(place, "memory", "Memory", &report::memory(&all))
+}
+
+/// Resident memory over very many requests.
+pub(crate) fn soak(bench: &Bench, place: &Place, what: &What, requests: f64) -> Result<()> {
+    let one = |peer, scenario: &_| memory::soak(bench, peer, scenario, requests);
+    let all = each(what, &["hs256"], &[Peer::Gateway], one)?;
+    section(place, "soak", "Memory over many requests", &report::soak(&all))
 }
 
 /// Measures every proxy in every scenario; one that cannot is told and passed over.

@@ -17,6 +17,7 @@
 //! 16,384. An over-counted key is refused early only if what it shares adds up to its limit. It is never under-counted.
 //! Policies with more active keys per window than that belong in Redis.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub(super) struct SlidingWindow {
     sketches: [Estimator; 2],
     /// Number of the present window since `origin`.
     present: AtomicU64,
+    /// Keys are hashed once by this, and their hashes again by each row: to say which keys meet takes its seed.
+    hasher: RandomState,
     /// Held for the microseconds in which a sketch is cleared for a new window.
     turning: Mutex<()>,
 }
@@ -59,12 +62,14 @@ impl SlidingWindow {
             origin: Instant::now(),
             sketches: [(); 2].map(|()| Estimator::new(ROWS, COUNTERS_PER_ROW)),
             present: AtomicU64::new(0),
+            hasher: RandomState::default(),
             turning: Mutex::new(()),
         }
     }
 
     /// Counts a request of `key` at `now` if it may pass.
     pub(super) fn take(&self, key: &[u8], now: Instant) -> Counted {
+        let key = self.hasher.hash_one(key);
         let at = micros(now.saturating_duration_since(self.origin));
         let wanted = at / self.window_micros;
         let present = self.turn_to(wanted);

@@ -123,7 +123,10 @@ mod tests {
     use crate::scenario;
 
     fn rounds(cpu: &[f64], busy: f64) -> Vec<Round> {
-        let round = |cpu: &f64| Round { requests_per_second: 1e6 / cpu, user: cpu / 4.0, system: cpu * 0.75, busy };
+        let round = |cpu: &f64| {
+            let requests_per_second = 1e6 / cpu;
+            Round { requests: requests_per_second, requests_per_second, user: cpu / 4.0, system: cpu * 0.75, busy }
+        };
         cpu.iter().map(round).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::header;
-use crate::memory::{CONNECTIONS, Memory};
+use crate::memory::{CONNECTIONS, Look, Memory};
 use crate::peer::Peer;
 use crate::scenario::Scenario;
 use crate::syscalls::Calls;
@@ -87,13 +87,27 @@ pub(crate) fn memory(all: &[(Scenario, Counts<Memory>)]) -> String {
     text
 }
 
+/// Resident memory over many requests.
+pub(crate) fn soak(all: &[(Scenario, Counts<Vec<Look>>)]) -> String {
+    let mut text = "Resident memory after so many requests, with all connections closed.\n".to_owned();
+    for (scenario, counts) in all {
+        for (peer, looks) in counts {
+            let looks = looks.as_deref().unwrap_or_default();
+            let row = |(requests, kib): &Look| vec![whole(*requests), format!("{:.1}", kib / 1024.0)];
+            let title = format!("{}: requests to the {}", scenario.title, peer.title());
+            text += &format!("\n{}", table(&[&title, "MiB"], &looks.iter().map(row).collect::<Vec<_>>()));
+        }
+    }
+    text
+}
+
 fn peers<'c, T: 'c>(all: impl Iterator<Item = &'c Counts<T>> + Clone) -> Vec<Peer> {
     Peer::ALL.into_iter().filter(|peer| all.clone().any(|counts| counts.contains_key(peer))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{instructions, memory, syscalls};
+    use super::{instructions, memory, soak, syscalls};
     use crate::memory::Memory;
     use crate::peer::Peer;
     use crate::scenario;
@@ -119,5 +133,13 @@ mod tests {
         let memory_of = Memory { idle: 10_240.0, per_connection: 29.25, after_load: 20_480.0 };
         let text = memory(&[(scenario::all().remove(0), [(Peer::Gateway, Ok(memory_of))].into())]);
         assert!(text.contains("| gateway | 10.0 | 29.2 | 20.0 |"), "{text}");
+    }
+
+    #[test]
+    fn memory_over_many_requests_is_told_look_by_look() {
+        let looks = vec![(1_000_000.0, 20_480.0), (2_000_001.0, 20_992.0)];
+        let text = soak(&[(scenario::all().remove(0), [(Peer::Gateway, Ok(looks))].into())]);
+        assert!(text.contains("| plain: requests to the gateway | MiB |"), "{text}");
+        assert!(text.contains("| 1,000,000 | 20.0 |\n| 2,000,001 | 20.5 |"), "{text}");
     }
 }
