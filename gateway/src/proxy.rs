@@ -22,9 +22,12 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use asserted::AssertedHeaders;
+pub(crate) use forward::prepare;
 
 use crate::access_log::{Line, Timestamp};
+use crate::client_addr::PeerAddr;
 use crate::ctx::{InFlight, RequestContext};
+use crate::forwarded;
 use crate::heads::{change_request, change_response};
 use crate::middleware::{self, Flow};
 use crate::path::normalise;
@@ -54,6 +57,7 @@ impl Proxy {
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
         let request = session.req_header_mut();
+        forwarded::believe(&request.headers, ctx)?;
         // One of HTTP/1 was screened before it was a request.
         let is_h2 = request.version == Version::HTTP_2;
         let host = if is_h2 { Some(screen_h2(request, &ctx.snapshot.limits)?) } else { None };
@@ -98,7 +102,7 @@ impl ProxyHttp for Proxy {
         }
         ctx.over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
-            ctx.client = addr.ip().to_canonical();
+            ctx.came_from(PeerAddr::new(addr.ip()));
         }
         Ok(())
     }

@@ -11,8 +11,10 @@ use arc_swap::ArcSwap;
 use pingora_http::RequestHeader;
 use tokio::runtime::Handle;
 
+use crate::client_addr::PeerAddr;
 use crate::config::Loaded;
 use crate::ctx::{InFlight, RequestContext};
+use crate::forwarded;
 use crate::middleware::Middleware;
 use crate::proxy;
 use crate::reply::Rejection;
@@ -54,21 +56,30 @@ impl Rehearsal {
         Ok(())
     }
 
-    /// What is known of a request that begins now on a connection of `client`.
+    /// What is known of a request that begins now on a connection of `peer`.
     #[must_use]
-    pub fn request(&self, client: IpAddr) -> RequestContext {
+    pub fn request(&self, peer: IpAddr) -> RequestContext {
         let mut ctx = RequestContext::new(self.snapshot.load_full(), InFlight::enter(&self.in_flight));
-        ctx.client = client.to_canonical();
+        ctx.came_from(PeerAddr::new(peer));
         ctx
     }
 
-    /// Finds the route of the request with this `head`, and runs the route's middleware. What was found out stands in `ctx`
-    /// then. What the gateway checks on the wire before this, like sizes and framing, is not rehearsed.
+    /// Finds out who sent the request with this `head`, finds its route, and runs the route's middleware. What was found out
+    /// stands in `ctx` then. What the gateway checks on the wire before this, like sizes and framing, is not rehearsed.
     ///
     /// # Errors
     /// What the gateway would answer in place of an upstream.
     pub async fn admit(&self, head: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+        forwarded::believe(&head.headers, ctx)?;
         proxy::admit(head, ctx).await
+    }
+
+    /// Turns `head`, of a request that was admitted, into what its upstream would get.
+    ///
+    /// # Errors
+    /// Never for a request that was admitted.
+    pub fn forward(&self, head: &mut RequestHeader, ctx: &RequestContext) -> Result<(), Rejection> {
+        proxy::prepare(head, ctx).map_err(|_| Rejection::Internal)
     }
 }
 

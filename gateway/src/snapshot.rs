@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::forwarded::TrustedProxies;
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
@@ -35,6 +36,8 @@ pub(crate) struct Snapshot {
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
     pub asserted_headers: AssertedHeaders,
+    /// Who is believed to say whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// What a client may send at most.
     pub limits: Limits,
     /// How long clients may take.
@@ -154,6 +157,7 @@ impl Snapshot {
         Ok(Self {
             router,
             asserted_headers: AssertedHeaders::new(identity),
+            trusted_proxies: TrustedProxies::of(&file.server),
             limits: limits(&file.server),
             client_timeouts: ClientTimeouts {
                 header: file.server.header_timeout.get(),

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::pattern::{HostPattern, PathPattern, RateLimitKey};
-use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
+use super::values::{ByteSize, Network, RouteMethod, Secret, Span, Target, Targets};
 pub use jwt::{JwtAlgorithm, JwtProviderFile};
 pub use tls::{CertificateFile, TlsFile, TlsVersion};
 
@@ -58,6 +58,10 @@ pub struct ServerFile {
     /// Where metrics, readiness and state are shown; keep it off the public network.
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
+    /// Proxies before the gateway: only what comes on a connection of theirs is believed when it says for whom it comes.
+    pub trusted_proxies: Vec<Network>,
+    /// Where they say so.
+    pub forwarded_header: ForwardedHeader,
     /// Worker threads; as many as there are cores when left out.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
@@ -93,6 +97,8 @@ impl Default for ServerFile {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             tls: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::Either,
             threads: None,
             shutdown_grace: Span::from_secs(0),
             shutdown_timeout: Span::from_secs(10),
@@ -107,6 +113,19 @@ impl Default for ServerFile {
             max_headers: ByteSize::from_kib(32),
         }
     }
+}
+
+/// In which header trusted proxies say for whom a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedHeader {
+    /// `Forwarded`, or else `X-Forwarded-For`. A request with both that name different clients is refused: one of the two came
+    /// through the proxy as a client wrote it.
+    Either,
+    /// `Forwarded` alone (RFC 7239).
+    Forwarded,
+    /// `X-Forwarded-For` with its companions `-Proto` and `-Host` alone.
+    XForwarded,
 }
 
 /// The line written for each request.

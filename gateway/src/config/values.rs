@@ -3,6 +3,7 @@
 mod certificate;
 mod header;
 mod method;
+mod network;
 mod public_key;
 mod target;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, de};
 pub use certificate::{BadCertificate, Certificate};
 pub use header::{BadHeader, IdentityHeader};
 pub use method::{BadMethod, RouteMethod};
+pub use network::{BadNetwork, Network, Networks};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use target::{BadTarget, Target, Targets};
 

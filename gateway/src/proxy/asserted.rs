@@ -7,8 +7,8 @@ use http::header::FORWARDED;
 
 use crate::reply::REQUEST_ID;
 
-/// What only a trusted proxy may say of a client, and no client is one.
-const ABOUT_THE_CLIENT: [HeaderName; 7] = [
+/// What only a trusted proxy may say of a client. It was heard before, and goes on in the gateway's own words.
+pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 7] = [
     FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
