@@ -32,7 +32,7 @@ use crate::heads::{change_request, change_response};
 use crate::middleware::{self, Flow};
 use crate::path::normalise;
 use crate::reply::{self, REQUEST_ID, Rejection};
-use crate::router::RouteMatch;
+use crate::router::{Asked, RouteMatch};
 use crate::screen::screen_h2;
 use crate::server::Shared;
 
@@ -292,7 +292,15 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     } else {
         host
     };
-    match ctx.snapshot.router.find(host, &path, &request.method) {
+    let asked = Asked {
+        host,
+        path: &path,
+        method: &request.method,
+        query: request.uri.query(),
+        headers: &request.headers,
+        client: ctx.client,
+    };
+    match ctx.snapshot.router.find(&asked) {
         RouteMatch::Route(route) => ctx.route = Some(Arc::clone(route)),
         RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
         RouteMatch::None => return Err(Rejection::NoRoute),

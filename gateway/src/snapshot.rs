@@ -17,7 +17,7 @@ use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
 use crate::proxy::AssertedHeaders;
-use crate::router::{MethodSet, Router};
+use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::tls::Tls;
 use crate::upstream::Pool;
@@ -105,6 +105,9 @@ pub enum CompileError {
     /// A name cannot stand in the metrics. The check finds this first.
     #[error("the metrics cannot be made")]
     Metrics(#[from] prometheus::Error),
+    /// The regular expressions of routes are too large together. The check lets fewer pass.
+    #[error("the regular expressions of routes")]
+    Regexes(#[from] regex::Error),
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
     Tls(#[from] rustls::Error),
@@ -148,14 +151,20 @@ impl Snapshot {
             route_metrics: &route_metrics,
             workshop,
         };
-        let mut router = Router::default();
+        let mut router = RouterBuilder::default();
         for route in &file.routes {
-            let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
-            router.add(&route.matches.hosts, &route.matches.path, methods, &Arc::new(parts.route(route)?));
+            let pattern = Pattern {
+                hosts: &route.matches.hosts,
+                path: &route.matches.path,
+                methods: MethodSet::of(route.matches.methods.iter().map(|method| method.get())),
+                conditions: &Conditions::of(route.matches.conditions()),
+                priority: route.priority,
+            };
+            router.add(&pattern, &Arc::new(parts.route(route)?));
         }
         let identity = providers.asserted_headers().cloned();
         Ok(Self {
-            router,
+            router: router.build()?,
             asserted_headers: AssertedHeaders::new(identity),
             trusted_proxies: TrustedProxies::of(&file.server),
             limits: limits(&file.server),

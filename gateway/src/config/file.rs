@@ -3,6 +3,7 @@
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
 mod jwt;
+mod matches;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -12,9 +13,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pattern::{HostPattern, PathPattern, RateLimitKey};
-use super::values::{ByteSize, Network, RouteMethod, Secret, Span, Target, Targets};
+use super::pattern::RateLimitKey;
+use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub use jwt::{JwtAlgorithm, JwtProviderFile};
+pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use tls::{CertificateFile, TlsFile, TlsVersion};
 
 /// The whole file.
@@ -378,6 +380,10 @@ pub struct RouteFile {
     /// Which requests.
     #[serde(rename = "match")]
     pub matches: MatchFile,
+    /// Goes before specificity: of all routes that take a request, those of the highest priority are asked first.
+    #[serde(default)]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub priority: i32,
     /// Where they go; a name under `upstreams`.
     pub upstream: String,
     /// Says that no identity is asked for. A route has either this or a middleware that asks.
@@ -388,18 +394,4 @@ pub struct RouteFile {
     pub middleware: Vec<MiddlewareFile>,
     /// The largest request body; `server.max_body` when left out.
     pub max_body: Option<ByteSize>,
-}
-
-/// Which requests a route takes. The most specific route wins, wherever it stands in the file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MatchFile {
-    /// Host names, exact or `*.example.com`; every host when left out.
-    #[serde(default)]
-    pub hosts: Vec<HostPattern>,
-    /// `/exact`, `/with/{parameter}`, or `/prefix/*`, which also takes `/prefix` itself.
-    pub path: PathPattern,
-    /// Methods; every method when left out. `GET` includes `HEAD`.
-    #[serde(default)]
-    pub methods: Vec<RouteMethod>,
 }

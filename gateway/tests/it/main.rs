@@ -1,9 +1,11 @@
 //! The gateway as its users meet it: over real sockets, in front of real servers.
 
+mod addresses;
 mod admission;
 mod failover;
 mod forwarding;
 mod lifecycle;
+mod matching;
 mod process;
 mod retirement;
 mod strictness;
