@@ -9,7 +9,6 @@ mod chain;
 use std::net::IpAddr;
 
 use http::header::{FORWARDED, GetAll};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::client_addr::{self, ClientAddr, PeerAddr};
@@ -17,6 +16,7 @@ use crate::config::file::{ForwardedHeader, ServerFile};
 use crate::config::values::Networks;
 use crate::ctx::RequestContext;
 use crate::reply::{Ambiguity, REQUEST_ID, Rejection};
+use crate::screen::is_authority;
 use chain::Hop;
 
 /// The chain of proxies, as they add to it.
@@ -189,8 +189,7 @@ fn elements(lists: GetAll<'_, HeaderValue>) -> impl Iterator<Item = &[u8]> {
 }
 
 fn host(text: &str) -> Option<HeaderValue> {
-    let authority: Authority = text.parse().ok()?;
-    if authority.as_str().contains('@') { None } else { HeaderValue::from_str(text).ok() }
+    is_authority(text.as_bytes()).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 /// The one id that is fit for a log.

@@ -126,6 +126,33 @@ routes:
         assert_eq!(admitted(&rehearsal, "/things/1").await, Err(Rejection::QuotaExceeded("two".into())));
     }
 
+    const INSIDE: &str = "
+server: { trusted_proxies: [10.0.0.0/8] }
+upstreams: { u: { targets: ['http://127.0.0.1:1'] } }
+routes:
+  - { name: all, match: { path: /* }, upstream: u, public: true }
+  - { name: inside, match: { path: /*, client: [192.0.2.0/24] }, upstream: u, public: true }
+  - { name: beta, match: { path: /* , headers: [{ name: X-Beta, present: true }] }, priority: 1, upstream: u, public: true }
+";
+
+    #[tokio::test]
+    async fn who_asks_and_what_goes_on_are_shown() {
+        let rehearsal = rehearsal(INSIDE, Vec::new()).await;
+        for (header, value, peer, route, client, onward) in [
+            ("x-forwarded-for", "192.0.2.7", [10, 0, 0, 1], "inside", [192, 0, 2, 7], "192.0.2.7, 10.0.0.1"),
+            ("x-forwarded-for", "192.0.2.7", [11, 0, 0, 1], "all", [11, 0, 0, 1], "11.0.0.1"),
+            ("x-beta", "", [192, 0, 2, 7], "beta", [192, 0, 2, 7], "192.0.2.7"),
+        ] {
+            let mut head = RequestHeader::build(Method::GET, b"/a", None).expect("a head");
+            head.append_header(header, value).expect("a header");
+            let mut ctx = rehearsal.request(peer.into());
+            rehearsal.admit(&mut head, &mut ctx).await.expect("admitted");
+            rehearsal.forward(&mut head, &ctx).expect("goes on");
+            assert_eq!((ctx.route_name(), ctx.client.get()), (Some(route), IpAddr::from(client)));
+            assert_eq!(head.headers["x-forwarded-for"], onward);
+        }
+    }
+
     struct Closed;
 
     impl Middleware for Closed {

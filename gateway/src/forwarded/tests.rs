@@ -202,6 +202,7 @@ async fn scheme_and_host_are_those_of_the_hop_that_met_the_client() {
         (&[("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "WSS")], "https", "gateway.example"),
         (&[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b")], "http", "gateway.example"),
         (&[("x-forwarded-host", "user@a.example")], "http", "gateway.example"),
+        (&[("x-forwarded-host", "a.example:99999")], "http", "gateway.example"),
         (
             &[
                 ("x-forwarded-for", "6.6.6.6, 192.0.2.1, 10.0.0.1"),

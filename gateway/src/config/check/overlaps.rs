@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::config::file::{GatewayFile, RouteFile};
-use crate::config::pattern::{Condition, HostMatch, HostPattern, PathMatch, Test};
+use crate::config::pattern::{Condition, HostMatch, HostPattern, PathMatch, Segment, Test};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::router::MethodSet;
@@ -60,6 +60,17 @@ impl<'f> Known<'f> {
 
     fn path(&self, at: &KeyPath) -> KeyPath {
         at.index(self.index).key("match").key("path")
+    }
+
+    /// The literal with which all of its paths begin, if they do.
+    fn first_segment(&self) -> Option<&str> {
+        match &self.shape {
+            PathMatch::Pattern(pattern) => match pattern.segments.first()? {
+                Segment::Literal(text) => Some(text),
+                Segment::Parameter(_) => None,
+            },
+            PathMatch::Regex(_) => None,
+        }
     }
 
     /// Whether it takes everything that `other` takes, hosts aside, and is asked first wherever the two share a host.
@@ -117,7 +128,7 @@ fn check_same(routes: &[Known<'_>], at: &KeyPath, report: &mut Report<'_>) -> Ha
 /// A route is of no use if others are asked before it for every request that it takes.
 fn check_unreachable(routes: &[Known<'_>], told: &HashSet<usize>, at: &KeyPath, report: &mut Report<'_>) {
     let first = First::of(routes);
-    if first.by_host.is_empty() {
+    if first.by_place.is_empty() {
         return;
     }
     for route in routes.iter().filter(|route| !told.contains(&route.index)) {
@@ -135,9 +146,10 @@ fn check_unreachable(routes: &[Known<'_>], told: &HashSet<usize>, at: &KeyPath, 
     }
 }
 
-/// The routes that can go before all of another, by their hosts. In a file without priorities and regular expressions, none.
+/// The routes that can go before all of another. In a file without priorities and regular expressions, none.
 struct First<'r, 'f> {
-    by_host: HashMap<Option<&'f HostMatch>, Vec<&'r Known<'f>>>,
+    /// By host, and by the segment with which all paths begin that the route takes.
+    by_place: HashMap<(Option<&'f HostMatch>, Option<&'r str>), Vec<&'r Known<'f>>>,
     regexes: Vec<&'f HostMatch>,
 }
 
@@ -147,14 +159,15 @@ impl<'r, 'f> First<'r, 'f> {
         let has_regex = routes.iter().any(|route| matches!(route.shape, PathMatch::Regex(_)));
         let is_everything =
             |route: &Known<'_>| matches!(&route.shape, PathMatch::Pattern(path) if path.segments.is_empty());
-        let mut by_host: HashMap<_, Vec<&Known<'_>>> = HashMap::new();
+        let mut by_place: HashMap<_, Vec<&Known<'_>>> = HashMap::new();
         for route in routes.iter().filter(|route| route.priority > lowest || has_regex && is_everything(route)) {
             for host in &route.hosts {
-                by_host.entry(*host).or_default().push(route);
+                by_place.entry((*host, route.first_segment())).or_default().push(route);
             }
         }
-        let regexes = by_host.keys().flatten().copied().filter(|host| matches!(host, HostMatch::Regex(_))).collect();
-        Self { by_host, regexes }
+        let hosts: HashSet<&HostMatch> = by_place.keys().filter_map(|(host, _)| *host).collect();
+        let regexes = hosts.into_iter().filter(|host| matches!(host, HostMatch::Regex(_))).collect();
+        Self { by_place, regexes }
     }
 
     /// One that takes all that `route` takes of `host`, and takes it first.
@@ -162,16 +175,18 @@ impl<'r, 'f> First<'r, 'f> {
         let goes_before = |other: &&Known<'_>| other.index != route.index && other.goes_before_all_of(route);
         // Routes for more hosts go first by their priority alone.
         let by_priority = |other: &&Known<'_>| other.priority > route.priority && goes_before(other);
-        let first = |host: Option<&HostMatch>| self.at(host).iter().copied().find(by_priority);
+        let first = |host: Option<&HostMatch>| self.at(host, route).find(by_priority);
         let covering = || self.regexes.iter().copied().filter(|regex| host.is_some_and(|host| regex.covers(host)));
-        (self.at(host).iter().copied().find(goes_before))
+        (self.at(host, route).find(goes_before))
             .or_else(|| first(None))
             .or_else(|| wider(host?).iter().find_map(|wider| first(Some(wider))))
             .or_else(|| covering().find_map(|regex| first(Some(regex))))
     }
 
-    fn at<'h>(&'h self, host: Option<&'h HostMatch>) -> &'h [&'r Known<'f>] {
-        self.by_host.get(&host).map_or(&[], Vec::as_slice)
+    /// Those for `host` whose paths may begin as those of `route` do.
+    fn at<'h>(&'h self, host: Option<&'h HostMatch>, route: &'h Known<'_>) -> impl Iterator<Item = &'r Known<'f>> + 'h {
+        let segments = [route.first_segment().map(Some), Some(None)];
+        segments.into_iter().flatten().filter_map(move |segment| self.by_place.get(&(host, segment))).flatten().copied()
     }
 }
 

@@ -31,9 +31,9 @@ pub enum Test {
     Present(bool),
 }
 
-/// Who writes `name: x, value: a` on one route and `value: b` on another means requests that have one of the two.
 impl Condition {
-    /// Whether no request that was sensibly meant fits both.
+    /// Whether no request that is meant fits both: who writes `value: a` on one route and `value: b` on another means requests
+    /// that have one of the two.
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         match (self, other) {
