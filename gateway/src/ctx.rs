@@ -1,6 +1,5 @@
 //! What is known of one request, from its first byte to its log line.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +9,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use uuid::{NoContext, Timestamp, Uuid};
 
+pub use crate::client_addr::{ClientAddr, PeerAddr};
+use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
 use crate::middleware::Encoder;
 use crate::reply::Rejection;
@@ -27,15 +28,19 @@ pub struct RequestContext {
     /// By which it is found again in every log: a UUIDv7.
     pub request_id: HeaderValue,
     /// Whose connection it came on.
-    pub client: IpAddr,
+    pub peer: PeerAddr,
     /// Whether that connection is encrypted.
     pub over_tls: bool,
+    /// Who sent it: the peer, or whom a trusted proxy names.
+    pub client: ClientAddr,
+    /// What else a trusted proxy says of it.
+    pub(crate) forwarded: Option<Box<Forwarded>>,
     /// The route that takes it.
     pub(crate) route: Option<Arc<Route>>,
     /// Its path in normal form, where that differs from what was sent.
     pub path: Option<String>,
     /// What its upstream is asked for, where a step has made that another than its own path and query.
-    pub(crate) forwarded: Option<PathAndQuery>,
+    pub(crate) rewritten: Option<PathAndQuery>,
     /// Who sent it, once a middleware has proof.
     pub identity: Option<Arc<Identity>>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
@@ -72,11 +77,13 @@ impl RequestContext {
             started: Instant::now(),
             began,
             request_id: new_request_id(began),
-            client: IpAddr::from([0, 0, 0, 0]),
+            peer: PeerAddr::UNKNOWN,
             over_tls: false,
+            client: PeerAddr::UNKNOWN.into(),
+            forwarded: None,
             route: None,
             path: None,
-            forwarded: None,
+            rewritten: None,
             identity: None,
             request_headers: Vec::new(),
             header_edits: Vec::new(),
@@ -91,6 +98,19 @@ impl RequestContext {
             body_bytes: 0,
             _in_flight: in_flight,
         }
+    }
+
+    /// Notes whose connection it came on; until a trusted proxy says otherwise, that is who sent it.
+    pub(crate) fn came_from(&mut self, peer: PeerAddr) {
+        self.peer = peer;
+        self.client = peer.into();
+    }
+
+    /// Whether its client spoke TLS, with the gateway or with a trusted proxy.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        let told = self.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
+        told.map_or(self.over_tls, |scheme| scheme == Scheme::Https)
     }
 
     /// When its head was read, in seconds since 1970. By a clock that stands before that, every token has expired.

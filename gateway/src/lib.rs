@@ -13,6 +13,7 @@ mod admin;
 mod client_addr;
 pub mod config;
 pub mod ctx;
+mod forwarded;
 mod heads;
 mod host;
 mod https;

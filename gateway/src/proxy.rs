@@ -26,13 +26,15 @@ pub(crate) use asserted::AssertedHeaders;
 pub(crate) use forward::prepare;
 
 use crate::access_log::{Line, Timestamp};
+use crate::client_addr::PeerAddr;
 use crate::ctx::{InFlight, RequestContext};
+use crate::forwarded;
 use crate::heads::{change_request, change_response};
 use crate::host;
 use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::path::normalise;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
-use crate::router::RouteMatch;
+use crate::router::{Asked, RouteMatch};
 use crate::screen::screen_h2;
 use crate::server::Shared;
 use crate::snapshot::Route;
@@ -59,11 +61,13 @@ impl Proxy {
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
         let request = session.req_header_mut();
+        forwarded::believe(&request.headers, ctx)?;
         // One of HTTP/1 was screened before it was a request.
         let is_h2 = request.version == Version::HTTP_2;
         let host = if is_h2 { Some(screen_h2(request, &ctx.snapshot.limits)?) } else { None };
         change_request(request, |parts| host.map(|host| parts.headers.insert(HOST, host)));
-        if let Some(to_https) = ctx.snapshot.to_https.as_ref().filter(|_| !ctx.over_tls && !is_health_check(request)) {
+        if let Some(to_https) = ctx.snapshot.to_https.as_ref().filter(|_| !ctx.is_https() && !is_health_check(request))
+        {
             return to_https.answer(request).map(|answer| Admitted::Answer(Box::new(answer)));
         }
         admit(request, ctx).await
@@ -123,7 +127,7 @@ impl ProxyHttp for Proxy {
         }
         ctx.over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
-            ctx.client = addr.ip().to_canonical();
+            ctx.came_from(PeerAddr::new(addr.ip()));
         }
         Ok(())
     }
@@ -343,7 +347,7 @@ pub(crate) fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &
     for (name, value) in &ctx.response_headers {
         head.headers.insert(name.clone(), value.clone());
     }
-    if let Some(hsts) = ctx.snapshot.hsts.as_ref().filter(|_| ctx.over_tls) {
+    if let Some(hsts) = ctx.snapshot.hsts.as_ref().filter(|_| ctx.is_https()) {
         head.headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
@@ -367,7 +371,9 @@ fn find_route(request: &RequestHeader, method: &Method, ctx: &mut RequestContext
     } else {
         host
     };
-    let route = match ctx.snapshot.router.find(host, &path, method) {
+    let asked =
+        Asked { host, path: &path, method, query: request.uri.query(), headers: &request.headers, client: ctx.client };
+    let route = match ctx.snapshot.router.find(&asked) {
         RouteMatch::Route(route) => Arc::clone(route),
         RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
         RouteMatch::None => return Err(Rejection::NoRoute),

@@ -96,6 +96,8 @@ pub enum Ambiguity {
     TransferEncoding,
     /// No `Host`, more than one, or one that is no host name.
     Host,
+    /// `Forwarded` beside an `X-Forwarded-For` that names another client (RFC 7239, section 7.4).
+    Client,
 }
 
 /// How long a client is asked to stay away when there is no server or no place for it, in seconds. The next health check
@@ -119,6 +121,9 @@ impl Rejection {
             }
             Self::Ambiguous(Ambiguity::Host) => {
                 (S::BAD_REQUEST, "bad_host", "The request must name exactly one valid host.")
+            }
+            Self::Ambiguous(Ambiguity::Client) => {
+                (S::BAD_REQUEST, "ambiguous_client", "Forwarded and X-Forwarded-For must not name different clients.")
             }
             Self::Malformed => (S::BAD_REQUEST, "malformed_request", "The request is not valid HTTP."),
             Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {

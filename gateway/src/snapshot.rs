@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::forwarded::TrustedProxies;
 use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
@@ -22,7 +23,7 @@ use crate::middleware::{
     Chain, Compress, Cors, Headers, Jwt, JwtProviders, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
-use crate::router::{MethodSet, Router};
+use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::tls::Tls;
 use crate::upstream::Pool;
@@ -41,6 +42,8 @@ pub(crate) struct Snapshot {
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
     pub asserted_headers: AssertedHeaders,
+    /// Who is believed to say whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// What a client may send at most.
     pub limits: Limits,
     /// How long clients may take.
@@ -112,6 +115,9 @@ pub enum CompileError {
     /// A name cannot stand in the metrics. The check finds this first.
     #[error("the metrics cannot be made")]
     Metrics(#[from] prometheus::Error),
+    /// The regular expressions of routes are too large together. The check lets fewer pass.
+    #[error("the regular expressions of routes")]
+    Regexes(#[from] regex::Error),
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
     Tls(#[from] rustls::Error),
@@ -162,15 +168,22 @@ impl Snapshot {
             route_metrics: &route_metrics,
             workshop,
         };
-        let mut router = Router::default();
+        let mut router = RouterBuilder::default();
         for route in &file.routes {
-            let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
-            router.add(&route.matches.hosts, &route.matches.path, methods, &Arc::new(parts.route(route)?));
+            let pattern = Pattern {
+                hosts: &route.matches.hosts,
+                path: &route.matches.path,
+                methods: MethodSet::of(route.matches.methods.iter().map(|method| method.get())),
+                conditions: &Conditions::of(route.matches.conditions()),
+                priority: route.priority,
+            };
+            router.add(&pattern, &Arc::new(parts.route(route)?));
         }
         let identity = providers.asserted_headers().cloned();
         Ok(Self {
-            router,
+            router: router.build()?,
             asserted_headers: AssertedHeaders::new(identity),
+            trusted_proxies: TrustedProxies::of(&file.server),
             limits: limits(&file.server),
             client_timeouts: ClientTimeouts {
                 header: file.server.header_timeout.get(),

@@ -35,7 +35,7 @@ enum Piece {
 impl Template {
     /// The template of `parts` for requests of `route`; none when that has no such parameter, which the check finds first.
     pub(crate) fn compile(parts: &[Part], route: &RouteFile) -> Option<Self> {
-        let segments = &route.matches.path.segments;
+        let segments = route.matches.path.segments();
         let mut pieces: Vec<Piece> = Vec::with_capacity(parts.len());
         for part in parts {
             let piece = match part {
@@ -77,9 +77,9 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::ClientIp => client_addr::write(ctx.client, out),
+                Piece::ClientIp => client_addr::write(ctx.client.get(), out),
                 Piece::RequestId => out.extend_from_slice(ctx.request_id.as_bytes()),
-                Piece::Scheme => out.extend_from_slice(if ctx.over_tls { b"https" } else { b"http" }),
+                Piece::Scheme => out.extend_from_slice(if ctx.is_https() { b"https" } else { b"http" }),
                 Piece::Host => out.extend_from_slice(host::named(request)?.as_bytes()),
                 Piece::Path => out.extend_from_slice(normal_path(request, ctx).as_bytes()),
                 Piece::Rest(behind) => {

@@ -2,11 +2,10 @@
 //!
 //! By hand, for every request pays for it: what is known to need no escapes is copied, and numbers are whole ones.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Timestamp;
-use crate::client_addr;
+use crate::client_addr::{self, ClientAddr};
 
 /// What is written of one request. Never queries, headers or bodies: they hold secrets.
 pub(crate) struct Line<'a> {
@@ -14,8 +13,8 @@ pub(crate) struct Line<'a> {
     pub timestamp: Timestamp,
     /// By which it is found again in the services' logs: visible characters, none of them to be escaped.
     pub request_id: &'a str,
-    /// Whose connection it came on.
-    pub client: IpAddr,
+    /// Who sent it.
+    pub client: ClientAddr,
     /// Its method, a token (RFC 9110, section 9.1), in which nothing is to be escaped.
     pub method: &'a str,
     /// The host it named.
@@ -54,7 +53,7 @@ impl Line<'_> {
         text.extend_from_slice(b"\",\"request_id\":");
         plain(self.request_id, text);
         text.extend_from_slice(b",\"client\":\"");
-        client_addr::write(self.client, text);
+        client_addr::write(self.client.get(), text);
         text.extend_from_slice(b"\",\"method\":");
         plain(self.method, text);
         text.extend_from_slice(b",\"host\":");
@@ -136,18 +135,20 @@ fn millis(duration: Duration, text: &mut Vec<u8>) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::net::Ipv4Addr;
     use std::time::SystemTime;
 
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::client_addr::PeerAddr;
 
     pub(crate) fn line() -> Line<'static> {
         Line {
             timestamp: Timestamp::of(SystemTime::UNIX_EPOCH),
             request_id: "id",
-            client: IpAddr::from([127, 0, 0, 1]),
+            client: PeerAddr::new(Ipv4Addr::LOCALHOST.into()).into(),
             method: "GET",
             host: "h",
             path: "/\"x",

@@ -1,8 +1,10 @@
 //! What a file must also be, once every value is of its type: references that lead somewhere, numbers that make sense
 //! together, routes that cannot be confused, and no route that is open by accident.
 
+mod conditions;
 mod jwt;
 mod limits;
+mod overlaps;
 mod routes;
 mod server;
 mod shape;

@@ -215,8 +215,8 @@ fn word(scalar: &Scalar, words: &[&str]) -> Result<Json, Misfit> {
     Err(Some(format!("`{}` is none of {}{hint}", scalar.shown(), listed(words.iter().copied()))))
 }
 
-fn number(scalar: &Scalar, min: u64, max: u64) -> Result<Json, Misfit> {
-    let bounds = if max == u64::MAX { format!("of at least {min}") } else { format!("from {min} to {max}") };
+fn number(scalar: &Scalar, min: i64, max: i64) -> Result<Json, Misfit> {
+    let bounds = if max == i64::MAX { format!("of at least {min}") } else { format!("from {min} to {max}") };
     let number = scalar.text.parse().ok().filter(|number| (min..=max).contains(number));
     number.map(Json::from).ok_or_else(|| Some(format!("`{}` is no whole number {bounds}", scalar.shown())))
 }

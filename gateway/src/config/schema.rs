@@ -25,7 +25,7 @@ pub(super) enum Form<'s> {
     /// Any text; the type it becomes may ask for more.
     Text,
     /// A whole number within these bounds.
-    Number { min: u64, max: u64 },
+    Number { min: i64, max: i64 },
     /// `true` or `false`.
     Switch,
 }
@@ -54,10 +54,10 @@ impl Schema {
             Some(&"object") => object(schema),
             Some(&"array") => Form::List(&schema["items"]),
             Some(&"integer") => {
-                let max = if schema["format"] == "uint32" { u64::from(u32::MAX) } else { u64::MAX };
+                let max = if schema["format"] == "uint32" { i64::from(u32::MAX) } else { i64::MAX };
                 Form::Number {
-                    min: schema["minimum"].as_u64().unwrap_or(0),
-                    max: schema["maximum"].as_u64().unwrap_or(max),
+                    min: schema["minimum"].as_i64().unwrap_or(0),
+                    max: schema["maximum"].as_i64().unwrap_or(max),
                 }
             }
             Some(&"boolean") => Form::Switch,

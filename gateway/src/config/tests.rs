@@ -1,6 +1,7 @@
 //! Whole files through [`parse`] and [`load`].
 
 mod keys;
+mod routes;
 mod shape;
 
 use std::fs;
@@ -235,32 +236,6 @@ fn what_only_looks_like_a_contradiction_is_taken() {
     }
 }
 
-#[test]
-fn routes_that_hosts_or_methods_tell_apart_stand_beside_each_other() {
-    let routes = |matches: &[&str]| {
-        let route = |(index, matches): (usize, &&str)| {
-            format!("  - {{ name: r{index}, match: {{ {matches} }}, upstream: up, public: true }}\n")
-        };
-        let routes: String = matches.iter().enumerate().map(route).collect();
-        format!("upstreams: {{ up: {{ targets: [\"http://a:1\"] }} }}\nroutes:\n{routes}")
-    };
-    let apart = ["path: /a", "path: /a/*", "path: '/{x}'", "path: /b, methods: [GET]", "path: /b, methods: [POST]"];
-    assert_eq!(report(&routes(&apart)), "");
-    assert_eq!(report(&routes(&["path: /a", "path: /a, hosts: [a.com]", "path: /a, hosts: ['*.a.com', b.com]"])), "");
-    for same in [
-        ["path: /a", "path: /a, methods: [GET]"],
-        ["path: '/{x}'", "path: '/{y}'"],
-        ["path: /a, hosts: [a.com, b.com]", "path: /a, hosts: [B.com.]"],
-        ["path: /caf%c3%a9", "path: /caf%C3%A9"],
-    ] {
-        let problems = report(&routes(&same));
-        assert!(
-            problems.contains("routes[1].match.path: the route `r0` in line 3 takes the same requests"),
-            "{problems}"
-        );
-    }
-}
-
 /// The bounds hold: no file of the size that is read at all can keep the start, or a reload, busy for long.
 #[test]
 fn huge_files_are_answered() {
@@ -275,6 +250,19 @@ fn huge_files_are_answered() {
         format!(
             "routes:\n{}",
             many(10_000, &|n| format!("  - {{ name: r{n}, upstream: u{n}, match: {{ path: /a }} }}\n"))
+        ),
+        format!(
+            "routes:\n{}",
+            many(2_000, &|n| format!(
+                "  - {{ name: r{n}, match: {{ path: '/a/{{x}}', hosts: [\"~a{n}\"] }}, priority: {} }}\n",
+                n % 9
+            ))
+        ),
+        format!(
+            "routes:\n{}",
+            many(4_000, &|n| format!(
+                "  - {{ name: r{n}, match: {{ path: /a, query: [{{ name: q{n}, value: 1 }}] }} }}\n"
+            ))
         ),
         format!("upstreams: &u\n{}", many(1000, &|n| format!("  up-{n}: *u\n"))),
     ] {

@@ -4,6 +4,7 @@ mod certificate;
 mod header;
 mod media;
 mod method;
+mod network;
 mod public_key;
 mod target;
 
@@ -19,6 +20,7 @@ pub(crate) use header::{ABOUT_THE_CLIENT, same_but_for_underscores};
 pub use header::{BadEdit, BadHeader, BadValue, EditableHeader, FixedValue, IdentityHeader};
 pub use media::{BadMedia, MediaPattern};
 pub use method::{BadMethod, RouteMethod};
+pub use network::{BadNetwork, Network, Networks};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use target::{BadTarget, Target, Targets};
 

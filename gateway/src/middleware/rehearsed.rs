@@ -45,7 +45,8 @@ pub(super) async fn request(method: &str, route: &str, target: &str, headers: &[
 impl Rehearsed {
     /// The values of the header `name` that the upstream gets.
     pub(super) fn header(&self, name: &str) -> Vec<String> {
-        let forwarded = self.rehearsal.forwarded(&self.head, &self.ctx);
+        let mut forwarded = self.head.clone();
+        self.rehearsal.forward(&mut forwarded, &self.ctx).expect("goes on");
         forwarded.headers.get_all(name).iter().map(|value| value.to_str().expect("ascii").to_owned()).collect()
     }
 

@@ -120,7 +120,7 @@ impl Middleware for Rewrite {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
         Step::Done(match self.target(head, ctx) {
             Ok(target) => {
-                ctx.forwarded = Some(target);
+                ctx.rewritten = Some(target);
                 Flow::Continue
             }
             Err(rejection) => Flow::Reply(rejection),
@@ -140,7 +140,7 @@ mod tests {
     async fn forwarded(path: &str, rewrite: &str, target: &str) -> Result<String, Rejection> {
         let route = format!("match: {{ path: '{path}' }}, upstream: u, middleware: [{{ rewrite: {{ {rewrite} }} }}]");
         let rehearsed = get(&route, target, &[("x-team", "a&b")]).await;
-        rehearsed.outcome.map(|_| rehearsed.ctx.forwarded.map(|target| target.to_string()).unwrap_or_default())
+        rehearsed.outcome.map(|_| rehearsed.ctx.rewritten.map(|target| target.to_string()).unwrap_or_default())
     }
 
     #[tokio::test]

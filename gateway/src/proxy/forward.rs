@@ -3,23 +3,18 @@
 //! What the gateway asserts (who is asking, from where, under which id) is removed from the client's headers first.
 //! Hop-by-hop headers are gone already: Pingora removes them, and refuses a `Connection` header that names a protected one.
 
-use std::net::IpAddr;
-
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
-use crate::client_addr;
+use crate::client_addr::{self, PeerAddr};
 use crate::config::values::same_but_for_underscores;
 use crate::ctx::{HeaderEdit, RequestContext};
+use crate::forwarded::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO};
 use crate::heads::change_request;
 use crate::reply::REQUEST_ID;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// How many headers the gateway adds, but for those of an identity.
 const ADDED: usize = 5;
@@ -31,7 +26,7 @@ const ADDED: usize = 5;
 pub(crate) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     change_request(request, |parts| {
         assert_headers(&mut parts.headers, ctx)?;
-        if let Some(target) = &ctx.forwarded {
+        if let Some(target) = &ctx.rewritten {
             parts.uri = Uri::from(target.clone());
         } else if let Some(path) = &ctx.path {
             parts.uri = with_path(&parts.uri, path)?;
@@ -56,14 +51,17 @@ fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
         edit(headers, &ctx.header_edits);
     }
     headers.reserve(ADDED + told.clone().count());
+    let forwarded = ctx.forwarded.as_deref();
     if let Some(host) = headers.get(HOST).cloned() {
-        headers.insert(FORWARDED_HOST, host);
+        let told = forwarded.and_then(|forwarded| forwarded.host.clone());
+        headers.insert(FORWARDED_HOST, told.unwrap_or(host));
     } else if let Some(target) = &ctx.target {
         // HTTP/1.0 need not name one, but what goes on is HTTP/1.1.
         headers.insert(HOST, HeaderValue::from_str(target.authority()).or_err(INTERNAL, "a target is a host")?);
     }
-    headers.insert(FORWARDED_FOR, address(ctx.client)?);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if ctx.over_tls { "https" } else { "http" }));
+    let chain = forwarded.map(|forwarded| Ok(forwarded.chain.clone()));
+    headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| address(ctx.peer))?);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if ctx.is_https() { "https" } else { "http" }));
     headers.insert(REQUEST_ID, ctx.request_id.clone());
     for (name, value) in told {
         headers.insert(name.clone(), value.clone());
@@ -95,9 +93,9 @@ fn edit(headers: &mut HeaderMap, edits: &[HeaderEdit]) {
     }
 }
 
-fn address(client: IpAddr) -> Result<HeaderValue> {
+fn address(peer: PeerAddr) -> Result<HeaderValue> {
     let mut text = Vec::with_capacity(16);
-    client_addr::write(client, &mut text);
+    client_addr::write(peer.get(), &mut text);
     HeaderValue::from_bytes(&text).or_err(INTERNAL, "an address is digits and signs")
 }
 

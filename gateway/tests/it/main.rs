@@ -1,10 +1,12 @@
 //! The gateway as its users meet it: over real sockets, in front of real servers.
 
+mod addresses;
 mod admission;
 mod compression;
 mod failover;
 mod forwarding;
 mod lifecycle;
+mod matching;
 mod process;
 mod retirement;
 mod shaping;

@@ -4,15 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
 
-use http::Method;
-
 use super::shape::{self, Scope, Shape};
-use super::{Used, name_is_legal, refers_to, server::MOST_BODY, size_is_within};
+use super::{Used, conditions, name_is_legal, overlaps, refers_to, server::MOST_BODY, size_is_within};
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
-use crate::config::pattern::{HostPattern, PathPattern, RateLimitKey};
+use crate::config::pattern::RateLimitKey;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{ByteSize, RouteMethod};
+use crate::config::values::ByteSize;
 
 pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Report<'_>) -> Used<'f> {
     let top = KeyPath::default();
@@ -50,7 +48,8 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
     }
-    check_overlaps(&file.routes, &routes, report);
+    conditions::check(file, report);
+    overlaps::check(file, report);
     used
 }
 
@@ -153,6 +152,7 @@ fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &m
 fn check_lists(route: &RouteFile, at: &KeyPath, report: &mut Report<'_>) {
     repeats(&route.matches.hosts, &at.key("hosts"), report);
     repeats(&route.matches.methods, &at.key("methods"), report);
+    repeats(&route.matches.client, &at.key("client"), report);
 }
 
 pub(super) fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
@@ -163,45 +163,4 @@ pub(super) fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Repo
             report.problem(&here, format!("`{}` stands in this list already", report.shown(&here)));
         }
     }
-}
-
-/// Two routes of the same host and path are told apart by their methods alone, so those must not meet.
-fn check_overlaps(routes: &[RouteFile], at: &KeyPath, report: &mut Report<'_>) {
-    let mut taken: HashMap<(Option<&HostPattern>, PathPattern), Vec<usize>> = HashMap::new();
-    for (index, route) in routes.iter().enumerate() {
-        let here = at.index(index).key("match");
-        // Where a part of the match is wrong, who knows what it takes.
-        if !report.is_written(&here) {
-            continue;
-        }
-        let hosts: Vec<Option<&HostPattern>> = match route.matches.hosts.as_slice() {
-            [] => vec![None],
-            hosts => hosts.iter().map(Some).collect(),
-        };
-        let mut told = None;
-        for host in hosts {
-            let others = taken.entry((host, route.matches.path.shape())).or_default();
-            let same =
-                others.iter().copied().find(|other| routes.get(*other).is_some_and(|other| methods_meet(route, other)));
-            told = told.or(same.filter(|other| *other != index));
-            others.push(index);
-        }
-        if let Some(other) = told.and_then(|other| routes.get(other).map(|route| (other, route))) {
-            let line = report.line(&at.index(other.0).key("match").key("path"));
-            let message = format!(
-                "the route `{}` in line {line} takes the same requests; give one of them other hosts, \
-                                   another path or other methods",
-                other.1.name
-            );
-            report.problem(&here.key("path"), message);
-        }
-    }
-}
-
-fn methods_meet(a: &RouteFile, b: &RouteFile) -> bool {
-    let (a, b) = (&a.matches.methods, &b.matches.methods);
-    let takes = |methods: &[RouteMethod], method: &Method| {
-        methods.iter().any(|own| own.get() == method || own.get() == Method::GET && method == Method::HEAD)
-    };
-    a.is_empty() || b.is_empty() || a.iter().any(|m| takes(b, m.get())) || b.iter().any(|m| takes(a, m.get()))
 }

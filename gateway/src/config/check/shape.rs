@@ -11,7 +11,7 @@ use bytes::Bytes;
 use common::names::did_you_mean;
 
 use crate::config::file::{GatewayFile, MiddlewareFile, RouteFile};
-use crate::config::pattern::{Gap, Part, Segment, Tail};
+use crate::config::pattern::{Gap, Part, Segment};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 
@@ -126,7 +126,7 @@ fn check_gaps(parts: &[Part], at: &KeyPath, scope: &Scope<'_, '_>, report: &mut 
             }
             (Gap::Param(name), Some((route, route_at))) if report.is_written(&route_at.key("match")) => {
                 let known = || {
-                    route.matches.path.segments.iter().filter_map(|segment| match segment {
+                    route.matches.path.segments().iter().filter_map(|segment| match segment {
                         Segment::Parameter(name) => Some(name.as_str()),
                         Segment::Literal(_) => None,
                     })
@@ -137,7 +137,7 @@ fn check_gaps(parts: &[Part], at: &KeyPath, scope: &Scope<'_, '_>, report: &mut 
                 }
             }
             (Gap::Rest, Some((route, route_at)))
-                if route.matches.path.tail != Tail::Prefix && report.is_written(&route_at.key("match")) =>
+                if !route.matches.path.is_prefix() && report.is_written(&route_at.key("match")) =>
             {
                 report.problem(at, "`{path}` is what the `/*` of the route's path stands for, and this one has none");
             }

@@ -24,7 +24,7 @@ pub(super) fn check_rewrite(rewrite: &RewriteFile, at: &KeyPath, scope: &Scope<'
     }
     if let (Some(prefix), Some((route, route_at))) = (strip_prefix, scope.route)
         && report.is_written(&route_at.key("match"))
-        && !route.matches.path.segments.starts_with(prefix.segments())
+        && !route.matches.path.segments().starts_with(prefix.segments())
     {
         report.problem(&at.key("strip_prefix"), format!("the route's path does not begin with `{prefix}`"));
     }
