@@ -10,6 +10,7 @@ pub mod file;
 mod index;
 pub mod pattern;
 pub mod problems;
+mod provider_key;
 mod report;
 mod schema;
 pub mod values;
@@ -22,13 +23,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use common::auth::SigningSecret;
 use common::config::Env;
 
 use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
+pub(crate) use provider_key::is_trustworthy;
+pub use provider_key::{ProviderKey, RemoteJwks};
 use report::Report;
-use values::{Certificate, PublicKey};
+use values::Certificate;
 
 /// A file without problems.
 #[derive(Debug)]
@@ -41,25 +43,6 @@ pub struct Loaded {
     pub certificates: Vec<Certificate>,
     /// What is allowed and hardly meant, each as one line.
     pub warnings: Vec<String>,
-}
-
-/// What the tokens of one provider are verified with. It fits the provider's algorithm.
-#[derive(Clone, Debug)]
-pub enum ProviderKey {
-    /// Shared with the issuer.
-    Secret(SigningSecret),
-    /// The other half is the issuer's alone.
-    Public(PublicKey),
-}
-
-impl PartialEq for ProviderKey {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Secret(one), Self::Secret(other)) => one.expose() == other.expose(),
-            (Self::Public(one), Self::Public(other)) => one == other,
-            (Self::Secret(_), Self::Public(_)) | (Self::Public(_), Self::Secret(_)) => false,
-        }
-    }
 }
 
 /// No configuration written by hand comes near.

@@ -49,6 +49,8 @@ pub enum Rejection {
     TokenMissing,
     /// Its token is not to be believed.
     TokenInvalid,
+    /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
+    KeysUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -124,6 +126,9 @@ impl Rejection {
             Self::TokenInvalid => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
+            Self::KeysUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
+            }
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
             }
@@ -167,7 +172,9 @@ impl Rejection {
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget | Self::TooManyConnections => add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER)),
+            Self::NoHealthyTarget | Self::TooManyConnections | Self::KeysUnavailable => {
+                add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
+            }
             _ => {}
         }
     }

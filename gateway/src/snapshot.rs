@@ -128,7 +128,7 @@ impl Snapshot {
         let file = &loaded.file;
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
-        let providers = JwtProviders::compile(loaded, kept)?;
+        let providers = JwtProviders::compile(loaded, kept, &workshop.control).await?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -171,7 +171,7 @@ impl Snapshot {
         })
     }
 
-    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, the link to Redis. A
+    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, fetches of keys, the link to Redis. A
     /// request that outlives the reload keeps this snapshot for as long as it likes.
     pub(crate) fn retire(&self, successor: &Self) {
         for (name, pool) in &self.pools {
@@ -180,6 +180,7 @@ impl Snapshot {
             }
         }
         self.policies.retire(&successor.policies);
+        self.providers.retire(&successor.providers);
     }
 
     /// Puts the series of everything that is configured into `registry`, to be shown now.

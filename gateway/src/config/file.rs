@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::pattern::{HostPattern, PathPattern, RateLimitKey};
 use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
-pub use jwt::{JwtAlgorithm, JwtProviderFile};
+pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile};
 pub use tls::{CertificateFile, TlsFile, TlsVersion};
 
 /// The whole file.

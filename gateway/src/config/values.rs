@@ -2,6 +2,7 @@
 
 mod certificate;
 mod header;
+mod jwks;
 mod method;
 mod public_key;
 mod target;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use certificate::{BadCertificate, Certificate};
 pub use header::{BadHeader, IdentityHeader};
+pub use jwks::{BadJwks, Jwk, Jwks};
 pub use method::{BadMethod, RouteMethod};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use target::{BadTarget, Target, Targets};

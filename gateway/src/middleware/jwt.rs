@@ -1,15 +1,18 @@
 //! Lets only requests with a valid access token pass, and tells the upstream who sent them.
 //!
-//! `jws` opens a token with the provider's one `key`, `claims` says whether and how long its claims count, and `cache` keeps
-//! what was found, so that a token in use costs a look-up and not a signature.
+//! `jws` opens a token with a `key` of the provider's `key_set`, `claims` says whether and how long its claims count, and
+//! `cache` keeps what was found, so that a token in use costs a look-up and not a signature. `remote` has the keys that an
+//! issuer publishes and changes.
 
 mod cache;
 mod claims;
 mod jws;
 mod key;
+mod key_set;
 mod metrics;
 mod provider;
 mod providers;
+mod remote;
 
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
 
 use super::{Flow, Middleware, Step};
-use crate::ctx::RequestContext;
+use crate::ctx::{Identity, RequestContext};
 use crate::reply::Rejection;
 
 /// The step that asks for a token of one provider.
@@ -36,25 +39,35 @@ impl Jwt {
         Self { provider }
     }
 
-    fn decide(&self, headers: &HeaderMap, ctx: &mut RequestContext) -> Result<(), Rejection> {
-        let token = bearer_token(headers)?;
-        let identity = self.provider.identify(token, ctx.unix_time()).map_err(|bad| {
-            // Which check failed is nobody's business but the log's, and there the request id leads to the client.
-            tracing::debug!(reason = %bad, "token refused");
-            Rejection::TokenInvalid
-        })?;
-        ctx.hide_authorization |= !self.provider.forwards_token();
-        ctx.identity = Some(identity);
-        Ok(())
+    fn admit(&self, found: Result<Arc<Identity>, BadToken>, ctx: &mut RequestContext) -> Flow {
+        match found {
+            Ok(identity) => {
+                ctx.hide_authorization |= !self.provider.forwards_token();
+                ctx.identity = Some(identity);
+                Flow::Continue
+            }
+            Err(bad) => {
+                // Which check failed is nobody's business but the log's, and there the request id leads to the client.
+                tracing::debug!(reason = %bad, "token refused");
+                Flow::Reply(bad.rejection())
+            }
+        }
     }
 }
 
 impl Middleware for Jwt {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
-        Step::Done(match self.decide(&head.headers, ctx) {
-            Ok(()) => Flow::Continue,
-            Err(rejection) => Flow::Reply(rejection),
-        })
+        let token = match bearer_token(&head.headers) {
+            Ok(token) => token,
+            Err(rejection) => return Step::Done(Flow::Reply(rejection)),
+        };
+        match self.provider.identify(token, ctx.unix_time()) {
+            Err(BadToken::UnknownKey) => Step::Wait(Box::pin(async move {
+                let found = self.provider.identify_later(token, ctx.unix_time()).await;
+                self.admit(found, ctx)
+            })),
+            found => Step::Done(self.admit(found, ctx)),
+        }
     }
 }
 
@@ -69,6 +82,10 @@ enum BadToken {
     BadHeader,
     #[error("it is signed with another algorithm")]
     OtherAlgorithm,
+    #[error("it names a key that the issuer does not publish")]
+    UnknownKey,
+    #[error("it names no key, and there are several that it may be of")]
+    NoKeyNamed,
     #[error("its signature is not the issuer's")]
     BadSignature,
     #[error("a claim is missing or of the wrong type")]
@@ -83,6 +100,18 @@ enum BadToken {
     Expired,
     #[error("a claim cannot be a header")]
     NoHeader,
+    #[error("the issuer's keys cannot be had")]
+    NoKeys,
+}
+
+impl BadToken {
+    /// What the client is told.
+    const fn rejection(self) -> Rejection {
+        match self {
+            Self::NoKeys => Rejection::KeysUnavailable,
+            _ => Rejection::TokenInvalid,
+        }
+    }
 }
 
 /// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).

@@ -3,6 +3,7 @@
 mod admission;
 mod failover;
 mod forwarding;
+mod jwks;
 mod lifecycle;
 mod process;
 mod retirement;

@@ -138,7 +138,7 @@ fn check_lists(route: &RouteFile, at: &KeyPath, report: &mut Report<'_>) {
     repeats(&route.matches.methods, &at.key("methods"), report);
 }
 
-fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
+pub(super) fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
     let mut seen = HashSet::new();
     for (index, item) in items.iter().enumerate() {
         let here = at.index(index);

@@ -10,7 +10,9 @@ use super::cache::{TokenCache, Verified};
 use super::claims::Rules;
 use super::jws;
 use super::key::VerifyingKey;
+use super::key_set::KeySet;
 use super::metrics::CacheMetrics;
+use super::remote::{Looked, RemoteKeys};
 use crate::config::ProviderKey;
 use crate::config::file::{JwtAlgorithm, JwtProviderFile};
 use crate::config::values::{ByteSize, IdentityHeader, Span};
@@ -22,18 +24,41 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// One issuer of tokens: its key, its rules, and which of its claims go to the upstream.
 pub(crate) struct JwtProvider {
     settings: Settings,
-    key: VerifyingKey,
+    keys: Keys,
     rules: Rules,
     claims_to_headers: Box<[(Box<str>, HeaderName)]>,
     cache: Option<TokenCache>,
     metrics: CacheMetrics,
 }
 
+/// Where a provider has its keys from.
+pub(super) enum Keys {
+    /// The file; they never change.
+    Fixed(KeySet),
+    /// The issuer, which changes them now and then.
+    Remote(Arc<RemoteKeys>),
+}
+
+impl Keys {
+    /// Those that `settings` have in the file; none when they are not for their algorithm, or not in the file.
+    pub(super) fn fixed(settings: &Settings) -> Option<Self> {
+        let set = match (&settings.key, settings.algorithms.as_slice()) {
+            (ProviderKey::Set(jwks), algorithms) => KeySet::named(jwks, algorithms, 0),
+            (ProviderKey::Remote(_), _) => return None,
+            (key @ (ProviderKey::Secret(_) | ProviderKey::Public(_)), [algorithm]) => {
+                KeySet::one(VerifyingKey::new(*algorithm, key)?)
+            }
+            (ProviderKey::Secret(_) | ProviderKey::Public(_), _) => return None,
+        };
+        Some(Self::Fixed(set))
+    }
+}
+
 /// What a provider is made from; compared to know whether a reload may keep it with the tokens it has verified.
 #[derive(PartialEq)]
 pub(super) struct Settings {
-    algorithm: JwtAlgorithm,
-    key: ProviderKey,
+    algorithms: Vec<JwtAlgorithm>,
+    pub(super) key: ProviderKey,
     issuer: String,
     audience: String,
     leeway: Span,
@@ -45,7 +70,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn read(file: &JwtProviderFile, key: &ProviderKey) -> Self {
         Self {
-            algorithm: file.algorithm,
+            algorithms: file.accepted(),
             key: key.clone(),
             issuer: file.issuer.clone(),
             audience: file.audience.clone(),
@@ -58,18 +83,26 @@ impl Settings {
 }
 
 impl JwtProvider {
-    /// The provider with these `settings`; none when its key is not for its algorithm.
-    pub(super) fn new(settings: Settings, metrics: CacheMetrics) -> Option<Self> {
+    /// The provider with these `settings`, whose `keys` are theirs.
+    pub(super) fn new(settings: Settings, keys: Keys, metrics: CacheMetrics) -> Self {
         let header = |(claim, name): (&String, &IdentityHeader)| (claim.as_str().into(), name.get().clone());
         let cached = settings.cache.bytes();
-        Some(Self {
-            key: VerifyingKey::new(settings.algorithm, &settings.key)?,
+        Self {
+            keys,
             rules: Rules::new(&settings.issuer, &settings.audience, settings.leeway.get().as_secs()),
             claims_to_headers: settings.claims_to_headers.iter().map(header).collect(),
             cache: (cached > 0).then(|| TokenCache::new(cached, metrics.clone())),
             metrics,
             settings,
-        })
+        }
+    }
+
+    /// The keys that its issuer publishes, if it does.
+    pub(super) const fn remote(&self) -> Option<&Arc<RemoteKeys>> {
+        match &self.keys {
+            Keys::Remote(remote) => Some(remote),
+            Keys::Fixed(_) => None,
+        }
     }
 
     /// What it counts.
@@ -94,10 +127,39 @@ impl JwtProvider {
 
     /// Whom `token` identifies at `now`, in seconds since 1970.
     pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
-        let Some(cache) = &self.cache else {
-            return self.verify(token, now).map(|verified| verified.identity);
+        match &self.keys {
+            Keys::Fixed(keys) => self.identify_with(keys, token, now),
+            Keys::Remote(remote) => match &*remote.present() {
+                Some(keys) => self.identify_with(keys, token, now),
+                None => Err(BadToken::NoKeys),
+            },
+        }
+    }
+
+    /// The same for a `token` whose key was unknown a moment ago: the issuer is asked for it, or was not long ago.
+    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+        let (Keys::Remote(remote), Some(id)) = (&self.keys, jws::key_id(token)) else {
+            return Err(BadToken::UnknownKey);
         };
-        if let Some(found) = cache.find(token) {
+        let looked = remote.look_for(&id).await;
+        match self.identify(token, now) {
+            Err(BadToken::UnknownKey) => match looked {
+                Looked::Away => Err(BadToken::NoKeys),
+                Looked::InVain => Err(BadToken::UnknownKey),
+                Looked::Asked => {
+                    remote.has_none(&id);
+                    Err(BadToken::UnknownKey)
+                }
+            },
+            other => other,
+        }
+    }
+
+    fn identify_with(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+        let Some(cache) = &self.cache else {
+            return self.verify(keys, token, now).map(|verified| verified.identity);
+        };
+        if let Some(found) = cache.find(token, keys.epoch()) {
             return match found.lifetime.includes(now) {
                 Ok(()) => Ok(found.identity),
                 Err(bad) => {
@@ -106,16 +168,16 @@ impl JwtProvider {
                 }
             };
         }
-        let verified = self.verify(token, now)?;
+        let verified = self.verify(keys, token, now)?;
         cache.keep(token, verified.clone());
         Ok(verified.identity)
     }
 
-    fn verify(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
+    fn verify(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::TooLong);
         }
-        let payload = jws::open(token, &self.key)?;
+        let payload = jws::open(token, keys)?;
         let claims = serde_json::from_slice(&payload).map_err(|_| BadToken::BadClaims)?;
         let lifetime = self.rules.lifetime(&claims)?;
         lifetime.includes(now)?;
@@ -127,6 +189,6 @@ impl JwtProvider {
                 identity.headers.push((header.clone(), value));
             }
         }
-        Ok(Verified { identity: Arc::new(identity), lifetime })
+        Ok(Verified { identity: Arc::new(identity), lifetime, epoch: keys.epoch() })
     }
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod cached;
+mod key_sets;
 mod standards;
 
 use http::HeaderValue;
@@ -9,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use super::metrics::CacheMetrics;
-use super::provider::Settings;
+use super::provider::{Keys, Settings};
 use super::*;
 use crate::config::ProviderKey;
 use crate::config::values::PublicKey;
@@ -29,7 +30,9 @@ fn provider(key: &ProviderKey, settings: Value) -> JwtProvider {
     }
     let file = serde_json::from_value(file).expect("a provider");
     let metrics = CacheMetrics::new("us").expect("a legal name");
-    JwtProvider::new(Settings::read(&file, key), metrics).expect("the key is for the algorithm")
+    let settings = Settings::read(&file, key);
+    let keys = Keys::fixed(&settings).expect("the key is for the algorithm");
+    JwtProvider::new(settings, keys, metrics)
 }
 
 /// The provider of tokens that [`token`] signs.

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use super::*;
 use crate::config::file::JwtAlgorithm;
 use crate::middleware::jwt::key::VerifyingKey;
+use crate::middleware::jwt::key_set::KeySet;
 
 /// The payload of RFC 7515, appendices A.1 to A.3.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -80,7 +81,8 @@ const EXAMPLES: [Example; 5] = [
 fn the_examples_of_the_standards_open_and_their_neighbours_do_not() {
     for Example { place, algorithm, pem, header, payload, signature } in &EXAMPLES {
         let key = VerifyingKey::new(*algorithm, &public(pem)).expect("the key is for the algorithm");
-        let open = |token: String| jws::open(token.as_bytes(), &key);
+        let keys = KeySet::one(key);
+        let open = |token: String| jws::open(token.as_bytes(), &keys);
         let opened = open(format!("{header}.{payload}.{signature}"));
         assert_eq!(opened.expect(place), BASE64.decode(payload).expect("base64url"), "{place}");
         let swapped = |text: &str| text.replacen(['e', 'R', 'S', 'c', 'D', 'M', 'h'], "k", 1);
@@ -99,8 +101,8 @@ fn the_example_with_a_shared_key_opens() {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &bytes);
     let header = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9";
     let token = format!("{header}.{FRODO}.s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0");
-    let key = VerifyingKey::shared(&["HS256"], key);
-    assert_eq!(jws::open(token.as_bytes(), &key).expect("opens"), BASE64.decode(FRODO).expect("base64url"));
+    let keys = KeySet::one(VerifyingKey::shared(&["HS256"], key));
+    assert_eq!(jws::open(token.as_bytes(), &keys).expect("opens"), BASE64.decode(FRODO).expect("base64url"));
 }
 
 /// RFC 9864 gives Ed25519 a name of its own; issuers that use it, and those that say `EdDSA`, are both understood, whichever
