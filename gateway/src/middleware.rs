@@ -4,7 +4,12 @@
 //! to answer. Each is one file below, with its typed settings, its behaviour and its tests. People who build a gateway of
 //! their own implement [`Middleware`] and hand it to [`crate::Options`].
 
+mod api_key;
+mod authorize;
+mod basic_auth;
+mod identity;
 mod jwt;
+mod providers;
 mod rate_limit;
 
 use std::sync::Arc;
@@ -12,8 +17,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use pingora_http::RequestHeader;
 
+pub(crate) use authorize::Authorize;
+pub(crate) use identity::hidden;
 pub use jwt::ProviderError;
-pub(crate) use jwt::{Jwt, JwtProviders};
+pub(crate) use providers::IdentityProviders;
 pub(crate) use rate_limit::RateLimit;
 
 use crate::ctx::RequestContext;

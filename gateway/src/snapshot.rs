@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::credential::Hidden;
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
-use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
+use crate::middleware::{self, Authorize, Chain, IdentityProviders, Middleware, ProviderError, RateLimit};
 use crate::proxy::AssertedHeaders;
 use crate::router::{MethodSet, Router};
 use crate::screen::Limits;
@@ -27,8 +28,8 @@ pub(crate) struct Snapshot {
     pub router: Router<Arc<Route>>,
     /// Every pool, by name.
     pub pools: BTreeMap<String, Arc<Pool>>,
-    /// The issuers of tokens, with what they have verified.
-    pub providers: JwtProviders,
+    /// Who says who is there, with what they have verified.
+    pub providers: IdentityProviders,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -66,6 +67,8 @@ pub(crate) struct Route {
     pub name: Box<str>,
     /// What runs before the request goes on.
     pub chain: Chain,
+    /// What of a request the upstream must not see, if anything.
+    pub hidden: Option<Box<Hidden>>,
     /// What clients are told of their quota.
     pub quota: QuotaHeaders,
     /// Where it goes.
@@ -90,14 +93,14 @@ pub(crate) struct Workshop {
 /// Why a checked configuration still cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// An issuer of tokens cannot be made.
-    #[error("jwt_providers")]
+    /// Who says who is there cannot be made.
+    #[error("jwt_providers, api_keys or basic_auth")]
     Provider(#[from] ProviderError),
     /// A rate limit cannot be made.
     #[error("rate_limits")]
     Limit(#[from] LimitError),
-    /// A policy's name cannot stand in a header. The check finds this first.
-    #[error("the name of a rate limit cannot stand in a header")]
+    /// The name of a policy or a scope cannot stand in a header. The check finds this first.
+    #[error("the name of a rate limit or a scope cannot stand in a header")]
     PolicyName(#[from] http::header::InvalidHeaderValue),
     /// A name cannot stand in the metrics. The check finds this first.
     #[error("the metrics cannot be made")]
@@ -128,7 +131,7 @@ impl Snapshot {
         let file = &loaded.file;
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
-        let providers = JwtProviders::compile(loaded, kept, &workshop.control).await?;
+        let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -239,7 +242,7 @@ fn route_metrics(
 /// What routes are put together from.
 struct Parts<'a> {
     file: &'a GatewayFile,
-    providers: &'a JwtProviders,
+    providers: &'a IdentityProviders,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
@@ -252,23 +255,33 @@ impl Parts<'_> {
         let pool = find(self.pools, &file.upstream, place)?;
         let mut chain = self.workshop.middleware.clone();
         let mut limits = Vec::new();
+        let mut authenticators = Vec::new();
         for step in self.file.middleware.iter().chain(&file.middleware) {
+            let missing = |name: &str| CompileError::Missing { place: place(), name: name.to_owned() };
+            if let Some(require) = self.providers.step(step).map_err(missing)? {
+                authenticators.extend(require.authenticators().cloned());
+                chain.push(Arc::new(require));
+                continue;
+            }
             chain.push(match step {
-                MiddlewareFile::Jwt(jwt) => {
-                    let missing = || CompileError::Missing { place: place(), name: jwt.provider.clone() };
-                    Arc::new(Jwt::new(Arc::clone(self.providers.get(&jwt.provider).ok_or_else(missing)?)))
-                }
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
                     limits.extend(policies.iter().map(listed));
                     Arc::new(RateLimit::new(policies))
                 }
+                MiddlewareFile::Authorize(file) => Arc::new(Authorize::new(file)?),
+                MiddlewareFile::Jwt(_)
+                | MiddlewareFile::ApiKey(_)
+                | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::AnyOf(_)
+                | MiddlewareFile::AllOf(_) => continue,
             });
         }
         Ok(Route {
             name: file.name.as_str().into(),
             chain: chain.into(),
+            hidden: middleware::hidden(&authenticators),
             quota: QuotaHeaders::prepare(&limits)?,
             retries: pool.retried().clone(),
             pool: Arc::clone(pool),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
+mod identity;
 mod jwt;
 mod tls;
 
@@ -14,7 +15,11 @@ use serde::Deserialize;
 
 use super::pattern::{HostPattern, PathPattern, RateLimitKey};
 use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
-pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile};
+pub use identity::{
+    ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
+    RolesFile,
+};
+pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use tls::{CertificateFile, TlsFile, TlsVersion};
 
 /// The whole file.
@@ -32,6 +37,12 @@ pub struct GatewayFile {
     /// Who issues tokens, by name.
     #[serde(default)]
     pub jwt_providers: BTreeMap<String, JwtProviderFile>,
+    /// Programs that are known by a key, by name.
+    #[serde(default)]
+    pub api_keys: BTreeMap<String, ApiKeysFile>,
+    /// People who are known by name and password, by name.
+    #[serde(default)]
+    pub basic_auth: BTreeMap<String, BasicAuthUsersFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -326,14 +337,16 @@ pub enum MiddlewareFile {
     Jwt(JwtFile),
     /// Counts the request against policies, in this order.
     RateLimit(RateLimitUseFile),
-}
-
-/// Requires a valid token.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct JwtFile {
-    /// Whose tokens; a name under `jwt_providers`.
-    pub provider: String,
+    /// Requires a known key.
+    ApiKey(ApiKeyFile),
+    /// Requires a name and its password.
+    BasicAuth(BasicAuthFile),
+    /// Requires what one of these lists asks for, whichever a request has; of a list, everything.
+    AnyOf(Vec<Vec<IdentityFile>>),
+    /// Requires everything that this list asks for.
+    AllOf(Vec<IdentityFile>),
+    /// Requires scopes, roles or claims of whoever the steps before have found.
+    Authorize(AuthorizeFile),
 }
 
 /// Counts the request against policies.

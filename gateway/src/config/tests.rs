@@ -1,5 +1,6 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod identity;
 mod keys;
 
 use std::fs;
@@ -209,7 +210,7 @@ fn contradictions_between_blocks_are_told() {
         ),
         (
             with(&format!("{jwt}middleware: [jwt: {{ provider: p }}]")),
-            "routes[0].public: the route is public, and a `jwt` step asks for a token; keep one of the two",
+            "routes[0].public: the route is public, and a step asks who is there; keep one of the two",
         ),
         (with("server: { listen: [] }"), "server.listen: there is no address to listen on"),
         (

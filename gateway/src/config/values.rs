@@ -3,9 +3,13 @@
 mod certificate;
 mod header;
 mod jwks;
+mod known_key;
 mod method;
+pub(crate) mod password_hash;
 mod public_key;
+mod scalar;
 mod target;
+mod texts;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,11 +19,16 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
 pub use certificate::{BadCertificate, Certificate};
-pub use header::{BadHeader, IdentityHeader};
+pub use header::{BadHeader, CredentialHeader, IdentityHeader};
 pub use jwks::{BadJwks, Jwk, Jwks};
+pub(crate) use known_key::is_scope;
+pub use known_key::{BadKey, KnownKey};
 pub use method::{BadMethod, RouteMethod};
+pub use password_hash::{BadPasswordHash, PasswordHash};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
+pub use scalar::Scalar;
 pub use target::{BadTarget, Target, Targets};
+pub use texts::Texts;
 
 /// A span of time written with its unit: `250ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

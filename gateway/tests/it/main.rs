@@ -1,6 +1,7 @@
 //! The gateway as its users meet it: over real sockets, in front of real servers.
 
 mod admission;
+mod credentials;
 mod failover;
 mod forwarding;
 mod jwks;

@@ -9,14 +9,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::auth::SigningSecret;
+use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{size_is_within, span_is_within};
 use crate::config::ProviderKey;
-use crate::config::file::{GatewayFile, JwtAlgorithm, JwtProviderFile};
+use crate::config::file::{GatewayFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{ByteSize, KeyKind, PublicKey};
+use crate::config::values::{ByteSize, IdentityHeader, KeyKind, PublicKey};
 
 /// RFC 8725 has no figure; a minute is what its implementers call generous.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
@@ -41,7 +42,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             keys.insert(name.clone(), key);
         }
         for (text, key) in [(&provider.issuer, "issuer"), (&provider.audience, "audience")] {
-            if text.is_empty() {
+            if text.says_nothing() {
                 report.problem(&at.key(key), "this is empty; a token must be asked for a certain one");
             }
         }
@@ -53,14 +54,20 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         if provider.cache.bytes() > 0 {
             size_is_within(provider.cache, LEAST_CACHE, MOST_CACHE, &at.key("cache"), report);
         }
-        check_headers(provider, &at.key("claims_to_headers"), report);
+        check_headers(&provider.claims_to_headers, &at.key("claims_to_headers"), report);
+        check_claims(&provider.required_claims, &at.key("required_claims"), report);
+        check_places(provider, &at.key("token_from"), report);
     }
     keys
 }
 
-fn check_headers(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_>) {
+pub(super) fn check_headers(
+    claims_to_headers: &BTreeMap<String, IdentityHeader>,
+    at: &KeyPath,
+    report: &mut Report<'_>,
+) {
     let mut taken = HashSet::new();
-    for (claim, header) in &provider.claims_to_headers {
+    for (claim, header) in claims_to_headers {
         let here = at.key(claim);
         if claim.is_empty() {
             report.problem(&here, "the name of a claim is empty");
@@ -69,6 +76,52 @@ fn check_headers(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'
             report.problem(&here, format!("another claim goes to `{}` already", report.shown(&here)));
         }
     }
+}
+
+pub(super) fn check_claims<T>(claims: &BTreeMap<String, T>, at: &KeyPath, report: &mut Report<'_>) {
+    if claims.contains_key("") {
+        report.problem(&at.key(""), "the name of a claim is empty");
+    }
+}
+
+/// Each place is one header, one cookie or one parameter of the query, and stands in the list once.
+fn check_places(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_>) {
+    for (index, place) in provider.token_from.iter().enumerate() {
+        let here = at.index(index);
+        if !report.is_written(&here) {
+            continue;
+        }
+        let TokenPlaceFile { header, scheme, cookie, query } = place;
+        let written = [header.is_some(), cookie.is_some(), query.is_some()].into_iter().filter(|written| *written);
+        if written.count() != 1 {
+            report.problem(&here, "one of `header`, `cookie` and `query` is wanted here");
+            continue;
+        }
+        match (header, scheme) {
+            (Some(header), None) if *header.get() == AUTHORIZATION => {
+                report.problem(&here, "this header has a word before the token; write `scheme: Bearer`");
+            }
+            (None, Some(_)) => report.problem(&here.key("scheme"), "only a header has a scheme"),
+            (Some(_), Some(scheme)) if !is_token(scheme) => {
+                report.problem(&here.key("scheme"), "a scheme is one word, like `Bearer`");
+            }
+            _ => {}
+        }
+        if cookie.as_ref().is_some_and(|name| !is_token(name)) {
+            report.problem(&here.key("cookie"), "this is no name that a cookie may have");
+        }
+        if query.as_ref().is_some_and(String::is_empty) {
+            report.problem(&here.key("query"), "the name of a parameter is empty");
+        }
+        if provider.token_from.iter().take(index).any(|before| before == place) {
+            report.problem(&here, "this place stands in the list already");
+        }
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// The provider's key, if there is one and it is for the provider's algorithm.
@@ -226,9 +279,13 @@ impl<'p> Source<'p> {
     }
 }
 
-/// The text of a file that holds keys, without the line end that editors add; `most` is read of it.
-fn read(path: &Path, most: u64) -> io::Result<SecretString> {
+/// The text of a file that holds keys, without the line end that editors add; one of more than `most` bytes is refused, for
+/// half of it would be another one.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<SecretString> {
     let mut text = String::new();
-    File::open(path)?.take(most).read_to_string(&mut text)?;
+    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    }
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::default_true;
-use crate::config::values::{ByteSize, IdentityHeader, KeyKind, Secret, Span};
+use crate::config::values::{ByteSize, CredentialHeader, IdentityHeader, KeyKind, Scalar, Secret, Span, Texts};
 
 /// An issuer of tokens, and what is made of its claims.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,14 +32,21 @@ pub struct JwtProviderFile {
     pub jwks_url: Option<String>,
     /// How the set under `jwks_url` is fetched and kept.
     pub jwks_fetch: Option<JwksFetchFile>,
-    /// The `iss` a token must have.
-    pub issuer: String,
-    /// The `aud` a token must have.
-    pub audience: String,
+    /// The `iss` a token must have; of several, one.
+    pub issuer: Texts,
+    /// The `aud` a token must have; of several, one.
+    pub audience: Texts,
+    /// Claims that must have exactly these values.
+    #[serde(default)]
+    pub required_claims: BTreeMap<String, Scalar>,
+    /// Where a token may stand in a request; in `Authorization: Bearer` when left out.
+    #[serde(default)]
+    pub token_from: Vec<TokenPlaceFile>,
     /// Tolerated clock difference, at most 60 s.
     #[serde(default = "default_leeway")]
     pub leeway: Span,
-    /// Which claim goes to the upstream in which header. The client's own copies of these headers never do.
+    /// Which claim goes to the upstream in which header. The client's own copies of these headers never do. A claim inside
+    /// of another is written like `realm_access.roles`; the items of a list are joined by commas.
     #[serde(default)]
     pub claims_to_headers: BTreeMap<String, IdentityHeader>,
     /// Whether the upstream sees the token itself.
@@ -48,6 +55,20 @@ pub struct JwtProviderFile {
     /// Memory for tokens already verified, so that a signature is checked once; `0B` checks it on every request.
     #[serde(default = "default_token_cache")]
     pub cache: ByteSize,
+}
+
+/// A place where a token may stand: a header, a cookie, or a parameter of the query.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenPlaceFile {
+    /// A header.
+    pub header: Option<CredentialHeader>,
+    /// The word before the token in that header; the token stands there alone when left out.
+    pub scheme: Option<String>,
+    /// A cookie.
+    pub cookie: Option<String>,
+    /// A parameter of the query. Queries stand in histories and in others' logs: better not. The upstream never sees it.
+    pub query: Option<String>,
 }
 
 impl JwtProviderFile {

@@ -173,7 +173,7 @@ mod tests {
     fn verified(claims: Value) -> Verified {
         let Value::Object(mut claims) = claims else { unreachable!("a block") };
         claims.extend([("iss".to_owned(), json!("i")), ("aud".to_owned(), json!("a")), ("exp".to_owned(), json!(1))]);
-        let lifetime = Rules::new("i", "a", 0).lifetime(&claims).expect("claims");
+        let lifetime = Rules::new(["i"], ["a"], 0).lifetime(&claims).expect("claims");
         Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), lifetime, epoch: 0 }
     }
 

@@ -1,9 +1,11 @@
 //! One issuer of tokens: whom its tokens identify, and what the upstream is told of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
+use pingora_http::RequestHeader;
 
 use super::BadToken;
 use super::cache::{TokenCache, Verified};
@@ -13,9 +15,11 @@ use super::key::VerifyingKey;
 use super::key_set::KeySet;
 use super::metrics::CacheMetrics;
 use super::remote::{Looked, RemoteKeys};
+use crate::claim::{ClaimHeaders, ClaimPath};
 use crate::config::ProviderKey;
-use crate::config::file::{JwtAlgorithm, JwtProviderFile};
-use crate::config::values::{ByteSize, IdentityHeader, Span};
+use crate::config::file::{JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
+use crate::config::values::{ByteSize, IdentityHeader, Scalar, Span, Texts};
+use crate::credential::{Found, Place};
 use crate::ctx::Identity;
 
 /// A longer token is refused before it is looked at; ours have about 400 bytes.
@@ -26,7 +30,8 @@ pub(crate) struct JwtProvider {
     settings: Settings,
     keys: Keys,
     rules: Rules,
-    claims_to_headers: Box<[(Box<str>, HeaderName)]>,
+    claims_to_headers: ClaimHeaders,
+    places: Box<[Place]>,
     cache: Option<TokenCache>,
     metrics: CacheMetrics,
 }
@@ -59,8 +64,10 @@ impl Keys {
 pub(super) struct Settings {
     algorithms: Vec<JwtAlgorithm>,
     pub(super) key: ProviderKey,
-    issuer: String,
-    audience: String,
+    issuer: Texts,
+    audience: Texts,
+    required_claims: BTreeMap<String, Scalar>,
+    token_from: Vec<TokenPlaceFile>,
     leeway: Span,
     claims_to_headers: BTreeMap<String, IdentityHeader>,
     forward_token: bool,
@@ -74,6 +81,8 @@ impl Settings {
             key: key.clone(),
             issuer: file.issuer.clone(),
             audience: file.audience.clone(),
+            required_claims: file.required_claims.clone(),
+            token_from: file.token_from.clone(),
             leeway: file.leeway,
             claims_to_headers: file.claims_to_headers.clone(),
             forward_token: file.forward_token,
@@ -85,12 +94,15 @@ impl Settings {
 impl JwtProvider {
     /// The provider with these `settings`, whose `keys` are theirs.
     pub(super) fn new(settings: Settings, keys: Keys, metrics: CacheMetrics) -> Self {
-        let header = |(claim, name): (&String, &IdentityHeader)| (claim.as_str().into(), name.get().clone());
+        let required = settings.required_claims.iter();
+        let required = required.map(|(claim, value)| (ClaimPath::new(claim), value.get().clone()));
+        let rules = Rules::new(settings.issuer.iter(), settings.audience.iter(), settings.leeway.get().as_secs());
         let cached = settings.cache.bytes();
         Self {
             keys,
-            rules: Rules::new(&settings.issuer, &settings.audience, settings.leeway.get().as_secs()),
-            claims_to_headers: settings.claims_to_headers.iter().map(header).collect(),
+            rules: rules.requiring(required),
+            claims_to_headers: ClaimHeaders::new(&settings.claims_to_headers),
+            places: places(&settings.token_from),
             cache: (cached > 0).then(|| TokenCache::new(cached, metrics.clone())),
             metrics,
             settings,
@@ -117,7 +129,29 @@ impl JwtProvider {
 
     /// The headers this provider's claims are written to; a client must not set them on any route.
     pub(super) fn asserted_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.claims_to_headers.iter().map(|(_, header)| header)
+        self.claims_to_headers.names()
+    }
+
+    /// Where its tokens may stand.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The token of the request with this `head`, if it has one.
+    pub(super) fn token_of<'r>(&self, head: &'r RequestHeader) -> Result<Option<Cow<'r, [u8]>>, BadToken> {
+        let mut token = None;
+        for place in &self.places {
+            match place.find(head) {
+                Found::Nothing => {}
+                Found::Several => return Err(BadToken::Several),
+                // The upstream may see both and believe the one that nobody has looked at.
+                Found::One(other) if token.as_ref().is_some_and(|token| *token != other) => {
+                    return Err(BadToken::Several);
+                }
+                Found::One(found) => token = Some(found),
+            }
+        }
+        Ok(token)
     }
 
     /// Whether the upstream sees the token.
@@ -181,14 +215,25 @@ impl JwtProvider {
         let claims = serde_json::from_slice(&payload).map_err(|_| BadToken::BadClaims)?;
         let lifetime = self.rules.lifetime(&claims)?;
         lifetime.includes(now)?;
-        let mut identity = Identity { claims, headers: Vec::new() };
-        for (claim, header) in &self.claims_to_headers {
-            if let Some(text) = identity.claim(claim) {
-                // UTF-8 as it is, for names have more letters than ASCII; line ends and other controls are refused.
-                let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| BadToken::NoHeader)?;
-                identity.headers.push((header.clone(), value));
-            }
-        }
+        let headers = self.claims_to_headers.write(&claims).map_err(|_| BadToken::NoHeader)?;
+        let identity = Identity { claims, headers };
         Ok(Verified { identity: Arc::new(identity), lifetime, epoch: keys.epoch() })
     }
+}
+
+/// The places of the file, or else the usual one.
+fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
+    if files.is_empty() {
+        return [Place::authorization("Bearer")].into();
+    }
+    let places = files.iter().flat_map(|file| {
+        let header = file
+            .header
+            .as_ref()
+            .map(|header| Place::Header { name: header.get().clone(), scheme: file.scheme.as_deref().map(Box::from) });
+        let cookie = file.cookie.as_deref().map(|name| Place::Cookie(name.into()));
+        let query = file.query.as_deref().map(|name| Place::Query(name.into()));
+        header.into_iter().chain(cookie).chain(query)
+    });
+    places.collect()
 }

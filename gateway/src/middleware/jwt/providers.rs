@@ -32,6 +32,9 @@ pub enum ProviderError {
         #[source]
         source: reqwest::Error,
     },
+    /// What it is called for browsers cannot stand in a header. The check finds this first.
+    #[error("a realm cannot stand in a header")]
+    Realm(#[source] http::header::InvalidHeaderValue),
     /// Its name cannot stand in the metrics. The check finds this first.
     #[error("the metrics of the token caches cannot be made")]
     Metrics(#[source] prometheus::Error),

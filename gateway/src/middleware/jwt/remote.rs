@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub(super) use fetch::FetchFailure;
-use fetch::{Fetched, Fetcher};
+use fetch::{Fetched, Fetcher, MOST_FRESH};
 
 use super::key_set::KeySet;
 use super::metrics::{FetchMetrics, register_keys};
@@ -284,11 +284,20 @@ impl Keeper {
                 return;
             }
         };
-        let age = unix_time().saturating_sub(Duration::from_secs(copy.fetched_at));
-        let left = (Duration::from_secs(copy.fresh_for) + self.settings.stale_for).saturating_sub(age);
+        let age = unix_time().checked_sub(Duration::from_secs(copy.fetched_at));
+        // One that is of tomorrow would be young for ever.
+        let left = age.map_or(Duration::ZERO, |age| {
+            Duration::from_secs(copy.fresh_for)
+                .min(MOST_FRESH)
+                .saturating_add(self.settings.stale_for)
+                .saturating_sub(age)
+        });
         match Jwks::parse(copy.jwks.to_string().as_bytes(), &self.settings.algorithms) {
             Ok(_) if left.is_zero() => {
-                tracing::warn!(provider = self.provider, "the copy of the keys is too old, and not used");
+                tracing::warn!(
+                    provider = self.provider,
+                    "the copy of the keys is too old, or of tomorrow, and not used"
+                );
             }
             Ok(jwks) => {
                 self.put_in(jwks, Instant::now() + left, copy.fetched_at);

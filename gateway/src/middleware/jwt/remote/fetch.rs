@@ -19,7 +19,7 @@ const MOST_REDIRECTS: usize = 3;
 
 /// What an issuer may say of the time in which its set is fresh.
 const LEAST_FRESH: Duration = Duration::from_secs(30);
-const MOST_FRESH: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MOST_FRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// Fetches from one place.
 pub(super) struct Fetcher {
