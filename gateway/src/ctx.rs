@@ -53,6 +53,8 @@ pub struct RequestContext {
     pub hide_authorization: bool,
     /// Why the gateway answered itself.
     pub(crate) rejection: Option<Rejection>,
+    /// Which rule of an `authorize` step it has not passed.
+    pub(crate) denied_by: Option<Arc<str>>,
     /// Which rate-limit mode answered, when it was not the usual one.
     pub(crate) limited_by: Option<&'static str>,
     /// What the policies of its route have said so far, in the order of the route's list.
@@ -90,6 +92,7 @@ impl RequestContext {
             response_headers: Vec::new(),
             hide_authorization: false,
             rejection: None,
+            denied_by: None,
             limited_by: None,
             verdicts: Vec::new(),
             target: None,

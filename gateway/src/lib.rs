@@ -10,8 +10,10 @@ mod test_keys;
 
 mod access_log;
 mod admin;
+mod claim;
 mod client_addr;
 pub mod config;
+mod credential;
 pub mod ctx;
 mod forwarded;
 mod heads;

@@ -5,10 +5,15 @@
 //! first. Each is one file below, with its behaviour and its tests. People who build a gateway of their own implement
 //! [`Middleware`] and hand it to [`crate::Options`].
 
+mod api_key;
+mod authorize;
+mod basic_auth;
 mod compress;
 mod cors;
 mod headers;
+mod identity;
 mod jwt;
+mod providers;
 mod rate_limit;
 mod redirect;
 #[cfg(test)]
@@ -22,11 +27,13 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use pingora_http::RequestHeader;
 
+pub(crate) use authorize::Authorize;
 pub(crate) use compress::{Compress, Encoder};
 pub(crate) use cors::{Cors, preflight_method};
 pub(crate) use headers::Headers;
+pub(crate) use identity::hidden;
 pub use jwt::ProviderError;
-pub(crate) use jwt::{Jwt, JwtProviders};
+pub(crate) use providers::IdentityProviders;
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use redirect::Redirect;
 pub(crate) use respond::Respond;

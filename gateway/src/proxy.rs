@@ -316,6 +316,7 @@ impl ProxyHttp for Proxy {
             route: route.map_or("none", |route| &route.name),
             status: status.map(|status| status.as_u16()),
             rejected: ctx.rejection.as_ref().map(Rejection::code),
+            rule: ctx.denied_by.as_deref(),
             limited_by: ctx.limited_by,
             user: subject.as_deref(),
             target: ctx.target.as_ref().map(|target| target.label()),

@@ -4,6 +4,8 @@
 //! The text of a problem is fixed per situation and tells the client what to do; the cause goes to the log line, never to
 //! the client.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -28,6 +30,13 @@ pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// What a 429 is, in the words of the rate-limit header draft.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// How a token is asked for.
+pub(crate) const BEARER: &str = "Bearer realm=\"gateway\"";
+
+/// How a key is asked for. The scheme is of our own making, for there is none registered; but a 401 has to have one (RFC 9110,
+/// section 11.6.1).
+pub(crate) const API_KEY: &str = "ApiKey realm=\"gateway\"";
 
 /// Why the gateway answers in place of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +63,22 @@ pub enum Rejection {
     TokenMissing,
     /// Its token is not to be believed.
     TokenInvalid,
+    /// It needs a key of a program and has none.
+    ApiKeyMissing,
+    /// Its key is not known.
+    ApiKeyInvalid,
+    /// It needs a name and a password and has none. The challenge says for what.
+    PasswordMissing(HeaderValue),
+    /// Its name or its password is wrong.
+    PasswordInvalid(HeaderValue),
+    /// Too many passwords are to be checked at once.
+    PasswordsBusy,
+    /// It needs a proof of who is there, of whichever kind, and has none. These are the challenges of all kinds.
+    CredentialsMissing(Arc<[HeaderValue]>),
+    /// Whoever is there may not do this. The challenge says what it would take, as far as scopes go.
+    InsufficientScope(HeaderValue),
+    /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
+    KeysUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -148,6 +173,22 @@ impl Rejection {
             Self::TokenInvalid => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
+            Self::ApiKeyMissing => (S::UNAUTHORIZED, "missing_api_key", "Send the key that your program was given."),
+            Self::ApiKeyInvalid => (S::UNAUTHORIZED, "invalid_api_key", "The key is not known or no longer known."),
+            Self::PasswordMissing(_) => (S::UNAUTHORIZED, "missing_password", "Send your name and your password."),
+            Self::PasswordInvalid(_) => (S::UNAUTHORIZED, "invalid_password", "The name or the password is wrong."),
+            Self::PasswordsBusy => {
+                (S::SERVICE_UNAVAILABLE, "passwords_busy", "Too many log in at the moment; try again soon.")
+            }
+            Self::CredentialsMissing(_) => {
+                (S::UNAUTHORIZED, "missing_credentials", "Say who you are in one of the ways of WWW-Authenticate.")
+            }
+            Self::InsufficientScope(_) => {
+                (S::FORBIDDEN, "insufficient_scope", "What was proved of the sender is not enough for this request.")
+            }
+            Self::KeysUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
+            }
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
             }
@@ -187,11 +228,22 @@ impl Rejection {
                 }
             }
             // RFC 6750, section 3: no error code where the client has not tried to authenticate.
-            Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\"")),
+            Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER)),
+            Self::ApiKeyMissing | Self::ApiKeyInvalid => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
+            Self::CredentialsMissing(challenges) => {
+                challenges.iter().for_each(|challenge| add(WWW_AUTHENTICATE, challenge.clone()));
+            }
+            Self::PasswordMissing(challenge)
+            | Self::PasswordInvalid(challenge)
+            | Self::InsufficientScope(challenge) => {
+                add(WWW_AUTHENTICATE, challenge.clone());
+            }
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget | Self::TooManyConnections => add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER)),
+            Self::NoHealthyTarget | Self::TooManyConnections | Self::KeysUnavailable | Self::PasswordsBusy => {
+                add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
+            }
             _ => {}
         }
     }
@@ -235,7 +287,12 @@ pub(crate) async fn reject(
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
     head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     rejection.headers(|name, value| {
-        head.headers.insert(name, value);
+        // There may be several challenges, and of all else there is one.
+        if name == WWW_AUTHENTICATE {
+            head.headers.append(name, value);
+        } else {
+            head.headers.insert(name, value);
+        }
     });
     end_with(session, head, body, amend).await
 }
@@ -366,5 +423,14 @@ mod tests {
         };
         assert!(!challenge(Rejection::TokenMissing).contains("error"));
         assert!(challenge(Rejection::TokenInvalid).contains("error=\"invalid_token\""));
+    }
+
+    #[test]
+    fn every_challenge_stands_in_a_header_of_its_own() {
+        let challenges = ["Bearer", "Basic realm=\"a\""].map(HeaderValue::from_static);
+        let answer = closing(&Rejection::CredentialsMissing(challenges.into()), "id", true);
+        let answer = String::from_utf8(answer).expect("text");
+        assert_eq!(answer.matches("www-authenticate: ").count(), 2, "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     }
 }

@@ -15,12 +15,14 @@ use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::credential::Hidden;
 use crate::forwarded::TrustedProxies;
 use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    Chain, Compress, Cors, Headers, Jwt, JwtProviders, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Middleware, ProviderError, RateLimit, Redirect,
+    Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
@@ -34,8 +36,8 @@ pub(crate) struct Snapshot {
     pub router: Router<Arc<Route>>,
     /// Every pool, by name.
     pub pools: BTreeMap<String, Arc<Pool>>,
-    /// The issuers of tokens, with what they have verified.
-    pub providers: JwtProviders,
+    /// Who says who is there, with what they have verified.
+    pub providers: IdentityProviders,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -81,6 +83,8 @@ pub(crate) struct Route {
     pub chain: Chain,
     /// What browsers are told before the chain runs, if web pages are let in at all.
     pub cors: Option<Arc<Cors>>,
+    /// What of a request the upstream must not see, if anything.
+    pub hidden: Option<Box<Hidden>>,
     /// What clients are told of their quota.
     pub quota: QuotaHeaders,
     /// Where it goes; nowhere when a step answers in any case.
@@ -103,14 +107,14 @@ pub(crate) struct Workshop {
 /// Why a checked configuration still cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// An issuer of tokens cannot be made.
-    #[error("jwt_providers")]
+    /// Who says who is there cannot be made.
+    #[error("jwt_providers, api_keys or basic_auth")]
     Provider(#[from] ProviderError),
     /// A rate limit cannot be made.
     #[error("rate_limits")]
     Limit(#[from] LimitError),
-    /// A policy's name cannot stand in a header. The check finds this first.
-    #[error("the name of a rate limit cannot stand in a header")]
+    /// The name of a policy or a scope cannot stand in a header. The check finds this first.
+    #[error("the name of a rate limit or a scope cannot stand in a header")]
     PolicyName(#[from] http::header::InvalidHeaderValue),
     /// A name cannot stand in the metrics. The check finds this first.
     #[error("the metrics cannot be made")]
@@ -150,7 +154,7 @@ impl Snapshot {
         let file = &loaded.file;
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
-        let providers = JwtProviders::compile(loaded, kept)?;
+        let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -203,7 +207,7 @@ impl Snapshot {
         })
     }
 
-    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, the link to Redis. A
+    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, fetches of keys, the link to Redis. A
     /// request that outlives the reload keeps this snapshot for as long as it likes.
     pub(crate) fn retire(&self, successor: &Self) {
         for (name, pool) in &self.pools {
@@ -212,6 +216,7 @@ impl Snapshot {
             }
         }
         self.policies.retire(&successor.policies);
+        self.providers.retire(&successor.providers);
     }
 
     /// Puts the series of everything that is configured into `registry`, to be shown now.
@@ -271,7 +276,7 @@ fn route_metrics(
 struct Parts<'a> {
     file: &'a GatewayFile,
     bodies: &'a BTreeMap<PathBuf, Bytes>,
-    providers: &'a JwtProviders,
+    providers: &'a IdentityProviders,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
@@ -283,20 +288,23 @@ impl Parts<'_> {
         let place = || format!("route `{}`", file.name);
         let pool = file.upstream.as_ref().map(|name| find(self.pools, name, place)).transpose()?;
         let mut chain = self.workshop.middleware.clone();
-        let (mut limits, mut cors) = (Vec::new(), None);
+        let (mut limits, mut authenticators, mut cors) = (Vec::new(), Vec::new(), None);
         let no_step = || CompileError::Step { place: place() };
         for step in self.file.middleware.iter().chain(&file.middleware) {
+            let missing = |name: &str| CompileError::Missing { place: place(), name: name.to_owned() };
+            if let Some(require) = self.providers.step(step).map_err(missing)? {
+                authenticators.extend(require.authenticators().cloned());
+                chain.push(Arc::new(require));
+                continue;
+            }
             let step: Arc<dyn Middleware> = match step {
-                MiddlewareFile::Jwt(jwt) => {
-                    let missing = || CompileError::Missing { place: place(), name: jwt.provider.clone() };
-                    Arc::new(Jwt::new(Arc::clone(self.providers.get(&jwt.provider).ok_or_else(missing)?)))
-                }
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
                     limits.extend(policies.iter().map(listed));
                     Arc::new(RateLimit::new(policies))
                 }
+                MiddlewareFile::Authorize(file) => Arc::new(Authorize::new(file)?),
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Cors(step) => {
                     Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _
@@ -308,6 +316,11 @@ impl Parts<'_> {
                     let body = step.body_file.as_ref().and_then(|path| self.bodies.get(path));
                     Arc::new(Respond::new(step, body).ok_or_else(no_step)?)
                 }
+                MiddlewareFile::Jwt(_)
+                | MiddlewareFile::ApiKey(_)
+                | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::AnyOf(_)
+                | MiddlewareFile::AllOf(_) => continue,
             };
             chain.push(step);
         }
@@ -315,6 +328,7 @@ impl Parts<'_> {
             name: file.name.as_str().into(),
             chain: Chain::new(chain),
             cors,
+            hidden: middleware::hidden(&authenticators),
             quota: QuotaHeaders::prepare(&limits)?,
             pool: pool.cloned(),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),

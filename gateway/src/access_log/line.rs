@@ -27,6 +27,8 @@ pub(crate) struct Line<'a> {
     pub status: Option<u16>,
     /// Why the gateway answered itself.
     pub rejected: Option<&'static str>,
+    /// Which rule has not let it pass.
+    pub rule: Option<&'a str>,
     /// Which rate-limit mode stood in for the usual one.
     pub limited_by: Option<&'static str>,
     /// The subject of its token.
@@ -69,6 +71,7 @@ impl Line<'_> {
         }
         for (key, value) in [
             (&b",\"rejected\":"[..], self.rejected),
+            (b",\"rule\":", self.rule),
             (b",\"limited_by\":", self.limited_by),
             (b",\"user\":", self.user),
             (b",\"target\":", self.target),
@@ -155,6 +158,7 @@ pub(super) mod tests {
             route: "r",
             status: Some(200),
             rejected: None,
+            rule: None,
             limited_by: None,
             user: None,
             target: None,
@@ -176,6 +180,7 @@ pub(super) mod tests {
     fn every_field_has_its_name() {
         let line = Line {
             rejected: Some("no_route"),
+            rule: Some("admins"),
             limited_by: Some("local"),
             user: Some("ann"),
             target: Some("127.0.0.1:1"),
@@ -184,7 +189,7 @@ pub(super) mod tests {
         };
         let expected = json!({
             "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
-            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "limited_by": "local",
+            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "rule": "admins", "limited_by": "local",
             "user": "ann", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
             "error": "Upstream ReadError",
         });

@@ -2,6 +2,7 @@
 //!
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
+mod identity;
 mod jwt;
 mod matches;
 mod shape;
@@ -16,7 +17,11 @@ use serde::Deserialize;
 
 use super::pattern::RateLimitKey;
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
-pub use jwt::{JwtAlgorithm, JwtProviderFile};
+pub use identity::{
+    ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
+    RolesFile,
+};
+pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
@@ -39,6 +44,12 @@ pub struct GatewayFile {
     /// Who issues tokens, by name.
     #[serde(default)]
     pub jwt_providers: BTreeMap<String, JwtProviderFile>,
+    /// Programs that are known by a key, by name.
+    #[serde(default)]
+    pub api_keys: BTreeMap<String, ApiKeysFile>,
+    /// People who are known by name and password, by name.
+    #[serde(default)]
+    pub basic_auth: BTreeMap<String, BasicAuthUsersFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -352,6 +363,16 @@ pub enum MiddlewareFile {
     Jwt(JwtFile),
     /// Counts the request against policies, in this order.
     RateLimit(RateLimitUseFile),
+    /// Requires a known key.
+    ApiKey(ApiKeyFile),
+    /// Requires a name and its password.
+    BasicAuth(BasicAuthFile),
+    /// Requires what one of these lists asks for, whichever a request has; of a list, everything.
+    AnyOf(Vec<Vec<IdentityFile>>),
+    /// Requires everything that this list asks for.
+    AllOf(Vec<IdentityFile>),
+    /// Requires scopes, roles or claims of whoever the steps before have found.
+    Authorize(AuthorizeFile),
     /// Changes headers of requests and responses.
     Headers(HeadersFile),
     /// Lets web pages of other origins in.
@@ -364,14 +385,6 @@ pub enum MiddlewareFile {
     Redirect(RedirectFile),
     /// Answers by itself; the last step of its list.
     Respond(RespondFile),
-}
-
-/// Requires a valid token.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct JwtFile {
-    /// Whose tokens; a name under `jwt_providers`.
-    pub provider: String,
 }
 
 /// Counts the request against policies.

@@ -1,5 +1,6 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod identity;
 mod keys;
 mod routes;
 mod shape;
@@ -7,8 +8,10 @@ mod shape;
 use std::fs;
 use std::path::PathBuf;
 
+use common::auth::SigningSecret;
 use proptest::prelude::*;
 
+use super::values::PublicKey;
 use super::*;
 
 const SECRET: &str = "6f1d0a94c2b85e7733e09a1bd4c65f28";
@@ -95,6 +98,18 @@ fn the_annotated_file_explains_every_key() {
     assert_eq!(missing, Vec::<&str>::new());
 }
 
+/// What in the annotated file contradicts what stands beside it.
+const CONTRADICTORY: [&str; 8] = [
+    "secret_file",
+    "public_key",
+    "public_key_file",
+    "algorithms",
+    "jwks_file",
+    "jwks_url",
+    "burst",
+    "on_redis_failure",
+];
+
 /// Each line `# key: value` that shows a default says what is so without it.
 #[test]
 fn the_annotated_file_still_holds_when_everything_in_it_is_uncommented() {
@@ -103,7 +118,7 @@ fn the_annotated_file_still_holds_when_everything_in_it_is_uncommented() {
         let key = line.trim_start().strip_prefix("# ").and_then(|line| line.split_once(": ")).map(|(key, _)| key);
         // These contradict what stands beside them.
         key.is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
-            && !["secret_file", "public_key", "public_key_file", "burst", "on_redis_failure"].map(Some).contains(&key)
+            && !CONTRADICTORY.contains(&key.unwrap_or_default())
     };
     let uncomment = |line: &str| if is_example(line) { line.replacen("# ", "", 1) } else { line.to_owned() };
     let whole: Vec<String> = text.lines().map(uncomment).collect();
@@ -197,7 +212,7 @@ fn contradictions_between_blocks_are_told() {
         ),
         (
             with(&format!("{jwt}middleware: [jwt: {{ provider: p }}]")),
-            "routes[0].public: the route is public, and a `jwt` step asks for a token; keep one of the two",
+            "routes[0].public: the route is public, and a step asks who is there; keep one of the two",
         ),
         (with("server: { listen: [] }"), "server.listen: there is no address to listen on"),
         (

@@ -11,6 +11,7 @@ use pingora_http::RequestHeader;
 
 use crate::client_addr::{self, PeerAddr};
 use crate::config::values::same_but_for_underscores;
+use crate::credential::Hidden;
 use crate::ctx::{HeaderEdit, RequestContext};
 use crate::forwarded::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO};
 use crate::heads::change_request;
@@ -25,22 +26,34 @@ const ADDED: usize = 5;
 /// Never for a request that was routed: its path in normal form is a path.
 pub(crate) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     change_request(request, |parts| {
-        assert_headers(&mut parts.headers, ctx)?;
-        if let Some(target) = &ctx.rewritten {
-            parts.uri = Uri::from(target.clone());
-        } else if let Some(path) = &ctx.path {
-            parts.uri = with_path(&parts.uri, path)?;
+        let hidden = ctx.route.as_ref().and_then(|route| route.hidden.as_deref());
+        assert_headers(&mut parts.headers, ctx, hidden)?;
+        let path = match &ctx.rewritten {
+            Some(target) => {
+                parts.uri = Uri::from(target.clone());
+                None
+            }
+            None => ctx.path.as_deref(),
+        };
+        let query = hidden.zip(parts.uri.query()).and_then(|(hidden, query)| hidden.shown_query(query));
+        if path.is_some() || query.is_some() {
+            parts.uri = with_path(&parts.uri, path, query.as_deref())?;
         }
         Ok(())
     })
 }
 
-fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
+fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext, hidden: Option<&Hidden>) -> Result<()> {
+    if let Some(hidden) = hidden {
+        hidden.take_cookies(headers);
+    }
+    let secrets = hidden.map_or(&[][..], Hidden::headers);
     let told = ctx.identity.iter().flat_map(|identity| &identity.headers).chain(&ctx.request_headers);
     let is_ours = |name: &&HeaderName| {
         let same = |(own, _): &(HeaderName, HeaderValue)| same_but_for_underscores(name.as_str(), own.as_str());
         ctx.snapshot.asserted_headers.covers(name.as_str())
             || told.clone().any(same)
+            || secrets.iter().any(|own| same_but_for_underscores(name.as_str(), own.as_str()))
             || ctx.hide_authorization && **name == AUTHORIZATION
     };
     let forged: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
@@ -101,8 +114,14 @@ fn address(peer: PeerAddr) -> Result<HeaderValue> {
 
 const INTERNAL: ErrorType = ErrorType::InternalError;
 
-fn with_path(uri: &Uri, path: &str) -> Result<Uri> {
-    let target = match uri.query() {
+/// `uri` with another path or another query; one that is empty is none.
+fn with_path(uri: &Uri, path: Option<&str>, query: Option<&str>) -> Result<Uri> {
+    let path = path.unwrap_or_else(|| uri.path());
+    let query = match query {
+        Some(query) => Some(query).filter(|query| !query.is_empty()),
+        None => uri.query(),
+    };
+    let target = match query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
@@ -116,7 +135,9 @@ mod tests {
 
     #[test]
     fn the_query_stays_when_the_path_changes() {
-        let uri = with_path(&Uri::from_static("/a/../b?x=/../y"), "/b").expect("a uri");
-        assert_eq!(uri, "/b?x=/../y");
+        let uri = Uri::from_static("/a/../b?x=/../y");
+        assert_eq!(with_path(&uri, Some("/b"), None).expect("a uri"), "/b?x=/../y");
+        assert_eq!(with_path(&uri, Some("/b"), Some("z")).expect("a uri"), "/b?z");
+        assert_eq!(with_path(&uri, None, Some("")).expect("a uri"), "/a/../b");
     }
 }

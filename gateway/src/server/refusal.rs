@@ -42,6 +42,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
             route: "none",
             status: sent.then_some(status.as_u16()),
             rejected: Some(rejection.code()),
+            rule: None,
             limited_by: None,
             user: None,
             target: None,

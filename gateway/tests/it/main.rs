@@ -3,8 +3,10 @@
 mod addresses;
 mod admission;
 mod compression;
+mod credentials;
 mod failover;
 mod forwarding;
+mod jwks;
 mod lifecycle;
 mod matching;
 mod process;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::path::Path;
 
 use super::shape::{self, Scope, Shape};
-use super::{Used, conditions, name_is_legal, overlaps, refers_to, server::MOST_BODY, size_is_within};
+use super::{Used, conditions, identity, name_is_legal, overlaps, refers_to, server::MOST_BODY, size_is_within};
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
 use crate::config::pattern::RateLimitKey;
 use crate::config::problems::KeyPath;
@@ -56,7 +56,10 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
 /// What the steps before some point ask for and count.
 #[derive(Clone, Default)]
 struct Chain<'f> {
-    asks_for_token: bool,
+    /// Whether a step asks who is there, so that nobody passes as nobody.
+    asks: bool,
+    /// Whether a step may find out who is there.
+    looks: bool,
     policies: Vec<&'f str>,
     shape: Shape,
 }
@@ -73,16 +76,26 @@ impl<'f> Chain<'f> {
         let file = scope.file;
         for (index, step) in steps.iter().enumerate() {
             let here = at.index(index);
-            let scope = Scope { knows_claims: self.asks_for_token, ..scope };
+            let scope = Scope { knows_claims: self.looks, ..scope };
             self.shape.check(step, &here, &scope, &mut used.bodies, report);
             match step {
-                MiddlewareFile::Jwt(jwt) => {
-                    let here = here.key("jwt");
-                    if std::mem::replace(&mut self.asks_for_token, true) {
-                        report.problem(&here, "a step before this one asks for a token already");
+                MiddlewareFile::Jwt(_)
+                | MiddlewareFile::ApiKey(_)
+                | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::AnyOf(_)
+                | MiddlewareFile::AllOf(_) => {
+                    identity::check_step(step, &here, file, used, report);
+                    if std::mem::replace(&mut self.looks, true) {
+                        let message = "a step before this one asks who is there already; put both into one `all_of`";
+                        report.problem(&here, message);
                     }
-                    if refers_to("provider", &jwt.provider, &file.jwt_providers, &here.key("provider"), report) {
-                        used.providers.insert(&jwt.provider);
+                    self.asks |= !matches!(step, MiddlewareFile::Jwt(jwt) if jwt.optional);
+                }
+                MiddlewareFile::Authorize(rule) => {
+                    let here = here.key("authorize");
+                    identity::check_rule(rule, &here, report);
+                    if !self.asks {
+                        report.problem(&here, "no step before this one asks who is there");
                     }
                 }
                 MiddlewareFile::RateLimit(limits) => {
@@ -121,7 +134,7 @@ impl<'f> Chain<'f> {
         }
         self.policies.push(name);
         let key = file.rate_limits.get(name).map(|policy| &policy.key);
-        if let Some(key @ RateLimitKey::Claim(_)) = key.filter(|_| !self.asks_for_token) {
+        if let Some(key @ RateLimitKey::Claim(_)) = key.filter(|_| !self.looks) {
             report
                 .problem(at, format!("`{name}` counts by `{key}`, and no `jwt` step before this one reads the token"));
         }
@@ -134,15 +147,16 @@ fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &m
     if !known.iter().all(|key| report.is_written(key)) {
         return;
     }
-    match (route.public, chain.asks_for_token) {
+    match (route.public, chain.asks) {
         (true, true) => {
-            report.problem(
-                &at.key("public"),
-                "the route is public, and a `jwt` step asks for a token; keep one of the two",
-            );
+            report.problem(&at.key("public"), "the route is public, and a step asks who is there; keep one of the two");
         }
         (false, false) => {
-            let message = "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to";
+            let message = if chain.looks {
+                "nobody has to say who is there, for the `jwt` step is optional; write `public: true` too if that is meant"
+            } else {
+                "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to"
+            };
             report.problem(at, message);
         }
         (true, false) | (false, true) => {}

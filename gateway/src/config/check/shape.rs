@@ -58,7 +58,13 @@ impl Shape {
             );
         }
         match step {
-            MiddlewareFile::Jwt(_) | MiddlewareFile::RateLimit(_) => {}
+            MiddlewareFile::Jwt(_)
+            | MiddlewareFile::ApiKey(_)
+            | MiddlewareFile::BasicAuth(_)
+            | MiddlewareFile::AnyOf(_)
+            | MiddlewareFile::AllOf(_)
+            | MiddlewareFile::Authorize(_)
+            | MiddlewareFile::RateLimit(_) => {}
             MiddlewareFile::Headers(headers) => headers::check(headers, &at.key("headers"), scope, report),
             MiddlewareFile::Cors(cors) => {
                 let at = at.key("cors");

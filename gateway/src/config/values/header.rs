@@ -1,6 +1,6 @@
 //! Headers that the file names: those by which the gateway tells an upstream who is asking, and those that steps change.
 
-use http::header::FORWARDED;
+use http::header::{AUTHORIZATION, FORWARDED};
 use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -71,6 +71,37 @@ impl TryFrom<String> for IdentityHeader {
         let reserved = Self::RESERVED.contains(&name.as_str())
             || Self::RESERVED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
         if reserved { Err(BadHeader::Reserved) } else { Ok(Self(name)) }
+    }
+}
+
+/// A header that a credential may come in: `Authorization`, or one that means nothing else to HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", example = &"X-API-Key")]
+pub struct CredentialHeader(HeaderName);
+
+impl CredentialHeader {
+    /// `X-API-Key`, where keys of programs usually are.
+    #[must_use]
+    pub const fn api_key() -> Self {
+        Self(HeaderName::from_static("x-api-key"))
+    }
+
+    /// The header's name.
+    #[must_use]
+    pub const fn get(&self) -> &HeaderName {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for CredentialHeader {
+    type Error = BadHeader;
+
+    fn try_from(text: String) -> Result<Self, BadHeader> {
+        if text.eq_ignore_ascii_case(AUTHORIZATION.as_str()) {
+            return Ok(Self(AUTHORIZATION));
+        }
+        IdentityHeader::try_from(text).map(|header| Self(header.0))
     }
 }
 
@@ -176,6 +207,10 @@ mod tests {
         for reserved in ["Host", "authorization", "Content-Length", "TE", "Proxy-Authorization", "X-Forwarded-For"] {
             assert_eq!(read(reserved), Err(BadHeader::Reserved), "{reserved}");
         }
+        let credential = |text: &str| CredentialHeader::try_from(text.to_owned());
+        assert_eq!(credential("authorization").map(|header| header.get().clone()), Ok(AUTHORIZATION));
+        assert_eq!(credential("Cookie"), Err(BadHeader::Reserved));
+        assert_eq!(credential("X_API_Key"), Err(BadHeader::Illegal));
         for illegal in ["", "X User", "X_User_Id", "X-User:", "Ä"] {
             assert_eq!(read(illegal), Err(BadHeader::Illegal), "{illegal}");
         }
