@@ -50,6 +50,8 @@ pub(crate) enum Part {
         #[arg(long)]
         check: bool,
     },
+    /// Reads a key of the gateway's `api_keys` from standard input, and prints the hash that stands in the configuration
+    HashKey,
     /// The embedded DynamoDB alone, for parts that run alone on this machine; asks nobody for credentials
     Store {
         /// Directory of its files; made if it is not there; variable DATA_DIR [default: data]

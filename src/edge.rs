@@ -35,6 +35,12 @@ pub(crate) fn check(env: &Env) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints the hash of the key on standard input, as `api_keys` has it.
+pub(crate) fn hash_key() -> anyhow::Result<()> {
+    println!("{}", gateway::config::hash_key(std::io::stdin().lock())?);
+    Ok(())
+}
+
 /// Starts a gateway, which has threads of its own and must not be started on an asynchronous one.
 pub(crate) async fn start(config: ConfigSource, env: Env) -> anyhow::Result<Running> {
     let options = Options { config, env, middleware: Vec::new() };

@@ -2,13 +2,19 @@
 //!
 //! Routes are of every kind: exact, with parameters, prefixes, and some of them only for one host. Each request that is
 //! looked up is another one, in no order, as traffic is: what few routes gain by staying in the cache is part of it.
+//! `found-with-conditions` has a second route beside every third, for requests with a certain header, which every second
+//! request has; `found-by-regex` has three regular expressions behind everything else, which every request comes to.
 
 use std::hint::black_box;
+use std::net::IpAddr;
 
 use criterion::{BenchmarkId, Criterion};
-use gateway::config::pattern::{HostPattern, PathPattern};
-use gateway::router::{MethodSet, RouteMatch, Router};
-use http::Method;
+use gateway::config::file::MatchFile;
+use gateway::config::pattern::{HostMatch, PathMatch};
+use gateway::ctx::PeerAddr;
+use gateway::router::{Asked, Conditions, MethodSet, Pattern, RouteMatch, Router, RouterBuilder};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::json;
 
 /// Requests that are looked up in turn: more than there are routes.
 const REQUESTS: usize = 16_384;
@@ -21,25 +27,47 @@ struct Sample {
 }
 
 pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let headers = [usual_headers(false), usual_headers(true)];
     let mut group = criterion.benchmark_group("router");
     for count in [10, 1_000, 10_000] {
         let samples: Vec<Sample> = (0..count).map(sample).collect();
-        let router = router(&samples)?;
         let requests = Requests::scattered_over(&samples);
-        let found = |(host, path)| matches!(router.find(host, path, &Method::GET), RouteMatch::Route(_));
-        for request in requests.iter() {
-            anyhow::ensure!(found(request), "{request:?}");
+        for (name, extras) in [("found", Extras::None), ("found-with-conditions", Extras::Conditions)] {
+            let router = router(&samples, extras)?;
+            let found = |(turn, (host, path)): (usize, (&str, &str))| {
+                let headers = headers.get(turn % 2)?;
+                Some(matches!(router.find(&asked(host, path, headers)), RouteMatch::Route(_)))
+            };
+            for request in requests.iter().enumerate() {
+                anyhow::ensure!(found(request) == Some(true), "{request:?}");
+            }
+            let mut turn = requests.iter().cycle().enumerate();
+            group.bench_function(BenchmarkId::new(name, count), |bencher| bencher.iter(|| turn.next().map(found)));
         }
-        let mut turn = requests.iter().cycle();
-        group.bench_function(BenchmarkId::new("found", count), |bencher| bencher.iter(|| turn.next().map(found)));
-        group.bench_function(BenchmarkId::new("none", count), |bencher| {
-            bencher.iter(|| {
-                matches!(router.find("www.example.com", black_box("/no/such/thing"), &Method::GET), RouteMatch::None)
-            });
-        });
+        for (name, extras, path) in
+            [("none", Extras::None, "/no/such/thing"), ("found-by-regex", Extras::Regexes, "/v1/such/thing")]
+        {
+            let router = router(&samples, extras)?;
+            let find =
+                || matches!(router.find(&asked("www.example.com", black_box(path), &headers[0])), RouteMatch::Route(_));
+            anyhow::ensure!(find() == (name != "none"), "{path}");
+            group.bench_function(BenchmarkId::new(name, count), |bencher| bencher.iter(find));
+        }
     }
     group.finish();
     Ok(())
+}
+
+fn asked<'r>(host: &'r str, path: &'r str, headers: &'r HeaderMap) -> Asked<'r> {
+    let client = PeerAddr::new(IpAddr::from([192, 0, 2, 7])).into();
+    Asked { host, path, method: &Method::GET, query: None, headers, client }
+}
+
+/// About what a browser sends.
+fn usual_headers(is_beta: bool) -> HeaderMap {
+    let usual = ["host", "user-agent", "accept", "accept-encoding", "accept-language", "cookie", "referer"];
+    let names = usual.into_iter().chain(is_beta.then_some("x-beta")).map(HeaderName::from_static);
+    names.map(|name| (name, HeaderValue::from_static("1"))).collect()
 }
 
 /// Hosts and paths, in one text in the order in which they are asked for: a gateway has just read what it looks up, so
@@ -68,14 +96,39 @@ impl Requests {
     }
 }
 
-fn router(samples: &[Sample]) -> anyhow::Result<Router<usize>> {
-    let mut router = Router::default();
+/// What there is beside the samples.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extras {
+    None,
+    Conditions,
+    Regexes,
+}
+
+fn router(samples: &[Sample], extras: Extras) -> anyhow::Result<Router<usize>> {
+    let mut router = RouterBuilder::default();
+    let none = Conditions::default();
+    let beta: MatchFile =
+        serde_json::from_value(json!({ "path": "/", "headers": [{ "name": "X-Beta", "value": "1" }] }))?;
+    let beta = Conditions::of(beta.conditions());
+    let mut add = |hosts: &[HostMatch], path: &str, conditions: &Conditions, number: usize| -> anyhow::Result<()> {
+        let path: PathMatch = path.parse()?;
+        let methods = MethodSet::of(&[Method::GET, Method::POST]);
+        router.add(&Pattern { hosts, path: &path, methods, conditions, priority: 0 }, &number);
+        Ok(())
+    };
     for (number, sample) in samples.iter().enumerate() {
-        let host: Option<HostPattern> = sample.host.as_deref().map(str::parse).transpose()?;
-        let path: PathPattern = sample.pattern.parse()?;
-        router.add(host.as_slice(), &path, MethodSet::of(&[Method::GET, Method::POST]), &number);
+        let host: Option<HostMatch> = sample.host.as_deref().map(str::parse).transpose()?;
+        add(host.as_slice(), &sample.pattern, &none, number)?;
+        if extras == Extras::Conditions && number % 3 == 0 {
+            add(host.as_slice(), &sample.pattern, &beta, samples.len() + number)?;
+        }
     }
-    Ok(router)
+    if extras == Extras::Regexes {
+        for path in ["~^/v[0-9]+/.*$", r"~^/.*\.(png|jpg|svg)$", "~^/~[a-z]+(/.*)?$"] {
+            add(&[], path, &none, samples.len())?;
+        }
+    }
+    Ok(router.build()?)
 }
 
 /// Ten kinds in turn, and ten times as many services as there are of each.

@@ -1,7 +1,53 @@
-//! Writes a client's address as text, which every request needs for its upstream and for its log line.
+//! Two addresses that must not be swapped: whose connection it is, and who asked. And how an address is written as text,
+//! which every request needs for its upstream and for its log line.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+
+/// Whose connection a request came on: the one address that nobody can make up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(IpAddr);
+
+/// Who asked, as far as that is believed: the peer, or whom a trusted proxy names. Limits, logs and routes go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddr(IpAddr);
+
+impl PeerAddr {
+    /// Stands for an address that the system does not know.
+    pub(crate) const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
+    /// The peer at `addr`; an IPv4 address in an IPv6 one is the IPv4 address.
+    #[must_use]
+    pub const fn new(addr: IpAddr) -> Self {
+        Self(addr.to_canonical())
+    }
+
+    /// The bare address.
+    #[must_use]
+    pub const fn get(self) -> IpAddr {
+        self.0
+    }
+}
+
+impl ClientAddr {
+    /// The client that a trusted proxy names.
+    pub(crate) const fn believed(addr: IpAddr) -> Self {
+        Self(addr)
+    }
+
+    /// The bare address.
+    #[must_use]
+    pub const fn get(self) -> IpAddr {
+        self.0
+    }
+}
+
+/// Who asks for nobody else.
+impl From<PeerAddr> for ClientAddr {
+    fn from(peer: PeerAddr) -> Self {
+        Self(peer.0)
+    }
+}
 
 /// Puts `addr` behind `text`, as everybody writes it.
 pub(crate) fn write(addr: IpAddr, text: &mut Vec<u8>) {
@@ -41,5 +87,11 @@ mod tests {
             write(addr, &mut text);
             prop_assert_eq!(text, format!("<{addr}").into_bytes());
         }
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address() {
+        let peer = PeerAddr::new("::ffff:192.0.2.7".parse().expect("an address"));
+        assert_eq!(ClientAddr::from(peer).get(), IpAddr::from([192, 0, 2, 7]));
     }
 }

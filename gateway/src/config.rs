@@ -10,6 +10,7 @@ pub mod file;
 mod index;
 pub mod pattern;
 pub mod problems;
+mod provider_key;
 mod report;
 mod schema;
 pub mod values;
@@ -20,15 +21,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use common::auth::SigningSecret;
+use bytes::Bytes;
 use common::config::Env;
 
 use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
+pub(crate) use provider_key::is_trustworthy;
+pub use provider_key::{ProviderKey, RemoteJwks};
 use report::Report;
-use values::{Certificate, PublicKey};
+use values::{Certificate, KnownKey, PasswordHash};
 
 /// A file without problems.
 #[derive(Debug)]
@@ -37,29 +40,16 @@ pub struct Loaded {
     pub file: GatewayFile,
     /// The key of each provider under `jwt_providers`, wherever it came from.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The keys of programs under `api_keys`, by name, wherever they came from.
+    pub api_keys: BTreeMap<String, Vec<KnownKey>>,
+    /// The users under `basic_auth` with their passwords' hashes, by name, wherever they came from.
+    pub passwords: BTreeMap<String, BTreeMap<String, PasswordHash>>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// What routes answer with by themselves, by the name of the file that holds it.
+    pub bodies: BTreeMap<PathBuf, Bytes>,
     /// What is allowed and hardly meant, each as one line.
     pub warnings: Vec<String>,
-}
-
-/// What the tokens of one provider are verified with. It fits the provider's algorithm.
-#[derive(Clone, Debug)]
-pub enum ProviderKey {
-    /// Shared with the issuer.
-    Secret(SigningSecret),
-    /// The other half is the issuer's alone.
-    Public(PublicKey),
-}
-
-impl PartialEq for ProviderKey {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Secret(one), Self::Secret(other)) => one.expose() == other.expose(),
-            (Self::Public(one), Self::Public(other)) => one == other,
-            (Self::Secret(_), Self::Public(_)) | (Self::Public(_), Self::Secret(_)) => false,
-        }
-    }
 }
 
 /// No configuration written by hand comes near.
@@ -102,7 +92,8 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    Ok(Loaded { file, keys: found.keys, certificates: found.certificates, warnings })
+    let check::Found { keys, api_keys, passwords, certificates, bodies } = found;
+    Ok(Loaded { file, keys, api_keys, passwords, certificates, bodies, warnings })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.
@@ -118,6 +109,24 @@ pub fn check_file(path: &Path, env: &Env) -> Result<String, ConfigProblems> {
     let (routes, upstreams) = (file.routes.len(), file.upstreams.len());
     let _ = write!(told, "{}: no problems ({routes} routes, {upstreams} upstreams)", path.display());
     Ok(told)
+}
+
+/// The hash by which `api_keys` knows the key that `input` holds; a line end behind it is no part of the key.
+///
+/// # Errors
+/// When it cannot be read, is empty, or is too long to be a key.
+pub fn hash_key(input: impl Read) -> io::Result<String> {
+    const MOST_KEY_BYTES: u64 = 4096;
+    let mut key = Vec::new();
+    input.take(MOST_KEY_BYTES + 1).read_to_end(&mut key)?;
+    let key = key.strip_suffix(b"\n").map_or(&*key, |key| key.strip_suffix(b"\r").unwrap_or(key));
+    if key.is_empty() || key.len() as u64 > MOST_KEY_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a key of 1 to 4096 bytes is wanted on standard input",
+        ));
+    }
+    Ok(KnownKey::hash(key).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// `None` when the file is too large.

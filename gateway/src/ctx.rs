@@ -1,15 +1,18 @@
 //! What is known of one request, from its first byte to its log line.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use uuid::{NoContext, Timestamp, Uuid};
 
+pub use crate::client_addr::{ClientAddr, PeerAddr};
+use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
+use crate::middleware::Encoder;
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Target;
@@ -25,23 +28,33 @@ pub struct RequestContext {
     /// By which it is found again in every log: a UUIDv7.
     pub request_id: HeaderValue,
     /// Whose connection it came on.
-    pub client: IpAddr,
+    pub peer: PeerAddr,
     /// Whether that connection is encrypted.
     pub over_tls: bool,
+    /// Who sent it: the peer, or whom a trusted proxy names.
+    pub client: ClientAddr,
+    /// What else a trusted proxy says of it.
+    pub(crate) forwarded: Option<Box<Forwarded>>,
     /// The route that takes it.
     pub(crate) route: Option<Arc<Route>>,
     /// Its path in normal form, where that differs from what was sent.
     pub path: Option<String>,
+    /// What its upstream is asked for, where a step has made that another than its own path and query.
+    pub(crate) rewritten: Option<PathAndQuery>,
     /// Who sent it, once a middleware has proof.
     pub identity: Option<Arc<Identity>>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
+    /// What steps have made of the request's other headers, in their order.
+    pub(crate) header_edits: Vec<HeaderEdit>,
     /// What the gateway adds to the response.
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether the upstream must not see the `Authorization` header.
     pub hide_authorization: bool,
     /// Why the gateway answered itself.
     pub(crate) rejection: Option<Rejection>,
+    /// Which rule of an `authorize` step it has not passed.
+    pub(crate) denied_by: Option<Arc<str>>,
     /// Which rate-limit mode answered, when it was not the usual one.
     pub(crate) limited_by: Option<&'static str>,
     /// What the policies of its route have said so far, in the order of the route's list.
@@ -50,6 +63,8 @@ pub struct RequestContext {
     pub(crate) target: Option<Arc<Target>>,
     /// Where sending it has failed.
     pub(crate) failed: Vec<Arc<Target>>,
+    /// What compresses the body of its answer.
+    pub(crate) encoder: Option<Box<Encoder>>,
     /// Bytes of its body seen so far.
     pub(crate) body_bytes: u64,
     _in_flight: InFlight,
@@ -64,22 +79,41 @@ impl RequestContext {
             started: Instant::now(),
             began,
             request_id: new_request_id(began),
-            client: IpAddr::from([0, 0, 0, 0]),
+            peer: PeerAddr::UNKNOWN,
             over_tls: false,
+            client: PeerAddr::UNKNOWN.into(),
+            forwarded: None,
             route: None,
             path: None,
+            rewritten: None,
             identity: None,
             request_headers: Vec::new(),
+            header_edits: Vec::new(),
             response_headers: Vec::new(),
             hide_authorization: false,
             rejection: None,
+            denied_by: None,
             limited_by: None,
             verdicts: Vec::new(),
             target: None,
             failed: Vec::new(),
+            encoder: None,
             body_bytes: 0,
             _in_flight: in_flight,
         }
+    }
+
+    /// Notes whose connection it came on; until a trusted proxy says otherwise, that is who sent it.
+    pub(crate) fn came_from(&mut self, peer: PeerAddr) {
+        self.peer = peer;
+        self.client = peer.into();
+    }
+
+    /// Whether its client spoke TLS, with the gateway or with a trusted proxy.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        let told = self.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
+        told.map_or(self.over_tls, |scheme| scheme == Scheme::Https)
     }
 
     /// When its head was read, in seconds since 1970. By a clock that stands before that, every token has expired.
@@ -93,6 +127,17 @@ impl RequestContext {
     pub fn route_name(&self) -> Option<&str> {
         self.route.as_ref().map(|route| &*route.name)
     }
+}
+
+/// A change of the headers that the upstream gets.
+#[derive(Debug)]
+pub(crate) enum HeaderEdit {
+    /// Not at all.
+    Remove(HeaderName),
+    /// Once, with this value.
+    Set(HeaderName, HeaderValue),
+    /// Once more.
+    Add(HeaderName, HeaderValue),
 }
 
 /// Who sent a request. Only a middleware that has checked a proof of it makes one.

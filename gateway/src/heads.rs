@@ -6,7 +6,8 @@
 
 use std::mem;
 
-use http::{HeaderMap, request, response};
+use http::header::VARY;
+use http::{HeaderMap, HeaderValue, request, response};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 /// Changes `request`, whose target is its URI's path and query from then on.
@@ -35,9 +36,20 @@ pub(crate) fn change_response<T>(response: &mut ResponseHeader, change: impl FnO
     changed
 }
 
+/// Says that an answer depends on the request header `name`, beside whatever it depends on already.
+pub(crate) fn vary_by(headers: &mut HeaderMap, name: &'static str) {
+    let mut listed = headers.get_all(VARY).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let is_said = |listed: &[u8]| {
+        matches!(listed.trim_ascii(), b"*") || listed.trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+    };
+    if !listed.any(is_said) {
+        headers.append(VARY, HeaderValue::from_static(name));
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, StatusCode};
+    use http::StatusCode;
 
     use super::*;
 
@@ -63,6 +75,22 @@ mod tests {
             change_response(&mut response, HeaderMap::clear);
             assert_eq!((response.status, response.get_reason_phrase()), (StatusCode::NOT_FOUND, Some(phrase)));
             assert!(response.headers.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_an_answer_depends_on_is_said_once_beside_what_was_said() {
+        for (before, after) in [
+            (&[][..], &["Origin"][..]),
+            (&["Accept"], &["Accept", "Origin"]),
+            (&["Accept, origin"], &["Accept, origin"]),
+            (&["Accept", "ORIGIN"], &["Accept", "ORIGIN"]),
+            (&["*"], &["*"]),
+            (&["X-Origin"], &["X-Origin", "Origin"]),
+        ] {
+            let mut headers: HeaderMap = before.iter().map(|value| (VARY, HeaderValue::from_static(value))).collect();
+            vary_by(&mut headers, "Origin");
+            assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), after);
         }
     }
 }

@@ -10,10 +10,15 @@ mod test_keys;
 
 mod access_log;
 mod admin;
+mod claim;
 mod client_addr;
 pub mod config;
+mod credential;
 pub mod ctx;
+mod forwarded;
 mod heads;
+mod host;
+mod https;
 pub mod limit;
 mod metrics;
 pub mod middleware;
@@ -25,6 +30,7 @@ pub mod router;
 mod screen;
 mod server;
 mod snapshot;
+mod template;
 mod tls;
 mod upstream;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use common::config::Env;
 use common::signals::StopSignal;
 use common::telemetry::{self, Chain};
@@ -24,6 +24,15 @@ struct Flags {
     /// Only checks the configuration and says everything that is wrong with it.
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+/// What it does instead of serving.
+#[derive(Subcommand)]
+enum Task {
+    /// Reads a key of `api_keys` from standard input, and prints the hash that stands in the configuration.
+    HashKey,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +48,10 @@ fn main() -> ExitCode {
 
 fn run(flags: Flags) -> anyhow::Result<()> {
     let env = Env::of_process();
+    if let Some(Task::HashKey) = flags.task {
+        println!("{}", gateway::config::hash_key(std::io::stdin().lock())?);
+        return Ok(());
+    }
     if flags.check {
         println!("{}", gateway::config::check_file(&flags.config, &env)?);
         return Ok(());

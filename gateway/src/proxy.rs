@@ -10,28 +10,34 @@ mod forward;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use asserted::AssertedHeaders;
+pub(crate) use forward::prepare;
 
 use crate::access_log::{Line, Timestamp};
+use crate::client_addr::PeerAddr;
 use crate::ctx::{InFlight, RequestContext};
+use crate::forwarded;
 use crate::heads::{change_request, change_response};
-use crate::middleware::{self, Flow};
+use crate::host;
+use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::path::normalise;
-use crate::reply::{self, REQUEST_ID, Rejection};
-use crate::router::RouteMatch;
+use crate::reply::{self, Answer, REQUEST_ID, Rejection};
+use crate::router::{Asked, RouteMatch};
 use crate::screen::screen_h2;
 use crate::server::Shared;
+use crate::snapshot::Route;
 
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
@@ -53,25 +59,47 @@ impl Proxy {
     }
 
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
-    async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Rejection> {
+    async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
         let request = session.req_header_mut();
+        forwarded::believe(&request.headers, ctx)?;
         // One of HTTP/1 was screened before it was a request.
         let is_h2 = request.version == Version::HTTP_2;
         let host = if is_h2 { Some(screen_h2(request, &ctx.snapshot.limits)?) } else { None };
         change_request(request, |parts| host.map(|host| parts.headers.insert(HOST, host)));
+        if let Some(to_https) = ctx.snapshot.to_https.as_ref().filter(|_| !ctx.is_https() && !is_health_check(request))
+        {
+            return to_https.answer(request).map(|answer| Admitted::Answer(Box::new(answer)));
+        }
         admit(request, ctx).await
     }
 }
 
+/// What happens to a request with which nothing is wrong.
+pub(crate) enum Admitted {
+    /// Its upstream is asked.
+    Forward,
+    /// Its route answers by itself.
+    Answer(Box<Answer>),
+}
+
 /// Decides whether a request that is in form goes on: its route, and what the route's middleware says.
-pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
-    find_route(request, ctx)?;
-    let Some(route) = ctx.route.clone() else { return Err(Rejection::NoRoute) };
+pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
+    if let Some(method) = preflight_method(request)
+        && let Ok(route) = find_route(request, &method, ctx)
+        && let Some(cors) = &route.cors
+    {
+        let answer = cors.preflight(request);
+        ctx.route = Some(route);
+        return Ok(Admitted::Answer(Box::new(answer)));
+    }
+    let route = find_route(request, &request.method, ctx)?;
+    ctx.route = Some(Arc::clone(&route));
     if declared_length(request) > route.max_body {
         return Err(Rejection::BodyTooLarge);
     }
-    match middleware::run(&route.chain, request, ctx).await {
-        Flow::Continue => Ok(()),
+    match route.chain.run(request, ctx).await {
+        Flow::Continue => Ok(Admitted::Forward),
+        Flow::Answer(answer) => Ok(Admitted::Answer(answer)),
         Flow::Reply(rejection) => Err(rejection),
     }
 }
@@ -99,7 +127,7 @@ impl ProxyHttp for Proxy {
         }
         ctx.over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
-            ctx.client = addr.ip().to_canonical();
+            ctx.came_from(PeerAddr::new(addr.ip()));
         }
         Ok(())
     }
@@ -107,13 +135,18 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         // `true` stops here: the answer is sent.
         match self.admit(session, ctx).await {
-            Ok(()) => Ok(false),
+            Ok(Admitted::Forward) => Ok(false),
             // In boxes of their own, so that requests that go on do not carry the room for them.
             Err(Rejection::NoRoute) if is_health_check(session.req_header()) => {
                 Box::pin(reply::json(session, r#"{"status":"ok"}"#, &ctx.request_id)).await.map(|()| true)
             }
+            Ok(Admitted::Answer(answer)) => {
+                let request_id = ctx.request_id.clone();
+                Box::pin(reply::answer(session, *answer, &request_id, amending(ctx))).await.map(|()| true)
+            }
             Err(rejection) => {
-                Box::pin(reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx))).await?;
+                let request_id = ctx.request_id.clone();
+                Box::pin(reply::reject(session, &rejection, &request_id, amending(ctx))).await?;
                 ctx.rejection = Some(rejection);
                 Ok(true)
             }
@@ -121,7 +154,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        let Some(target) = ctx.route.as_ref().and_then(|route| route.pool.pick(&ctx.failed)) else {
+        let pool = ctx.route.as_ref().and_then(|route| route.pool.as_ref());
+        let Some(target) = pool.and_then(|pool| pool.pick(&ctx.failed)) else {
             ctx.rejection = Some(Rejection::NoHealthyTarget);
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
@@ -149,7 +183,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::prepare(request, ctx)
+        prepare(request, ctx)
     }
 
     async fn request_body_filter(
@@ -189,18 +223,43 @@ impl ProxyHttp for Proxy {
         } else if response.status.is_informational() {
             return Ok(());
         }
-        if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
-            // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
-            session.set_keepalive(None);
-        }
-        change_response(response, |headers| {
+        // Of an attempt whose answer came no further.
+        ctx.encoder = None;
+        let (status, is_http_1_0) = (response.status, session.req_header().version == Version::HTTP_10);
+        let is_open_ended = change_response(response, |headers| {
             if !ctx.verdicts.is_empty() {
                 headers.reserve(MOST_ADDED + ctx.response_headers.len());
             }
             headers.insert(REQUEST_ID, ctx.request_id.clone());
-            amend(headers, ctx);
+            amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
+            if ctx.encoder.is_some() {
+                // How long it will be, nobody knows any more.
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            is_http_1_0 && headers.remove(TRANSFER_ENCODING).is_some()
         });
+        if is_open_ended {
+            // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
+            session.set_keepalive(None);
+        }
+        if ctx.encoder.is_some() && !is_http_1_0 {
+            response.set_version(Version::HTTP_11);
+        }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        if let Some(encoder) = &mut ctx.encoder {
+            let encoded = encoder.push(body.as_ref(), end_of_stream);
+            *body = encoded.or_err(ErrorType::InternalError, "no memory to compress with")?;
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(
@@ -211,7 +270,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Self::CTX,
         _client_reused: bool,
     ) -> Box<Error> {
-        let repeatable = failure::is_repeatable(session, &error);
+        let repeatable = failure::is_repeatable(session, &error, ctx);
         failure::retry_elsewhere(error, ctx, repeatable)
     }
 
@@ -221,8 +280,9 @@ impl ProxyHttp for Proxy {
         let (status, ..) = rejection.describe();
         // Pingora ends the connection after a failure; the client has to know, or its next request meets a closed one.
         session.set_keepalive(None);
+        let request_id = ctx.request_id.clone();
         let answered = reply::answered(session).is_none()
-            && reply::reject(session, &rejection, &ctx.request_id, |headers| amend(headers, ctx)).await.is_ok();
+            && reply::reject(session, &rejection, &request_id, amending(ctx)).await.is_ok();
         ctx.rejection = Some(rejection);
         if answered { FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false } } else { gone }
     }
@@ -251,11 +311,12 @@ impl ProxyHttp for Proxy {
             request_id: ctx.request_id.to_str().unwrap_or_default(),
             client: ctx.client,
             method: request.method.as_str(),
-            host: forward::host(request).unwrap_or_default(),
+            host: host::named(request).unwrap_or_default(),
             path: ctx.path.as_deref().unwrap_or_else(|| request.uri.path()),
             route: route.map_or("none", |route| &route.name),
             status: status.map(|status| status.as_u16()),
             rejected: ctx.rejection.as_ref().map(Rejection::code),
+            rule: ctx.denied_by.as_deref(),
             limited_by: ctx.limited_by,
             user: subject.as_deref(),
             target: ctx.target.as_ref().map(|target| target.label()),
@@ -268,22 +329,42 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Adds to a response, the upstream's or our own, what the route's middleware has to say.
-fn amend(headers: &mut HeaderMap, ctx: &RequestContext) {
-    for (name, value) in &ctx.response_headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
-        route.quota.write(&ctx.verdicts, |name, value| {
-            headers.insert(name, value);
-        });
+/// Amends an answer of our own.
+fn amending(ctx: &mut RequestContext) -> impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes) + Send {
+    move |request, head, body| {
+        ctx.encoder = None;
+        amend(request, head, ctx);
+        let Some(mut encoder) = ctx.encoder.take() else { return };
+        match encoder.push(Some(body), true) {
+            Ok(encoded) => *body = encoded.unwrap_or_default(),
+            // There was no memory for it. The answer is then sent as it is.
+            Err(_) => drop(head.headers.remove(CONTENT_ENCODING)),
+        }
     }
 }
 
-/// Brings the request's path into normal form and finds its route.
-fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
+/// Adds to an answer, the upstream's or our own, what the route's middleware has to say.
+pub(crate) fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
+    for (name, value) in &ctx.response_headers {
+        head.headers.insert(name.clone(), value.clone());
+    }
+    if let Some(hsts) = ctx.snapshot.hsts.as_ref().filter(|_| ctx.is_https()) {
+        head.headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    if let Some(route) = ctx.route.as_ref().filter(|_| !ctx.verdicts.is_empty()) {
+        route.quota.write(&ctx.verdicts, |name, value| {
+            head.headers.insert(name, value);
+        });
+    }
+    if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.sees_responses()).map(Arc::clone) {
+        route.chain.amend(request, head, ctx);
+    }
+}
+
+/// Brings the request's path into normal form and finds its route, were it made with `method`.
+fn find_route(request: &RequestHeader, method: &Method, ctx: &mut RequestContext) -> Result<Arc<Route>, Rejection> {
     let path = normalise(request.uri.path()).map_err(Rejection::BadPath)?;
-    let host = forward::host(request).unwrap_or_default();
+    let host = host::named(request).unwrap_or_default();
     let lower;
     let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         lower = host.to_ascii_lowercase();
@@ -291,15 +372,17 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     } else {
         host
     };
-    match ctx.snapshot.router.find(host, &path, &request.method) {
-        RouteMatch::Route(route) => ctx.route = Some(Arc::clone(route)),
+    let asked =
+        Asked { host, path: &path, method, query: request.uri.query(), headers: &request.headers, client: ctx.client };
+    let route = match ctx.snapshot.router.find(&asked) {
+        RouteMatch::Route(route) => Arc::clone(route),
         RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
         RouteMatch::None => return Err(Rejection::NoRoute),
-    }
+    };
     if let Cow::Owned(path) = path {
         ctx.path = Some(path);
     }
-    Ok(())
+    Ok(route)
 }
 
 /// What `Content-Length` says: the screen has made sure that it is one number, so what cannot be read is a very large one.

@@ -11,11 +11,13 @@ use arc_swap::ArcSwap;
 use pingora_http::RequestHeader;
 use tokio::runtime::Handle;
 
+use crate::client_addr::PeerAddr;
 use crate::config::Loaded;
 use crate::ctx::{InFlight, RequestContext};
-use crate::middleware::Middleware;
-use crate::proxy;
-use crate::reply::Rejection;
+use crate::forwarded;
+use crate::middleware::{Middleware, ResponseHead};
+use crate::proxy::{self, Admitted};
+use crate::reply::{Answer, Rejection};
 use crate::server::{ReloadError, StartError};
 use crate::snapshot::{Snapshot, Workshop};
 
@@ -54,21 +56,51 @@ impl Rehearsal {
         Ok(())
     }
 
-    /// What is known of a request that begins now on a connection of `client`.
+    /// What is known of a request that begins now on a connection of `peer`.
     #[must_use]
-    pub fn request(&self, client: IpAddr) -> RequestContext {
+    pub fn request(&self, peer: IpAddr) -> RequestContext {
         let mut ctx = RequestContext::new(self.snapshot.load_full(), InFlight::enter(&self.in_flight));
-        ctx.client = client.to_canonical();
+        ctx.came_from(PeerAddr::new(peer));
         ctx
     }
 
-    /// Finds the route of the request with this `head`, and runs the route's middleware. What was found out stands in `ctx`
-    /// then. What the gateway checks on the wire before this, like sizes and framing, is not rehearsed.
+    /// Finds out who sent the request with this `head`, finds its route, and runs the route's middleware. What was found out
+    /// stands in `ctx` then. What the gateway checks on the wire before this, like sizes and framing, is not rehearsed.
     ///
     /// # Errors
-    /// What the gateway would answer in place of an upstream.
+    /// What the gateway would say is wrong with it.
     pub async fn admit(&self, head: &mut RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
-        proxy::admit(head, ctx).await
+        self.answer(head, ctx).await.map(drop)
+    }
+
+    /// The same, with what the gateway answers where the route needs no upstream for it.
+    ///
+    /// # Errors
+    /// What the gateway would say is wrong with the request.
+    pub async fn answer(
+        &self,
+        head: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Answer>, Rejection> {
+        forwarded::believe(&head.headers, ctx)?;
+        match proxy::admit(head, ctx).await? {
+            Admitted::Forward => Ok(None),
+            Admitted::Answer(answer) => Ok(Some(*answer)),
+        }
+    }
+
+    /// Changes `response`, an answer to the request that `ctx` is about, as the gateway does before the client gets it: the
+    /// steps of the route that see responses, the last of the list first.
+    pub fn amend(&self, request: &RequestHeader, response: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
+        proxy::amend(request, response, ctx);
+    }
+
+    /// Turns `head`, of a request that was admitted, into what its upstream would get.
+    ///
+    /// # Errors
+    /// Never for a request that was admitted.
+    pub fn forward(&self, head: &mut RequestHeader, ctx: &RequestContext) -> Result<(), Rejection> {
+        proxy::prepare(head, ctx).map_err(|_| Rejection::Internal)
     }
 }
 
@@ -113,6 +145,33 @@ routes:
         assert_eq!(admitted(&rehearsal, "/items/1").await, Err(Rejection::NoRoute));
         assert_eq!(admitted(&rehearsal, "/things/1").await.as_deref(), Ok("things"));
         assert_eq!(admitted(&rehearsal, "/things/1").await, Err(Rejection::QuotaExceeded("two".into())));
+    }
+
+    const INSIDE: &str = "
+server: { trusted_proxies: [10.0.0.0/8] }
+upstreams: { u: { targets: ['http://127.0.0.1:1'] } }
+routes:
+  - { name: all, match: { path: /* }, upstream: u, public: true }
+  - { name: inside, match: { path: /*, client: [192.0.2.0/24] }, upstream: u, public: true }
+  - { name: beta, match: { path: /* , headers: [{ name: X-Beta, present: true }] }, priority: 1, upstream: u, public: true }
+";
+
+    #[tokio::test]
+    async fn who_asks_and_what_goes_on_are_shown() {
+        let rehearsal = rehearsal(INSIDE, Vec::new()).await;
+        for (header, value, peer, route, client, onward) in [
+            ("x-forwarded-for", "192.0.2.7", [10, 0, 0, 1], "inside", [192, 0, 2, 7], "192.0.2.7, 10.0.0.1"),
+            ("x-forwarded-for", "192.0.2.7", [11, 0, 0, 1], "all", [11, 0, 0, 1], "11.0.0.1"),
+            ("x-beta", "", [192, 0, 2, 7], "beta", [192, 0, 2, 7], "192.0.2.7"),
+        ] {
+            let mut head = RequestHeader::build(Method::GET, b"/a", None).expect("a head");
+            head.append_header(header, value).expect("a header");
+            let mut ctx = rehearsal.request(peer.into());
+            rehearsal.admit(&mut head, &mut ctx).await.expect("admitted");
+            rehearsal.forward(&mut head, &ctx).expect("goes on");
+            assert_eq!((ctx.route_name(), ctx.client.get()), (Some(route), IpAddr::from(client)));
+            assert_eq!(head.headers["x-forwarded-for"], onward);
+        }
     }
 
     struct Closed;

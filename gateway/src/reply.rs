@@ -1,6 +1,10 @@
-//! The answers the gateway gives itself, made in one place: problem documents (RFC 9457) with a stable `code`.
+//! The answers the gateway gives itself, made in one place: problem documents (RFC 9457) with a stable `code`, and what a
+//! route answers in place of an upstream.
 //!
-//! The text is fixed per situation and tells the client what to do; the cause goes to the log line, never to the client.
+//! The text of a problem is fixed per situation and tells the client what to do; the cause goes to the log line, never to
+//! the client.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -10,10 +14,11 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_core::protocols::http::date::get_cached_date;
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use serde_json::{Value, json};
 
+use crate::middleware::ResponseHead;
 use crate::path::BadPath;
 use crate::router::MethodSet;
 
@@ -25,6 +30,13 @@ pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// What a 429 is, in the words of the rate-limit header draft.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// How a token is asked for.
+pub(crate) const BEARER: &str = "Bearer realm=\"gateway\"";
+
+/// How a key is asked for. The scheme is of our own making, for there is none registered; but a 401 has to have one (RFC 9110,
+/// section 11.6.1).
+pub(crate) const API_KEY: &str = "ApiKey realm=\"gateway\"";
 
 /// Why the gateway answers in place of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +55,30 @@ pub enum Rejection {
     BodyTooLarge,
     /// No route takes its path.
     NoRoute,
+    /// It should come over TLS, and there is no certificate for its host.
+    Misdirected,
     /// Routes take its path, but not its method.
     MethodNotAllowed(MethodSet),
     /// It needs a token and has none.
     TokenMissing,
     /// Its token is not to be believed.
     TokenInvalid,
+    /// It needs a key of a program and has none.
+    ApiKeyMissing,
+    /// Its key is not known.
+    ApiKeyInvalid,
+    /// It needs a name and a password and has none. The challenge says for what.
+    PasswordMissing(HeaderValue),
+    /// Its name or its password is wrong.
+    PasswordInvalid(HeaderValue),
+    /// Too many passwords are to be checked at once.
+    PasswordsBusy,
+    /// It needs a proof of who is there, of whichever kind, and has none. These are the challenges of all kinds.
+    CredentialsMissing(Arc<[HeaderValue]>),
+    /// Whoever is there may not do this. The challenge says what it would take, as far as scopes go.
+    InsufficientScope(HeaderValue),
+    /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
+    KeysUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -69,6 +99,17 @@ pub enum Rejection {
     Internal,
 }
 
+/// An answer of the gateway's own with which nothing is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it says in short.
+    pub status: StatusCode,
+    /// Its headers but for length, date and the request's id.
+    pub headers: HeaderMap,
+    /// What it says at length.
+    pub body: Bytes,
+}
+
 /// In which way a request can be read in two ways (RFC 9112, sections 3.2, 6.1, 6.3 and 11.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
@@ -80,6 +121,8 @@ pub enum Ambiguity {
     TransferEncoding,
     /// No `Host`, more than one, or one that is no host name.
     Host,
+    /// `Forwarded` beside an `X-Forwarded-For` that names another client (RFC 7239, section 7.4).
+    Client,
 }
 
 /// How long a client is asked to stay away when there is no server or no place for it, in seconds. The next health check
@@ -104,6 +147,9 @@ impl Rejection {
             Self::Ambiguous(Ambiguity::Host) => {
                 (S::BAD_REQUEST, "bad_host", "The request must name exactly one valid host.")
             }
+            Self::Ambiguous(Ambiguity::Client) => {
+                (S::BAD_REQUEST, "ambiguous_client", "Forwarded and X-Forwarded-For must not name different clients.")
+            }
             Self::Malformed => (S::BAD_REQUEST, "malformed_request", "The request is not valid HTTP."),
             Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {
                 (S::BAD_REQUEST, "bad_path", "The path must not have an encoded slash or a backslash.")
@@ -115,6 +161,9 @@ impl Rejection {
             }
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large."),
             Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served under this path."),
+            Self::Misdirected => {
+                (S::MISDIRECTED_REQUEST, "misdirected_request", "Come over https, to a host that is served here.")
+            }
             Self::MethodNotAllowed(_) => {
                 (S::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method; see Allow.")
             }
@@ -123,6 +172,22 @@ impl Rejection {
             }
             Self::TokenInvalid => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
+            }
+            Self::ApiKeyMissing => (S::UNAUTHORIZED, "missing_api_key", "Send the key that your program was given."),
+            Self::ApiKeyInvalid => (S::UNAUTHORIZED, "invalid_api_key", "The key is not known or no longer known."),
+            Self::PasswordMissing(_) => (S::UNAUTHORIZED, "missing_password", "Send your name and your password."),
+            Self::PasswordInvalid(_) => (S::UNAUTHORIZED, "invalid_password", "The name or the password is wrong."),
+            Self::PasswordsBusy => {
+                (S::SERVICE_UNAVAILABLE, "passwords_busy", "Too many log in at the moment; try again soon.")
+            }
+            Self::CredentialsMissing(_) => {
+                (S::UNAUTHORIZED, "missing_credentials", "Say who you are in one of the ways of WWW-Authenticate.")
+            }
+            Self::InsufficientScope(_) => {
+                (S::FORBIDDEN, "insufficient_scope", "What was proved of the sender is not enough for this request.")
+            }
+            Self::KeysUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
             }
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
@@ -163,11 +228,22 @@ impl Rejection {
                 }
             }
             // RFC 6750, section 3: no error code where the client has not tried to authenticate.
-            Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\"")),
+            Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER)),
+            Self::ApiKeyMissing | Self::ApiKeyInvalid => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
+            Self::CredentialsMissing(challenges) => {
+                challenges.iter().for_each(|challenge| add(WWW_AUTHENTICATE, challenge.clone()));
+            }
+            Self::PasswordMissing(challenge)
+            | Self::PasswordInvalid(challenge)
+            | Self::InsufficientScope(challenge) => {
+                add(WWW_AUTHENTICATE, challenge.clone());
+            }
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget | Self::TooManyConnections => add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER)),
+            Self::NoHealthyTarget | Self::TooManyConnections | Self::KeysUnavailable | Self::PasswordsBusy => {
+                add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
+            }
             _ => {}
         }
     }
@@ -195,7 +271,7 @@ pub(crate) fn problem(status: StatusCode, code: &str, detail: &str) -> Value {
     })
 }
 
-/// Answers the request in `session` with `rejection`, its headers amended by `amend`.
+/// Answers the request in `session` with `rejection`, its head and body amended by `amend`.
 ///
 /// # Errors
 /// When the client is gone.
@@ -203,20 +279,37 @@ pub(crate) async fn reject(
     session: &mut Session,
     rejection: &Rejection,
     request_id: &HeaderValue,
-    amend: impl FnOnce(&mut HeaderMap),
+    amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
 ) -> Result<()> {
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
-    let mut head = head(status, PROBLEM, body.len(), request_id);
-    amend(&mut head.headers);
+    let mut head = head(status, request_id);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     rejection.headers(|name, value| {
-        head.headers.insert(name, value);
+        // There may be several challenges, and of all else there is one.
+        if name == WWW_AUTHENTICATE {
+            head.headers.append(name, value);
+        } else {
+            head.headers.insert(name, value);
+        }
     });
-    // What is left of the body is not waited for: the connection ends instead.
-    if !session.is_body_done() {
-        session.set_keepalive(None);
-    }
-    send(session, head, body).await
+    end_with(session, head, body, amend).await
+}
+
+/// Answers the request in `session` with `answer`, its head and body amended by `amend`.
+///
+/// # Errors
+/// When the client is gone.
+pub(crate) async fn answer(
+    session: &mut Session,
+    answer: Answer,
+    request_id: &HeaderValue,
+    amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
+) -> Result<()> {
+    let mut head = head(answer.status, request_id);
+    head.headers.extend(answer.headers);
+    end_with(session, head, answer.body, amend).await
 }
 
 /// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for.
@@ -250,7 +343,10 @@ pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) 
 /// # Errors
 /// When the client is gone.
 pub(crate) async fn json(session: &mut Session, body: &'static str, request_id: &HeaderValue) -> Result<()> {
-    let head = head(StatusCode::OK, "application/json", body.len(), request_id);
+    let mut head = head(StatusCode::OK, request_id);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     send(session, head, Bytes::from_static(body.as_bytes())).await
 }
 
@@ -260,20 +356,44 @@ pub(crate) fn answered(session: &Session) -> Option<StatusCode> {
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
-fn head(status: StatusCode, content_type: &'static str, length: usize, request_id: &HeaderValue) -> Parts {
+fn head(status: StatusCode, request_id: &HeaderValue) -> Parts {
     let (mut head, ()) = http::Response::new(()).into_parts();
     head.status = status;
     head.headers.reserve(8);
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.headers.insert(REQUEST_ID, request_id.clone());
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     head
 }
 
+async fn end_with(
+    session: &mut Session,
+    mut head: Parts,
+    mut body: Bytes,
+    amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
+) -> Result<()> {
+    let has_content = has_content(head.status);
+    if has_content {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    amend(session.req_header(), &mut ResponseHead { status: head.status, headers: &mut head.headers }, &mut body);
+    if has_content {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    // What is left of the request's body is not waited for: the connection ends instead.
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
+    send(session, head, body).await
+}
+
+/// Whether an answer of this status says something at length (RFC 9110, section 6.4.1).
+const fn has_content(status: StatusCode) -> bool {
+    !matches!(status.as_u16(), 100..=199 | 204 | 304)
+}
+
 async fn send(session: &mut Session, head: Parts, body: Bytes) -> Result<()> {
+    let status = head.status;
     let header = Box::new(ResponseHeader::from(head));
-    if session.req_header().method == http::Method::HEAD {
+    if session.req_header().method == http::Method::HEAD || !has_content(status) {
         return session.write_response_header(header, true).await;
     }
     session.write_response_header(header, false).await?;
@@ -303,5 +423,14 @@ mod tests {
         };
         assert!(!challenge(Rejection::TokenMissing).contains("error"));
         assert!(challenge(Rejection::TokenInvalid).contains("error=\"invalid_token\""));
+    }
+
+    #[test]
+    fn every_challenge_stands_in_a_header_of_its_own() {
+        let challenges = ["Bearer", "Basic realm=\"a\""].map(HeaderValue::from_static);
+        let answer = closing(&Rejection::CredentialsMissing(challenges.into()), "id", true);
+        let answer = String::from_utf8(answer).expect("text");
+        assert_eq!(answer.matches("www-authenticate: ").count(), 2, "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     }
 }

@@ -175,8 +175,8 @@ const fn is_query_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'#')
 }
 
-/// A host name or an address, and perhaps a port.
-fn is_authority(authority: &[u8]) -> bool {
+/// Whether this is a host name or an address, and perhaps a port.
+pub(crate) fn is_authority(authority: &[u8]) -> bool {
     let Ok(authority) = std::str::from_utf8(authority) else { return false };
     if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };

@@ -4,19 +4,28 @@
 //! change (pools with their connections and health, counts, the link to Redis), and swaps the two at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{IntCounter, Registry};
+use bytes::Bytes;
+use http::HeaderValue;
+use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::credential::Hidden;
+use crate::forwarded::TrustedProxies;
+use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
-use crate::middleware::{Chain, Jwt, JwtProviders, Middleware, ProviderError, RateLimit};
+use crate::middleware::{
+    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Middleware, ProviderError, RateLimit, Redirect,
+    Respond, Rewrite,
+};
 use crate::proxy::AssertedHeaders;
-use crate::router::{MethodSet, Router};
+use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::tls::Tls;
 use crate::upstream::Pool;
@@ -27,20 +36,26 @@ pub(crate) struct Snapshot {
     pub router: Router<Arc<Route>>,
     /// Every pool, by name.
     pub pools: BTreeMap<String, Arc<Pool>>,
-    /// The issuers of tokens, with what they have verified.
-    pub providers: JwtProviders,
+    /// Who says who is there, with what they have verified.
+    pub providers: IdentityProviders,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
     pub asserted_headers: AssertedHeaders,
+    /// Who is believed to say whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// What a client may send at most.
     pub limits: Limits,
     /// How long clients may take.
     pub client_timeouts: ClientTimeouts,
     /// What TLS handshakes go by, if TLS is spoken.
     pub tls: Option<Arc<Tls>>,
+    /// Where plain requests are sent, if they are not served.
+    pub to_https: Option<ToHttps>,
+    /// What browsers are told with every answer over TLS.
+    pub hsts: Option<HeaderValue>,
     /// Connections that may be open at once.
     pub most_connections: i64,
 }
@@ -66,16 +81,18 @@ pub(crate) struct Route {
     pub name: Box<str>,
     /// What runs before the request goes on.
     pub chain: Chain,
+    /// What browsers are told before the chain runs, if web pages are let in at all.
+    pub cors: Option<Arc<Cors>>,
+    /// What of a request the upstream must not see, if anything.
+    pub hidden: Option<Box<Hidden>>,
     /// What clients are told of their quota.
     pub quota: QuotaHeaders,
-    /// Where it goes.
-    pub pool: Arc<Pool>,
+    /// Where it goes; nowhere when a step answers in any case.
+    pub pool: Option<Arc<Pool>>,
     /// Bytes its body may have.
     pub max_body: u64,
     /// What it counts with.
     pub metrics: Arc<RouteMetrics>,
-    /// Attempts after the first.
-    pub retries: IntCounter,
 }
 
 /// What outlives a snapshot, and the next one is made with.
@@ -90,21 +107,30 @@ pub(crate) struct Workshop {
 /// Why a checked configuration still cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// An issuer of tokens cannot be made.
-    #[error("jwt_providers")]
+    /// Who says who is there cannot be made.
+    #[error("jwt_providers, api_keys or basic_auth")]
     Provider(#[from] ProviderError),
     /// A rate limit cannot be made.
     #[error("rate_limits")]
     Limit(#[from] LimitError),
-    /// A policy's name cannot stand in a header. The check finds this first.
-    #[error("the name of a rate limit cannot stand in a header")]
+    /// The name of a policy or a scope cannot stand in a header. The check finds this first.
+    #[error("the name of a rate limit or a scope cannot stand in a header")]
     PolicyName(#[from] http::header::InvalidHeaderValue),
     /// A name cannot stand in the metrics. The check finds this first.
     #[error("the metrics cannot be made")]
     Metrics(#[from] prometheus::Error),
+    /// The regular expressions of routes are too large together. The check lets fewer pass.
+    #[error("the regular expressions of routes")]
+    Regexes(#[from] regex::Error),
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
     Tls(#[from] rustls::Error),
+    /// A step cannot be made. The check finds this first.
+    #[error("{place}: a step of its middleware cannot be made")]
+    Step {
+        /// Whose step.
+        place: String,
+    },
     /// A name leads nowhere. The check finds this first.
     #[error("{place}: there is no `{name}`")]
     Missing {
@@ -128,7 +154,7 @@ impl Snapshot {
         let file = &loaded.file;
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
-        let providers = JwtProviders::compile(loaded, kept)?;
+        let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -139,21 +165,29 @@ impl Snapshot {
         let route_metrics = route_metrics(&file.routes, previous)?;
         let parts = Parts {
             file,
+            bodies: &loaded.bodies,
             providers: &providers,
             policies: &policies,
             pools: &pools,
             route_metrics: &route_metrics,
             workshop,
         };
-        let mut router = Router::default();
+        let mut router = RouterBuilder::default();
         for route in &file.routes {
-            let methods = MethodSet::of(route.matches.methods.iter().map(|method| method.get()));
-            router.add(&route.matches.hosts, &route.matches.path, methods, &Arc::new(parts.route(route)?));
+            let pattern = Pattern {
+                hosts: &route.matches.hosts,
+                path: &route.matches.path,
+                methods: MethodSet::of(route.matches.methods.iter().map(|method| method.get())),
+                conditions: &Conditions::of(route.matches.conditions()),
+                priority: route.priority,
+            };
+            router.add(&pattern, &Arc::new(parts.route(route)?));
         }
         let identity = providers.asserted_headers().cloned();
         Ok(Self {
-            router,
+            router: router.build()?,
             asserted_headers: AssertedHeaders::new(identity),
+            trusted_proxies: TrustedProxies::of(&file.server),
             limits: limits(&file.server),
             client_timeouts: ClientTimeouts {
                 header: file.server.header_timeout.get(),
@@ -163,6 +197,8 @@ impl Snapshot {
                 keepalive: file.server.keepalive_timeout.get(),
             },
             tls,
+            to_https: ToHttps::compile(loaded),
+            hsts: file.server.tls.as_ref().and_then(|tls| strict_transport_security(tls.hsts.as_ref()?)),
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,
@@ -171,7 +207,7 @@ impl Snapshot {
         })
     }
 
-    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, the link to Redis. A
+    /// Ends the background work of whatever `successor` has not taken over: probes, name look-ups, fetches of keys, the link to Redis. A
     /// request that outlives the reload keeps this snapshot for as long as it likes.
     pub(crate) fn retire(&self, successor: &Self) {
         for (name, pool) in &self.pools {
@@ -180,6 +216,7 @@ impl Snapshot {
             }
         }
         self.policies.retire(&successor.policies);
+        self.providers.retire(&successor.providers);
     }
 
     /// Puts the series of everything that is configured into `registry`, to be shown now.
@@ -238,7 +275,8 @@ fn route_metrics(
 /// What routes are put together from.
 struct Parts<'a> {
     file: &'a GatewayFile,
-    providers: &'a JwtProviders,
+    bodies: &'a BTreeMap<PathBuf, Bytes>,
+    providers: &'a IdentityProviders,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
@@ -248,29 +286,51 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn route(&self, file: &RouteFile) -> Result<Route, CompileError> {
         let place = || format!("route `{}`", file.name);
-        let pool = find(self.pools, &file.upstream, place)?;
+        let pool = file.upstream.as_ref().map(|name| find(self.pools, name, place)).transpose()?;
         let mut chain = self.workshop.middleware.clone();
-        let mut limits = Vec::new();
+        let (mut limits, mut authenticators, mut cors) = (Vec::new(), Vec::new(), None);
+        let no_step = || CompileError::Step { place: place() };
         for step in self.file.middleware.iter().chain(&file.middleware) {
-            chain.push(match step {
-                MiddlewareFile::Jwt(jwt) => {
-                    let missing = || CompileError::Missing { place: place(), name: jwt.provider.clone() };
-                    Arc::new(Jwt::new(Arc::clone(self.providers.get(&jwt.provider).ok_or_else(missing)?)))
-                }
+            let missing = |name: &str| CompileError::Missing { place: place(), name: name.to_owned() };
+            if let Some(require) = self.providers.step(step).map_err(missing)? {
+                authenticators.extend(require.authenticators().cloned());
+                chain.push(Arc::new(require));
+                continue;
+            }
+            let step: Arc<dyn Middleware> = match step {
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
                     limits.extend(policies.iter().map(listed));
                     Arc::new(RateLimit::new(policies))
                 }
-            });
+                MiddlewareFile::Authorize(file) => Arc::new(Authorize::new(file)?),
+                MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
+                MiddlewareFile::Cors(step) => {
+                    Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _
+                }
+                MiddlewareFile::Compress(step) => Arc::new(Compress::new(step)),
+                MiddlewareFile::Rewrite(step) => Arc::new(Rewrite::new(step, file).ok_or_else(no_step)?),
+                MiddlewareFile::Redirect(step) => Arc::new(Redirect::new(step, file).ok_or_else(no_step)?),
+                MiddlewareFile::Respond(step) => {
+                    let body = step.body_file.as_ref().and_then(|path| self.bodies.get(path));
+                    Arc::new(Respond::new(step, body).ok_or_else(no_step)?)
+                }
+                MiddlewareFile::Jwt(_)
+                | MiddlewareFile::ApiKey(_)
+                | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::AnyOf(_)
+                | MiddlewareFile::AllOf(_) => continue,
+            };
+            chain.push(step);
         }
         Ok(Route {
             name: file.name.as_str().into(),
-            chain: chain.into(),
+            chain: Chain::new(chain),
+            cors,
+            hidden: middleware::hidden(&authenticators),
             quota: QuotaHeaders::prepare(&limits)?,
-            retries: pool.retried().clone(),
-            pool: Arc::clone(pool),
+            pool: pool.cloned(),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
             metrics: Arc::clone(find(self.route_metrics, &file.name, place)?),
         })

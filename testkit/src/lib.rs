@@ -1,10 +1,12 @@
 //! Real servers for the tests: each on a free loopback port, awaited until ready, ended by its own handle.
 
+mod issuer;
 mod ports;
 mod redis_server;
 mod upstream;
 mod wait;
 
+pub use issuer::Issuer;
 pub use ports::free_port;
 pub use redis_server::RedisServer;
 pub use upstream::{Arrived, Behaviour, Upstream};

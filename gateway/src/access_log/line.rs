@@ -2,11 +2,10 @@
 //!
 //! By hand, for every request pays for it: what is known to need no escapes is copied, and numbers are whole ones.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Timestamp;
-use crate::client_addr;
+use crate::client_addr::{self, ClientAddr};
 
 /// What is written of one request. Never queries, headers or bodies: they hold secrets.
 pub(crate) struct Line<'a> {
@@ -14,8 +13,8 @@ pub(crate) struct Line<'a> {
     pub timestamp: Timestamp,
     /// By which it is found again in the services' logs: visible characters, none of them to be escaped.
     pub request_id: &'a str,
-    /// Whose connection it came on.
-    pub client: IpAddr,
+    /// Who sent it.
+    pub client: ClientAddr,
     /// Its method, a token (RFC 9110, section 9.1), in which nothing is to be escaped.
     pub method: &'a str,
     /// The host it named.
@@ -28,6 +27,8 @@ pub(crate) struct Line<'a> {
     pub status: Option<u16>,
     /// Why the gateway answered itself.
     pub rejected: Option<&'static str>,
+    /// Which rule has not let it pass.
+    pub rule: Option<&'a str>,
     /// Which rate-limit mode stood in for the usual one.
     pub limited_by: Option<&'static str>,
     /// The subject of its token.
@@ -54,7 +55,7 @@ impl Line<'_> {
         text.extend_from_slice(b"\",\"request_id\":");
         plain(self.request_id, text);
         text.extend_from_slice(b",\"client\":\"");
-        client_addr::write(self.client, text);
+        client_addr::write(self.client.get(), text);
         text.extend_from_slice(b"\",\"method\":");
         plain(self.method, text);
         text.extend_from_slice(b",\"host\":");
@@ -70,6 +71,7 @@ impl Line<'_> {
         }
         for (key, value) in [
             (&b",\"rejected\":"[..], self.rejected),
+            (b",\"rule\":", self.rule),
             (b",\"limited_by\":", self.limited_by),
             (b",\"user\":", self.user),
             (b",\"target\":", self.target),
@@ -136,24 +138,27 @@ fn millis(duration: Duration, text: &mut Vec<u8>) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::net::Ipv4Addr;
     use std::time::SystemTime;
 
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::client_addr::PeerAddr;
 
     pub(crate) fn line() -> Line<'static> {
         Line {
             timestamp: Timestamp::of(SystemTime::UNIX_EPOCH),
             request_id: "id",
-            client: IpAddr::from([127, 0, 0, 1]),
+            client: PeerAddr::new(Ipv4Addr::LOCALHOST.into()).into(),
             method: "GET",
             host: "h",
             path: "/\"x",
             route: "r",
             status: Some(200),
             rejected: None,
+            rule: None,
             limited_by: None,
             user: None,
             target: None,
@@ -175,6 +180,7 @@ pub(super) mod tests {
     fn every_field_has_its_name() {
         let line = Line {
             rejected: Some("no_route"),
+            rule: Some("admins"),
             limited_by: Some("local"),
             user: Some("ann"),
             target: Some("127.0.0.1:1"),
@@ -183,7 +189,7 @@ pub(super) mod tests {
         };
         let expected = json!({
             "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
-            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "limited_by": "local",
+            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "rule": "admins", "limited_by": "local",
             "user": "ann", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
             "error": "Upstream ReadError",
         });

@@ -1,24 +1,29 @@
 //! What a file must also be, once every value is of its type: references that lead somewhere, numbers that make sense
 //! together, routes that cannot be confused, and no route that is open by accident.
 
+mod conditions;
+mod identity;
 mod jwt;
 mod limits;
+mod overlaps;
 mod routes;
 mod server;
+mod shape;
 mod tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::names::did_you_mean;
 
 use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{ByteSize, Certificate, Span};
+use super::values::{ByteSize, Certificate, KnownKey, PasswordHash, Span};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
@@ -28,11 +33,15 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     server::check(file, report);
     limits::check(file, report);
     upstreams::check(file, report);
-    let found = Found { certificates: tls::check(file, directory, report), keys: jwt::check(file, directory, report) };
-    let used = routes::check(file, report);
+    let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
+    let api_keys = identity::api_keys(file, directory, report);
+    let passwords = identity::passwords(file, directory, report);
+    let used = routes::check(file, directory, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
+        ("api_keys", "provider", keys(&file.api_keys), used.api_keys),
+        ("basic_auth", "provider", keys(&file.basic_auth), used.basic_auth),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
         for name in names {
@@ -43,15 +52,21 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             }
         }
     }
-    found
+    Found { certificates, keys: keys_of_providers, api_keys, passwords, bodies: used.bodies }
 }
 
 /// What the file refers to.
 pub(super) struct Found {
     /// The key of each provider, by name.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The keys of programs under `api_keys`, by name.
+    pub api_keys: BTreeMap<String, Vec<KnownKey>>,
+    /// The users under `basic_auth`, by name.
+    pub passwords: BTreeMap<String, BTreeMap<String, PasswordHash>>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// What routes answer with by themselves, by the name of the file.
+    pub bodies: BTreeMap<PathBuf, Bytes>,
 }
 
 /// What routes and middlewares refer to.
@@ -59,7 +74,10 @@ pub(super) struct Found {
 struct Used<'f> {
     upstreams: BTreeSet<&'f str>,
     providers: BTreeSet<&'f str>,
+    api_keys: BTreeSet<&'f str>,
+    basic_auth: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
+    bodies: BTreeMap<PathBuf, Bytes>,
 }
 
 fn keys<T>(map: &BTreeMap<String, T>) -> Vec<&str> {

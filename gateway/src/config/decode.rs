@@ -102,13 +102,14 @@ impl<'s> Decoder<'s, '_> {
                 };
                 Ok(entries.iter_mut().map(entry).collect())
             }
-            (Form::List(schema), Value::List(items)) => {
+            (Form::List(schema) | Form::OneOrList(schema), Value::List(items)) => {
                 let item = |(index, node): (usize, &mut Node)| self.value(node, None, schema, &path.index(index));
                 Ok(items.iter_mut().enumerate().map(item).collect())
             }
             (Form::OneKey(choices), Value::Block(entries)) => self.one_key(entries, &choices, path),
             (Form::Words(words), Value::Scalar(scalar)) => word(scalar, &words),
-            (Form::Text, Value::Scalar(scalar)) => Ok(json!(scalar.text)),
+            (Form::Text | Form::OneOrList(_), Value::Scalar(scalar)) => Ok(json!(scalar.text)),
+            (Form::Scalar, Value::Scalar(scalar)) => Ok(typed(scalar)),
             (Form::Number { min, max }, Value::Scalar(scalar)) => number(scalar, min, max),
             (Form::Switch, Value::Scalar(scalar)) => switch(scalar),
             (form, _) => Err(Some(form.expected())),
@@ -196,6 +197,8 @@ impl Form<'_> {
         match self {
             Form::Struct { .. } | Form::Names(_) => "a block of `key: value` lines is wanted here".to_owned(),
             Form::List(_) => "a list is wanted here; write it as `[a, b]` or as lines that begin with `- `".to_owned(),
+            Form::OneOrList(_) => "a text or a list of texts is wanted here".to_owned(),
+            Form::Scalar => "a text, a number, `true` or `false` is wanted here".to_owned(),
             Form::OneKey(keys) => {
                 format!("a key with its settings is wanted here: {}", listed(keys.iter().map(|(key, _)| *key)))
             }
@@ -215,8 +218,8 @@ fn word(scalar: &Scalar, words: &[&str]) -> Result<Json, Misfit> {
     Err(Some(format!("`{}` is none of {}{hint}", scalar.shown(), listed(words.iter().copied()))))
 }
 
-fn number(scalar: &Scalar, min: u64, max: u64) -> Result<Json, Misfit> {
-    let bounds = if max == u64::MAX { format!("of at least {min}") } else { format!("from {min} to {max}") };
+fn number(scalar: &Scalar, min: i64, max: i64) -> Result<Json, Misfit> {
+    let bounds = if max == i64::MAX { format!("of at least {min}") } else { format!("from {min} to {max}") };
     let number = scalar.text.parse().ok().filter(|number| (min..=max).contains(number));
     number.map(Json::from).ok_or_else(|| Some(format!("`{}` is no whole number {bounds}", scalar.shown())))
 }
@@ -224,6 +227,12 @@ fn number(scalar: &Scalar, min: u64, max: u64) -> Result<Json, Misfit> {
 fn switch(scalar: &Scalar) -> Result<Json, Misfit> {
     let value = scalar.text.parse::<bool>().map(Json::Bool);
     value.map_err(|_| Some(format!("`{}` is neither `true` nor `false`", scalar.shown())))
+}
+
+/// As JSON would have it; whatever stands in quotes is a text.
+fn typed(scalar: &Scalar) -> Json {
+    let json = serde_json::from_str(&scalar.text).ok().filter(|json: &Json| scalar.plain && !json.is_null());
+    json.filter(|json| !json.is_array() && !json.is_object() && !json.is_string()).unwrap_or_else(|| json!(scalar.text))
 }
 
 fn listed<'k>(names: impl Iterator<Item = &'k str>) -> String {

@@ -2,7 +2,10 @@
 //!
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
+mod identity;
 mod jwt;
+mod matches;
+mod shape;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -12,10 +15,19 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pattern::{HostPattern, PathPattern, RateLimitKey};
-use super::values::{ByteSize, RouteMethod, Secret, Span, Target, Targets};
-pub use jwt::{JwtAlgorithm, JwtProviderFile};
-pub use tls::{CertificateFile, TlsFile, TlsVersion};
+use super::pattern::RateLimitKey;
+use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
+pub use identity::{
+    ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
+    RolesFile,
+};
+pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
+pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
+pub use shape::{
+    CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
+    RewriteFile, Scheme,
+};
+pub use tls::{CertificateFile, HstsFile, TlsFile, TlsVersion};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,6 +44,12 @@ pub struct GatewayFile {
     /// Who issues tokens, by name.
     #[serde(default)]
     pub jwt_providers: BTreeMap<String, JwtProviderFile>,
+    /// Programs that are known by a key, by name.
+    #[serde(default)]
+    pub api_keys: BTreeMap<String, ApiKeysFile>,
+    /// People who are known by name and password, by name.
+    #[serde(default)]
+    pub basic_auth: BTreeMap<String, BasicAuthUsersFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -58,6 +76,10 @@ pub struct ServerFile {
     /// Where metrics, readiness and state are shown; keep it off the public network.
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
+    /// Proxies before the gateway: only what comes on a connection of theirs is believed when it says for whom it comes.
+    pub trusted_proxies: Vec<Network>,
+    /// Where they say so.
+    pub forwarded_header: ForwardedHeader,
     /// Worker threads; as many as there are cores when left out.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
@@ -93,6 +115,8 @@ impl Default for ServerFile {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             tls: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::Either,
             threads: None,
             shutdown_grace: Span::from_secs(0),
             shutdown_timeout: Span::from_secs(10),
@@ -107,6 +131,19 @@ impl Default for ServerFile {
             max_headers: ByteSize::from_kib(32),
         }
     }
+}
+
+/// In which header trusted proxies say for whom a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedHeader {
+    /// `Forwarded`, or else `X-Forwarded-For`. A request with both that name different clients is refused: one of the two came
+    /// through the proxy as a client wrote it.
+    Either,
+    /// `Forwarded` alone (RFC 7239).
+    Forwarded,
+    /// `X-Forwarded-For` with its companions `-Proto` and `-Host` alone.
+    XForwarded,
 }
 
 /// The line written for each request.
@@ -326,14 +363,28 @@ pub enum MiddlewareFile {
     Jwt(JwtFile),
     /// Counts the request against policies, in this order.
     RateLimit(RateLimitUseFile),
-}
-
-/// Requires a valid token.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct JwtFile {
-    /// Whose tokens; a name under `jwt_providers`.
-    pub provider: String,
+    /// Requires a known key.
+    ApiKey(ApiKeyFile),
+    /// Requires a name and its password.
+    BasicAuth(BasicAuthFile),
+    /// Requires what one of these lists asks for, whichever a request has; of a list, everything.
+    AnyOf(Vec<Vec<IdentityFile>>),
+    /// Requires everything that this list asks for.
+    AllOf(Vec<IdentityFile>),
+    /// Requires scopes, roles or claims of whoever the steps before have found.
+    Authorize(AuthorizeFile),
+    /// Changes headers of requests and responses.
+    Headers(HeadersFile),
+    /// Lets web pages of other origins in.
+    Cors(CorsFile),
+    /// Compresses responses.
+    Compress(CompressFile),
+    /// Changes what the upstream is asked for.
+    Rewrite(RewriteFile),
+    /// Sends the client to another place; the last step of its list.
+    Redirect(RedirectFile),
+    /// Answers by itself; the last step of its list.
+    Respond(RespondFile),
 }
 
 /// Counts the request against policies.
@@ -359,8 +410,12 @@ pub struct RouteFile {
     /// Which requests.
     #[serde(rename = "match")]
     pub matches: MatchFile,
-    /// Where they go; a name under `upstreams`.
-    pub upstream: String,
+    /// Goes before specificity: of all routes that take a request, those of the highest priority are asked first.
+    #[serde(default)]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub priority: i32,
+    /// Where they go; a name under `upstreams`. Left out where the last step of the list answers.
+    pub upstream: Option<String>,
     /// Says that no identity is asked for. A route has either this or a middleware that asks.
     #[serde(default)]
     pub public: bool,
@@ -369,18 +424,4 @@ pub struct RouteFile {
     pub middleware: Vec<MiddlewareFile>,
     /// The largest request body; `server.max_body` when left out.
     pub max_body: Option<ByteSize>,
-}
-
-/// Which requests a route takes. The most specific route wins, wherever it stands in the file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MatchFile {
-    /// Host names, exact or `*.example.com`; every host when left out.
-    #[serde(default)]
-    pub hosts: Vec<HostPattern>,
-    /// `/exact`, `/with/{parameter}`, or `/prefix/*`, which also takes `/prefix` itself.
-    pub path: PathPattern,
-    /// Methods; every method when left out. `GET` includes `HEAD`.
-    #[serde(default)]
-    pub methods: Vec<RouteMethod>,
 }

@@ -1,9 +1,22 @@
-//! What a route's hosts and path are written as, and what a rate limit counts by, parsed once.
+//! What a route's hosts, path and conditions are written as, what a rate limit counts by, and texts that requests fill, parsed
+//! once.
 
+mod condition;
 mod host;
 mod key;
+mod origin;
 mod path;
+mod prefix;
+mod regex;
+mod route;
+mod template;
 
+pub use condition::{Condition, Test};
 pub use host::{BadHost, HostPattern};
 pub use key::{BadKey, RateLimitKey};
+pub use origin::{BadOrigin, OriginPattern};
 pub use path::{BadPath, PathPattern, Segment, Tail};
+pub use prefix::{BadPrefix, PathPrefix};
+pub use regex::{BadRegex, Case, RegexPattern};
+pub use route::{BadHostMatch, BadPathMatch, HostMatch, PathMatch};
+pub use template::{BadTemplate, Gap, Part, PathTemplate, TargetTemplate, ValueTemplate};

@@ -18,14 +18,18 @@ pub(super) enum Form<'s> {
     Names(&'s Json),
     /// A list.
     List(&'s Json),
+    /// A list, or one item of it.
+    OneOrList(&'s Json),
     /// One of these words.
     Words(Vec<&'s str>),
     /// A block with exactly one of these keys.
     OneKey(Vec<(&'s str, &'s Json)>),
+    /// A text, a number, `true` or `false`.
+    Scalar,
     /// Any text; the type it becomes may ask for more.
     Text,
     /// A whole number within these bounds.
-    Number { min: u64, max: u64 },
+    Number { min: i64, max: i64 },
     /// `true` or `false`.
     Switch,
 }
@@ -54,12 +58,14 @@ impl Schema {
             Some(&"object") => object(schema),
             Some(&"array") => Form::List(&schema["items"]),
             Some(&"integer") => {
-                let max = if schema["format"] == "uint32" { u64::from(u32::MAX) } else { u64::MAX };
+                let max = if schema["format"] == "uint32" { i64::from(u32::MAX) } else { i64::MAX };
                 Form::Number {
-                    min: schema["minimum"].as_u64().unwrap_or(0),
-                    max: schema["maximum"].as_u64().unwrap_or(max),
+                    min: schema["minimum"].as_i64().unwrap_or(0),
+                    max: schema["maximum"].as_i64().unwrap_or(max),
                 }
             }
+            Some(_) if kinds.contains(&"string") && kinds.contains(&"array") => Form::OneOrList(&schema["items"]),
+            Some(_) if kinds.contains(&"string") && kinds.contains(&"boolean") => Form::Scalar,
             Some(&"boolean") => Form::Switch,
             _ => choice(schema),
         };
@@ -78,12 +84,12 @@ impl Schema {
                 required.into_iter().map(|key| (key.to_owned(), self.stand_in(&keys[key]))).collect()
             }
             Form::Names(_) => json!({}),
-            Form::List(_) => json!([]),
+            Form::List(_) | Form::OneOrList(_) => json!([]),
             Form::Words(words) => words.first().map_or(Json::Null, |word| json!(word)),
             Form::OneKey(keys) => keys.first().map_or(Json::Null, |(key, inner)| json!({*key: self.stand_in(inner)})),
             Form::Text => json!(""),
             Form::Number { min, .. } => json!(min),
-            Form::Switch => json!(false),
+            Form::Switch | Form::Scalar => json!(false),
         }
     }
 
@@ -91,7 +97,9 @@ impl Schema {
     pub(super) fn at(&self, path: &KeyPath) -> Option<&Json> {
         path.steps().iter().try_fold(&self.0, |schema, step| match (self.form(schema).0, step) {
             (Form::Struct { keys, .. }, Step::Key(name)) => keys.get(name),
-            (Form::Names(inner), Step::Key(_)) | (Form::List(inner), Step::Index(_)) => Some(inner),
+            (Form::Names(inner), Step::Key(_)) | (Form::List(inner) | Form::OneOrList(inner), Step::Index(_)) => {
+                Some(inner)
+            }
             (Form::OneKey(keys), Step::Key(name)) => {
                 keys.into_iter().find(|(key, _)| key == name).map(|(_, inner)| inner)
             }
@@ -138,9 +146,9 @@ impl Schema {
         match self.form(schema).0 {
             Form::Struct { keys, .. } => keys.iter().map(|(key, inner)| (key.clone(), self.whole(inner))).collect(),
             Form::Names(inner) => json!({ "name": self.whole(inner) }),
-            Form::List(inner) => json!([self.whole(inner)]),
+            Form::List(inner) | Form::OneOrList(inner) => json!([self.whole(inner)]),
             Form::OneKey(keys) => keys.first().map_or(Json::Null, |(key, inner)| json!({ *key: self.whole(inner) })),
-            Form::Words(_) | Form::Text | Form::Number { .. } | Form::Switch => self.stand_in(schema),
+            Form::Words(_) | Form::Text | Form::Number { .. } | Form::Switch | Form::Scalar => self.stand_in(schema),
         }
     }
 }

@@ -1,12 +1,17 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod identity;
 mod keys;
+mod routes;
+mod shape;
 
 use std::fs;
 use std::path::PathBuf;
 
+use common::auth::SigningSecret;
 use proptest::prelude::*;
 
+use super::values::PublicKey;
 use super::*;
 
 const SECRET: &str = "6f1d0a94c2b85e7733e09a1bd4c65f28";
@@ -93,6 +98,18 @@ fn the_annotated_file_explains_every_key() {
     assert_eq!(missing, Vec::<&str>::new());
 }
 
+/// What in the annotated file contradicts what stands beside it.
+const CONTRADICTORY: [&str; 8] = [
+    "secret_file",
+    "public_key",
+    "public_key_file",
+    "algorithms",
+    "jwks_file",
+    "jwks_url",
+    "burst",
+    "on_redis_failure",
+];
+
 /// Each line `# key: value` that shows a default says what is so without it.
 #[test]
 fn the_annotated_file_still_holds_when_everything_in_it_is_uncommented() {
@@ -101,7 +118,7 @@ fn the_annotated_file_still_holds_when_everything_in_it_is_uncommented() {
         let key = line.trim_start().strip_prefix("# ").and_then(|line| line.split_once(": ")).map(|(key, _)| key);
         // These contradict what stands beside them.
         key.is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
-            && !["secret_file", "public_key", "public_key_file", "burst", "on_redis_failure"].map(Some).contains(&key)
+            && !CONTRADICTORY.contains(&key.unwrap_or_default())
     };
     let uncomment = |line: &str| if is_example(line) { line.replacen("# ", "", 1) } else { line.to_owned() };
     let whole: Vec<String> = text.lines().map(uncomment).collect();
@@ -195,7 +212,7 @@ fn contradictions_between_blocks_are_told() {
         ),
         (
             with(&format!("{jwt}middleware: [jwt: {{ provider: p }}]")),
-            "routes[0].public: the route is public, and a `jwt` step asks for a token; keep one of the two",
+            "routes[0].public: the route is public, and a step asks who is there; keep one of the two",
         ),
         (with("server: { listen: [] }"), "server.listen: there is no address to listen on"),
         (
@@ -234,32 +251,6 @@ fn what_only_looks_like_a_contradiction_is_taken() {
     }
 }
 
-#[test]
-fn routes_that_hosts_or_methods_tell_apart_stand_beside_each_other() {
-    let routes = |matches: &[&str]| {
-        let route = |(index, matches): (usize, &&str)| {
-            format!("  - {{ name: r{index}, match: {{ {matches} }}, upstream: up, public: true }}\n")
-        };
-        let routes: String = matches.iter().enumerate().map(route).collect();
-        format!("upstreams: {{ up: {{ targets: [\"http://a:1\"] }} }}\nroutes:\n{routes}")
-    };
-    let apart = ["path: /a", "path: /a/*", "path: '/{x}'", "path: /b, methods: [GET]", "path: /b, methods: [POST]"];
-    assert_eq!(report(&routes(&apart)), "");
-    assert_eq!(report(&routes(&["path: /a", "path: /a, hosts: [a.com]", "path: /a, hosts: ['*.a.com', b.com]"])), "");
-    for same in [
-        ["path: /a", "path: /a, methods: [GET]"],
-        ["path: '/{x}'", "path: '/{y}'"],
-        ["path: /a, hosts: [a.com, b.com]", "path: /a, hosts: [B.com.]"],
-        ["path: /caf%c3%a9", "path: /caf%C3%A9"],
-    ] {
-        let problems = report(&routes(&same));
-        assert!(
-            problems.contains("routes[1].match.path: the route `r0` in line 3 takes the same requests"),
-            "{problems}"
-        );
-    }
-}
-
 /// The bounds hold: no file of the size that is read at all can keep the start, or a reload, busy for long.
 #[test]
 fn huge_files_are_answered() {
@@ -274,6 +265,19 @@ fn huge_files_are_answered() {
         format!(
             "routes:\n{}",
             many(10_000, &|n| format!("  - {{ name: r{n}, upstream: u{n}, match: {{ path: /a }} }}\n"))
+        ),
+        format!(
+            "routes:\n{}",
+            many(2_000, &|n| format!(
+                "  - {{ name: r{n}, match: {{ path: '/a/{{x}}', hosts: [\"~a{n}\"] }}, priority: {} }}\n",
+                n % 9
+            ))
+        ),
+        format!(
+            "routes:\n{}",
+            many(4_000, &|n| format!(
+                "  - {{ name: r{n}, match: {{ path: /a, query: [{{ name: q{n}, value: 1 }}] }} }}\n"
+            ))
         ),
         format!("upstreams: &u\n{}", many(1000, &|n| format!("  up-{n}: *u\n"))),
     ] {

@@ -100,7 +100,7 @@ mod tests {
 
     fn replaced(text: &str) -> Result<String, BadVariable> {
         let env = Env::default().with("NAME", "n").with("EMPTY", "").with("ODD", "${NAME}");
-        let mut scalar = Scalar { text: text.to_owned(), null: false, source: None, broken: false };
+        let mut scalar = Scalar { text: text.to_owned(), null: false, plain: false, source: None, broken: false };
         replace_in(&mut scalar, &env).map(|()| scalar.text)
     }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_message_shows_the_variable_and_never_its_value() {
         let env = Env::default().with("NAME", "hush");
-        let mut scalar = Scalar { text: "x${NAME}".to_owned(), null: false, source: None, broken: false };
+        let mut scalar = Scalar { text: "x${NAME}".to_owned(), null: false, plain: false, source: None, broken: false };
         assert_eq!(replace_in(&mut scalar, &env), Ok(()));
         assert_eq!((scalar.text.as_str(), scalar.shown().as_str()), ("xhush", "x${NAME}"));
     }

@@ -27,6 +27,8 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// `~`, `null` or nothing at all, without quotes.
     pub(super) null: bool,
+    /// Written without quotes, so that `true` and `5` are no texts where a value may be either.
+    pub(super) plain: bool,
     /// What the file has where `text` came in part from a variable. Messages show this instead.
     pub(super) source: Option<String>,
     /// Its problem was told already, and `text` means nothing.
@@ -107,8 +109,9 @@ impl<'t> Tree<'t, '_> {
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let text = text.into_owned();
-                let null = style == ScalarStyle::Plain && matches!(text.as_str(), "" | "~" | "null");
-                (anchor, Value::Scalar(Scalar { text, null, source: None, broken: false }))
+                let plain = style == ScalarStyle::Plain;
+                let null = plain && matches!(text.as_str(), "" | "~" | "null");
+                (anchor, Value::Scalar(Scalar { text, null, plain, source: None, broken: false }))
             }
             Event::SequenceStart(_, anchor, _) => (anchor, Value::List(self.list(path)?)),
             Event::MappingStart(_, anchor, _) => (anchor, Value::Block(self.block(path)?)),

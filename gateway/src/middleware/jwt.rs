@@ -1,31 +1,34 @@
-//! Lets only requests with a valid access token pass, and tells the upstream who sent them.
+//! Proves who is there by an access token.
 //!
-//! `jws` opens a token with the provider's one `key`, `claims` says whether and how long its claims count, and `cache` keeps
-//! what was found, so that a token in use costs a look-up and not a signature.
+//! `jws` opens a token with a `key` of the provider's `key_set`, `claims` says whether and how long its claims count, and
+//! `cache` keeps what was found, so that a token in use costs a look-up and not a signature. `remote` has the keys that an
+//! issuer publishes and changes.
 
 mod cache;
 mod claims;
 mod jws;
 mod key;
+mod key_set;
 mod metrics;
 mod provider;
 mod providers;
+mod remote;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::HeaderValue;
 use pingora_http::RequestHeader;
 
 pub(crate) use provider::JwtProvider;
 pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
 
-use super::{Flow, Middleware, Step};
-use crate::ctx::RequestContext;
-use crate::reply::Rejection;
+use super::identity::{Asked, Authenticator, Proof};
+use crate::credential::Place;
+use crate::ctx::Identity;
+use crate::reply::{BEARER, Rejection};
 
-/// The step that asks for a token of one provider.
+/// The proof by a token of one provider.
 pub(crate) struct Jwt {
     provider: Arc<JwtProvider>,
 }
@@ -35,32 +38,56 @@ impl Jwt {
     pub(crate) fn new(provider: Arc<JwtProvider>) -> Self {
         Self { provider }
     }
+}
 
-    fn decide(&self, headers: &HeaderMap, ctx: &mut RequestContext) -> Result<(), Rejection> {
-        let token = bearer_token(headers)?;
-        let identity = self.provider.identify(token, ctx.unix_time()).map_err(|bad| {
-            // Which check failed is nobody's business but the log's, and there the request id leads to the client.
-            tracing::debug!(reason = %bad, "token refused");
-            Rejection::TokenInvalid
-        })?;
-        ctx.hide_authorization |= !self.provider.forwards_token();
-        ctx.identity = Some(identity);
-        Ok(())
+impl Authenticator for Jwt {
+    fn ask<'a>(&'a self, head: &'a RequestHeader, now: u64) -> Asked<'a> {
+        let token = match self.provider.token_of(head) {
+            Ok(Some(token)) => token,
+            Ok(None) => return Asked::Done(Proof::Absent),
+            Err(bad) => return Asked::Done(proof(Err(bad))),
+        };
+        match self.provider.identify(&token, now) {
+            Err(BadToken::UnknownKey) => {
+                Asked::Wait(Box::pin(async move { proof(self.provider.identify_later(&token, now).await) }))
+            }
+            found => Asked::Done(proof(found)),
+        }
+    }
+
+    fn missing(&self) -> Rejection {
+        Rejection::TokenMissing
+    }
+
+    fn challenge(&self) -> HeaderValue {
+        HeaderValue::from_static(BEARER)
+    }
+
+    fn places(&self) -> &[Place] {
+        self.provider.places()
+    }
+
+    fn forwards(&self) -> bool {
+        self.provider.forwards_token()
     }
 }
 
-impl Middleware for Jwt {
-    fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
-        Step::Done(match self.decide(&head.headers, ctx) {
-            Ok(()) => Flow::Continue,
-            Err(rejection) => Flow::Reply(rejection),
-        })
+fn proof(found: Result<Arc<Identity>, BadToken>) -> Proof {
+    match found {
+        Ok(identity) => Proof::Given(identity),
+        Err(bad) => {
+            // Which check failed is nobody's business but the log's, and there the request id leads to the client.
+            tracing::debug!(reason = %bad, "token refused");
+            Proof::Refused(bad.rejection())
+        }
     }
 }
 
 /// Why a token is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum BadToken {
+    #[error("there is more than one")]
+    Several,
     #[error("it is too long")]
     TooLong,
     #[error("it has no three parts of base64url")]
@@ -69,6 +96,10 @@ enum BadToken {
     BadHeader,
     #[error("it is signed with another algorithm")]
     OtherAlgorithm,
+    #[error("it names a key that the issuer does not publish")]
+    UnknownKey,
+    #[error("it names no key, and there are several that it may be of")]
+    NoKeyNamed,
     #[error("its signature is not the issuer's")]
     BadSignature,
     #[error("a claim is missing or of the wrong type")]
@@ -77,30 +108,26 @@ enum BadToken {
     OtherIssuer,
     #[error("it is for another audience")]
     OtherAudience,
+    #[error("a claim has not the value that it must have")]
+    OtherClaim,
     #[error("its time has not come")]
     NotYetValid,
     #[error("its time is over")]
     Expired,
     #[error("a claim cannot be a header")]
     NoHeader,
+    #[error("the issuer's keys cannot be had")]
+    NoKeys,
 }
 
-/// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<&[u8], Rejection> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Rejection::TokenMissing)?.as_bytes();
-    // Two of them could be read in two ways, here and at the upstream.
-    if values.next().is_some() {
-        return Err(Rejection::TokenInvalid);
+impl BadToken {
+    /// What the client is told.
+    const fn rejection(self) -> Rejection {
+        match self {
+            Self::NoKeys => Rejection::KeysUnavailable,
+            _ => Rejection::TokenInvalid,
+        }
     }
-    let (scheme, mut token) = value.split_at_checked("Bearer ".len()).ok_or(Rejection::TokenMissing)?;
-    if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-        return Err(Rejection::TokenMissing);
-    }
-    while let [b' ', rest @ ..] = token {
-        token = rest;
-    }
-    Ok(token)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use pingora_http::RequestHeader;
 
 use super::{Flow, Middleware, Step};
+use crate::client_addr::ClientAddr;
 use crate::config::pattern::RateLimitKey;
 use crate::ctx::RequestContext;
 use crate::limit::{AnsweredBy, Outcome, Policy, Verdict};
@@ -59,6 +60,10 @@ impl Middleware for RateLimit {
             None => Step::Done(Flow::Reply(Rejection::LimiterUnavailable)),
         }
     }
+
+    fn sees_responses(&self) -> bool {
+        false
+    }
 }
 
 /// Takes from the quota of the request's key. A request without the claim is counted by its address, never not at all.
@@ -72,8 +77,8 @@ async fn take(policy: &Policy, ctx: &RequestContext) -> Verdict {
 }
 
 /// The client's network behind a byte that no text has, so that no claim can be made to count as somebody's address.
-fn address_key(client: IpAddr) -> [u8; 17] {
-    let addr = match network(client) {
+fn address_key(client: ClientAddr) -> [u8; 17] {
+    let addr = match network(client.get()) {
         IpAddr::V4(addr) => addr.to_ipv6_mapped(),
         IpAddr::V6(addr) => addr,
     };
@@ -101,6 +106,7 @@ const fn mode(answered_by: AnsweredBy) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_addr::PeerAddr;
 
     #[test]
     fn clients_are_counted_by_network() {
@@ -113,7 +119,7 @@ mod tests {
     #[test]
     fn no_claim_counts_as_an_address() {
         for addr in ["97.98.99.100", "6162:6364:6566:6768::"] {
-            let key = address_key(addr.parse().expect("an address"));
+            let key = address_key(PeerAddr::new(addr.parse().expect("an address")).into());
             assert!(std::str::from_utf8(&key).is_err(), "{addr}");
         }
     }

@@ -3,20 +3,8 @@
 //! A client's own copies are removed, also under the names that servers with CGI habits take for the same (`X_User_Id`).
 
 use http::HeaderName;
-use http::header::FORWARDED;
 
-use crate::reply::REQUEST_ID;
-
-/// What only a trusted proxy may say of a client, and no client is one.
-const ABOUT_THE_CLIENT: [HeaderName; 7] = [
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-    REQUEST_ID,
-];
+use crate::config::values::{ABOUT_THE_CLIENT, same_but_for_underscores};
 
 /// Header names that a client may not use.
 pub(crate) struct AssertedHeaders {
@@ -44,11 +32,6 @@ impl AssertedHeaders {
 const fn length_bit(name: &str) -> u128 {
     let length = name.len();
     1 << if length < 127 { length } else { 127 }
-}
-
-/// Whether `name` is `asserted`, or its alias. Both are in lower case.
-pub(super) fn same_but_for_underscores(name: &str, asserted: &str) -> bool {
-    name.len() == asserted.len() && name.bytes().zip(asserted.bytes()).all(|(a, b)| a == b || (a == b'_' && b == b'-'))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use pingora_core::{Error, ErrorSource};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use crate::ctx::RequestContext;
+use crate::ctx::{HeaderEdit, RequestContext};
 use crate::reply::{self, Rejection};
 
 /// With it, the client itself has made the repetition of a request harmless.
@@ -16,9 +16,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Whether the request may be sent a second time although the first may have arrived: its method or an idempotency key
 /// makes that harmless (RFC 9110, section 9.2.2), its body is still at hand, and nothing of an answer has reached the
 /// client. Not after a time-out: whoever was too slow once is not asked to do the work twice.
-pub(super) fn is_repeatable(session: &Session, error: &Error) -> bool {
+pub(super) fn is_repeatable(session: &Session, error: &Error, ctx: &RequestContext) -> bool {
     let request = session.req_header();
-    let harmless = request.method.is_idempotent() || has_idempotency_key(request);
+    let harmless = request.method.is_idempotent() || has_idempotency_key(request, &ctx.header_edits);
     let timed_out = matches!(error.etype(), E::ReadTimedout | E::WriteTimedout);
     harmless
         && !timed_out
@@ -27,25 +27,32 @@ pub(super) fn is_repeatable(session: &Session, error: &Error) -> bool {
         && reply::answered(session).is_none()
 }
 
-/// Whether the upstream was sent a key: one that `Connection` names ends at the gateway (RFC 9110, section 7.6.1).
-fn has_idempotency_key(request: &RequestHeader) -> bool {
+/// Whether the upstream was sent a key: one that `Connection` names ends at the gateway (RFC 9110, section 7.6.1), and steps
+/// may have put one in or taken it away.
+fn has_idempotency_key(request: &RequestHeader, edits: &[HeaderEdit]) -> bool {
     let is_named = |value: &HeaderValue| {
         let mut options = value.as_bytes().split(|byte| *byte == b',');
         options.any(|option| option.trim_ascii().eq_ignore_ascii_case(IDEMPOTENCY_KEY.as_str().as_bytes()))
     };
-    request.headers.contains_key(IDEMPOTENCY_KEY) && !request.headers.get_all(CONNECTION).iter().any(is_named)
+    let sent =
+        || request.headers.contains_key(IDEMPOTENCY_KEY) && !request.headers.get_all(CONNECTION).iter().any(is_named);
+    let edited = edits.iter().rev().find_map(|edit| match edit {
+        HeaderEdit::Remove(name) => (*name == IDEMPOTENCY_KEY).then_some(false),
+        HeaderEdit::Set(name, _) | HeaderEdit::Add(name, _) => (*name == IDEMPOTENCY_KEY).then_some(true),
+    });
+    edited.unwrap_or_else(sent)
 }
 
 /// Notes that the target failed, and marks the error for a retry if one is left.
 pub(super) fn retry_elsewhere(mut error: Box<Error>, ctx: &mut RequestContext, repeatable: bool) -> Box<Error> {
-    let left = ctx.route.as_ref().is_some_and(|route| ctx.failed.len() < route.pool.retries());
+    let pool =
+        ctx.route.as_ref().and_then(|route| route.pool.as_ref()).filter(|pool| ctx.failed.len() < pool.retries());
     // Set either way: Pingora marks some errors as retryable whatever the method.
-    error.set_retry(repeatable && left);
-    if repeatable && left {
+    let pool = pool.filter(|_| repeatable);
+    error.set_retry(pool.is_some());
+    if let Some(pool) = pool {
+        pool.retried().inc();
         ctx.failed.extend(ctx.target.take());
-        if let Some(route) = &ctx.route {
-            route.retries.inc();
-        }
     }
     error
 }
@@ -117,9 +124,13 @@ mod tests {
             request.append_header("Connection", connection.to_owned()).expect("a header");
             request
         };
-        assert!(has_idempotency_key(&request("keep-alive")));
-        assert!(!has_idempotency_key(&request("close, IDEMPOTENCY-key")));
-        assert!(!has_idempotency_key(&RequestHeader::build("POST", b"/", None).expect("a request")));
+        let bare = RequestHeader::build("POST", b"/", None).expect("a request");
+        assert!(has_idempotency_key(&request("keep-alive"), &[]));
+        assert!(!has_idempotency_key(&request("close, IDEMPOTENCY-key"), &[]));
+        assert!(!has_idempotency_key(&bare, &[]));
+        let set = || HeaderEdit::Set(IDEMPOTENCY_KEY, HeaderValue::from_static("k"));
+        assert!(has_idempotency_key(&bare, &[HeaderEdit::Remove(CONNECTION), set()]));
+        assert!(!has_idempotency_key(&request("close"), &[set(), HeaderEdit::Remove(IDEMPOTENCY_KEY)]));
     }
 
     #[test]

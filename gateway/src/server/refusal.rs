@@ -1,6 +1,5 @@
 //! Answers, counts and logs what ends before it is a request: a head that cannot be read, a connection too many.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use pingora_core::protocols::Stream;
@@ -9,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use crate::access_log::{Line, Timestamp};
+use crate::client_addr::PeerAddr;
 use crate::ctx::new_request_id;
 use crate::reply::{self, Rejection};
 
@@ -35,13 +35,14 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
         shared.access_log.write(&Line {
             timestamp: Timestamp::of(began),
             request_id,
-            client: client(&stream),
+            client: peer(&stream).into(),
             method: request.method,
             host: "",
             path: request.path,
             route: "none",
             status: sent.then_some(status.as_u16()),
             rejected: Some(rejection.code()),
+            rule: None,
             limited_by: None,
             user: None,
             target: None,
@@ -65,10 +66,10 @@ async fn write(stream: &mut Stream, answer: &[u8]) -> std::io::Result<()> {
     AsyncWriteExt::shutdown(stream).await
 }
 
-fn client(stream: &Stream) -> IpAddr {
+fn peer(stream: &Stream) -> PeerAddr {
     let digest = stream.get_socket_digest();
     let addr = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
-    addr.map_or(IpAddr::from([0, 0, 0, 0]), |addr| addr.ip().to_canonical())
+    addr.map_or(PeerAddr::UNKNOWN, |addr| PeerAddr::new(addr.ip()))
 }
 
 /// What can be told of a request that cannot be read.

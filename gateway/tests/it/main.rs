@@ -1,11 +1,17 @@
 //! The gateway as its users meet it: over real sockets, in front of real servers.
 
+mod addresses;
 mod admission;
+mod compression;
+mod credentials;
 mod failover;
 mod forwarding;
+mod jwks;
 mod lifecycle;
+mod matching;
 mod process;
 mod retirement;
+mod shaping;
 mod strictness;
 mod support;
 mod tls;

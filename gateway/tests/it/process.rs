@@ -102,3 +102,21 @@ async fn the_signal_to_stop_ends_it_with_success() {
     let ended = tokio::task::spawn_blocking(move || gateway.child.wait().map(|status| status.success()));
     assert!(tokio::time::timeout(PATIENCE, ended).await.expect("ends").expect("waits").expect("is awaited"));
 }
+
+#[test]
+fn a_key_of_a_program_is_hashed_from_standard_input() {
+    use std::io::Write as _;
+    let hash = |key: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        let command = command.arg("hash-key").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("starts");
+        child.stdin.take().expect("a pipe").write_all(key).expect("writes");
+        let output = child.wait_with_output().expect("ends");
+        (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+    };
+    // FIPS 180-4's example.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n".to_owned();
+    assert_eq!(hash(b"abc"), (true, abc.clone()));
+    assert_eq!(hash(b"abc\n"), (true, abc));
+    assert_eq!(hash(b"\n"), (false, String::new()));
+}

@@ -1,7 +1,7 @@
 //! Starts gateways with a configuration of the test's own, and talks to them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,13 @@ impl Gateway {
     /// The same with more in its `server` block.
     pub(crate) fn start_with(server: &str, yaml: &str) -> Self {
         Self::launch(with_server(server, yaml), Vec::new()).expect("the gateway starts")
+    }
+
+    /// The same with an access log at `path`, which is whole when the gateway was dropped.
+    pub(crate) fn start_logging(path: &Path, yaml: &str) -> Self {
+        let log = format!("access_log: {{ path: \"{}\" }}", path.display());
+        Self::launch(with_server("", yaml).replace("access_log: { enabled: false }", &log), Vec::new())
+            .expect("the gateway starts")
     }
 
     pub(crate) fn try_start(yaml: &str, middleware: Vec<Arc<dyn Middleware>>) -> Result<Self, StartError> {

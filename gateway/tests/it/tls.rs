@@ -181,3 +181,41 @@ async fn a_reload_shows_the_certificates_that_are_there_now() {
     assert!(problems.contains("server.tls.certificates[0].key: there is no private key in it"), "{problems}");
     assert_eq!(ask(&after).await.expect("an answer").status(), 200);
 }
+
+#[tokio::test]
+async fn plain_clients_are_sent_to_tls_and_browsers_told_to_stay_there() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let certificates = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let more = "redirect_http: true, redirect_port: 8443, hsts: { max_age: 1h, include_subdomains: true },";
+    let gateway = Gateway::start_with(&tls(&dir, more), &routes(&upstream));
+    let plain = async |line: &str, host: &str| {
+        gateway.raw(format!("{line}\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await
+    };
+    let sent = plain("GET /x/../y?z HTTP/1.1", "a.example").await;
+    assert!(
+        sent.starts_with("HTTP/1.1 308 ") && sent.contains("\r\nlocation: https://a.example:8443/y?z\r\n"),
+        "{sent}"
+    );
+    assert!(!sent.contains("strict-transport-security"), "{sent}");
+    let stranger = plain("GET / HTTP/1.1", "evil.example").await;
+    assert!(stranger.starts_with("HTTP/1.1 421 ") && stranger.contains("misdirected_request"), "{stranger}");
+    let health = plain("GET /health HTTP/1.1", "10.0.0.1").await;
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    assert!(upstream.arrived().is_empty());
+
+    let port = gateway.tls_addr().port();
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let client = client(&gateway, &certificates);
+        let client = if version == Version::HTTP_11 { client.http1_only() } else { client };
+        let client = client.build().expect("a client");
+        for path in ["", "%5c"] {
+            let answer = client.get(format!("https://a.example:{port}/{path}")).send().await.expect("an answer");
+            assert_eq!(
+                (answer.version(), answer.status().as_u16()),
+                (version, if path.is_empty() { 200 } else { 400 })
+            );
+            assert_eq!(answer.headers()["strict-transport-security"], "max-age=3600; includeSubDomains");
+        }
+    }
+}

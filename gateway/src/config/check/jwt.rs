@@ -1,20 +1,23 @@
 //! Checks the issuers under `jwt_providers`, and reads their keys.
 
-use std::collections::{BTreeMap, HashSet};
+mod key_set;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
 use common::auth::SigningSecret;
+use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{size_is_within, span_is_within};
 use crate::config::ProviderKey;
-use crate::config::file::{GatewayFile, JwtAlgorithm, JwtProviderFile};
+use crate::config::file::{GatewayFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{ByteSize, KeyKind, PublicKey};
+use crate::config::values::{ByteSize, IdentityHeader, KeyKind, PublicKey};
 
 /// RFC 8725 has no figure; a minute is what its implementers call generous.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
@@ -25,13 +28,21 @@ const MOST_CACHE: ByteSize = ByteSize::from_kib(16 << 20);
 
 pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, ProviderKey> {
     let mut keys = BTreeMap::new();
+    let mut copies = HashMap::new();
     for (name, provider) in &file.jwt_providers {
         let at = KeyPath::default().key("jwt_providers").key(name);
         if let Some(key) = key(provider, directory, &at, report) {
+            if let ProviderKey::Remote(remote) = &key
+                && let Some(copy) = &remote.cache_file
+                && let Some(other) = copies.insert(copy.clone(), name)
+            {
+                let message = format!("the provider `{other}` keeps its keys in this file; give each one of its own");
+                report.problem(&at.key("jwks_fetch").key("cache_file"), message);
+            }
             keys.insert(name.clone(), key);
         }
         for (text, key) in [(&provider.issuer, "issuer"), (&provider.audience, "audience")] {
-            if text.is_empty() {
+            if text.says_nothing() {
                 report.problem(&at.key(key), "this is empty; a token must be asked for a certain one");
             }
         }
@@ -43,14 +54,20 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         if provider.cache.bytes() > 0 {
             size_is_within(provider.cache, LEAST_CACHE, MOST_CACHE, &at.key("cache"), report);
         }
-        check_headers(provider, &at.key("claims_to_headers"), report);
+        check_headers(&provider.claims_to_headers, &at.key("claims_to_headers"), report);
+        check_claims(&provider.required_claims, &at.key("required_claims"), report);
+        check_places(provider, &at.key("token_from"), report);
     }
     keys
 }
 
-fn check_headers(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_>) {
+pub(super) fn check_headers(
+    claims_to_headers: &BTreeMap<String, IdentityHeader>,
+    at: &KeyPath,
+    report: &mut Report<'_>,
+) {
     let mut taken = HashSet::new();
-    for (claim, header) in &provider.claims_to_headers {
+    for (claim, header) in claims_to_headers {
         let here = at.key(claim);
         if claim.is_empty() {
             report.problem(&here, "the name of a claim is empty");
@@ -61,11 +78,69 @@ fn check_headers(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'
     }
 }
 
+pub(super) fn check_claims<T>(claims: &BTreeMap<String, T>, at: &KeyPath, report: &mut Report<'_>) {
+    if claims.contains_key("") {
+        report.problem(&at.key(""), "the name of a claim is empty");
+    }
+}
+
+/// Each place is one header, one cookie or one parameter of the query, and stands in the list once.
+fn check_places(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_>) {
+    for (index, place) in provider.token_from.iter().enumerate() {
+        let here = at.index(index);
+        if !report.is_written(&here) {
+            continue;
+        }
+        let TokenPlaceFile { header, scheme, cookie, query } = place;
+        let written = [header.is_some(), cookie.is_some(), query.is_some()].into_iter().filter(|written| *written);
+        if written.count() != 1 {
+            report.problem(&here, "one of `header`, `cookie` and `query` is wanted here");
+            continue;
+        }
+        match (header, scheme) {
+            (Some(header), None) if *header.get() == AUTHORIZATION => {
+                report.problem(&here, "this header has a word before the token; write `scheme: Bearer`");
+            }
+            (None, Some(_)) => report.problem(&here.key("scheme"), "only a header has a scheme"),
+            (Some(_), Some(scheme)) if !is_token(scheme) => {
+                report.problem(&here.key("scheme"), "a scheme is one word, like `Bearer`");
+            }
+            _ => {}
+        }
+        if cookie.as_ref().is_some_and(|name| !is_token(name)) {
+            report.problem(&here.key("cookie"), "this is no name that a cookie may have");
+        }
+        if query.as_ref().is_some_and(String::is_empty) {
+            report.problem(&here.key("query"), "the name of a parameter is empty");
+        }
+        if provider.token_from.iter().take(index).any(|before| before == place) {
+            report.problem(&here, "this place stands in the list already");
+        }
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
 /// The provider's key, if there is one and it is for the provider's algorithm.
 fn key(provider: &JwtProviderFile, directory: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<ProviderKey> {
     let (secret, public) = (Source::of_secret(provider), Source::of_public_key(provider));
-    let algorithm = provider.algorithm;
-    let is_known = report.is_written(&at.key("algorithm"));
+    let set = [(provider.jwks_url.is_some(), "jwks_url"), (provider.jwks_file.is_some(), "jwks_file")];
+    let set = set.into_iter().find_map(|(written, name)| written.then_some(name));
+    let is_known = accepts(provider, set.is_some(), at, report);
+    if provider.jwks_fetch.is_some() && provider.jwks_url.is_none() {
+        report.problem(&at.key("jwks_fetch"), "there is no `jwks_url` to fetch from");
+    }
+    if let Some(set) = set {
+        for name in secret.written().chain(public.written()) {
+            report.problem(&at.key(name), format!("there is a `{set}` too; keep one of the two"));
+        }
+        let algorithms = provider.accepted();
+        return key_set::key(provider, is_known.then_some(&*algorithms), directory, at, report);
+    }
+    let algorithm = provider.algorithm.unwrap_or(JwtAlgorithm::HS256);
     // Where the algorithm was told to be wrong, what it was to be is read from the key.
     let shared = if is_known { algorithm.key_kind().is_none() } else { public.is_empty() };
     let (wanted, other) = if shared { (secret, public) } else { (public, secret) };
@@ -90,13 +165,39 @@ fn key(provider: &JwtProviderFile, directory: &Path, at: &KeyPath, report: &mut 
         return Some(ProviderKey::Secret(secret));
     }
     let key = PublicKey::from_pem(text.expose_secret()).map_err(|bad| told(bad.to_string(), report)).ok()?;
-    match algorithm.key_kind().filter(|kind| *kind != key.kind()) {
+    match algorithm.key_kind().filter(|kind| is_known && *kind != key.kind()) {
         Some(kind) => {
             let (is, fits) = (key.kind(), fitting(key.kind()));
             told(format!("`{algorithm:?}` needs {kind}, and this is {is}, which is for {fits}"), report);
             None
         }
         None => Some(ProviderKey::Public(key)),
+    }
+}
+
+/// Whether the file says which algorithms the provider accepts; tells when it does not.
+fn accepts(provider: &JwtProviderFile, has_set: bool, at: &KeyPath, report: &mut Report<'_>) -> bool {
+    let (one, several) = (at.key("algorithm"), at.key("algorithms"));
+    let is_known = report.is_written(&one) && report.is_written(&several);
+    super::routes::repeats(&provider.algorithms, &several, report);
+    match (provider.algorithm, provider.algorithms.as_slice()) {
+        (None, []) if has_set && is_known => {
+            report.problem(at, "the key `algorithms` is missing");
+            false
+        }
+        (None, []) if is_known => {
+            report.problem(at, "the key `algorithm` is missing");
+            false
+        }
+        (None, [_, ..]) if !has_set => {
+            report.problem(&several, "this is for a set of keys; a single key has one `algorithm`");
+            false
+        }
+        (Some(_), [_, ..]) => {
+            report.problem(&several, "there is an `algorithm` too; keep one of the two");
+            false
+        }
+        _ => is_known,
     }
 }
 
@@ -162,7 +263,7 @@ impl<'p> Source<'p> {
                 report.problem(&path, "the path is empty");
                 None
             }
-            (None, Some(file)) => match read(&directory.join(file)) {
+            (None, Some(file)) => match read(&directory.join(file), MOST_KEY_BYTES) {
                 Ok(text) => Some((path, text)),
                 Err(error) => {
                     report.problem(&path, format!("`{}` cannot be read: {error}", report.shown(&path)));
@@ -170,16 +271,21 @@ impl<'p> Source<'p> {
                 }
             },
             (None, None) => {
-                report.problem(at, format!("a `{}` or a `{}` is missing", self.inline.0, self.file.0));
+                let sets = if self.inline.0 == "public_key" { ", or a `jwks_file` or a `jwks_url`," } else { "" };
+                report.problem(at, format!("a `{}` or a `{}`{sets} is missing", self.inline.0, self.file.0));
                 None
             }
         }
     }
 }
 
-/// The text of a file that holds one key, without the line end that editors add.
-fn read(path: &Path) -> io::Result<SecretString> {
+/// The text of a file that holds keys, without the line end that editors add; one of more than `most` bytes is refused, for
+/// half of it would be another one.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<SecretString> {
     let mut text = String::new();
-    File::open(path)?.take(MOST_KEY_BYTES).read_to_string(&mut text)?;
+    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    }
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }

@@ -2,22 +2,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::path::Path;
 
-use http::Method;
-
-use super::{Used, name_is_legal, refers_to, server::MOST_BODY, size_is_within};
+use super::shape::{self, Scope, Shape};
+use super::{Used, conditions, identity, name_is_legal, overlaps, refers_to, server::MOST_BODY, size_is_within};
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
-use crate::config::pattern::{HostPattern, PathPattern, RateLimitKey};
+use crate::config::pattern::RateLimitKey;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{ByteSize, RouteMethod};
+use crate::config::values::ByteSize;
 
-pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<'f> {
+pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Report<'_>) -> Used<'f> {
     let top = KeyPath::default();
     let routes = top.key("routes");
     let mut used = Used::default();
     let mut shared = Chain::default();
-    shared.check(&file.middleware, &top.key("middleware"), file, &mut used, report);
+    let scope = Scope { file, directory, route: None, knows_claims: false };
+    shared.check(&file.middleware, &top.key("middleware"), scope, &mut used, report);
     if file.routes.is_empty() {
         report.problem(&routes, "there is no route; a gateway needs at least one");
     }
@@ -32,26 +33,35 @@ pub(super) fn check<'f>(file: &'f GatewayFile, report: &mut Report<'_>) -> Used<
             let line = report.line(&routes.index(first).key("name"));
             report.problem(&at.key("name"), format!("the route in line {line} has the name `{}` already", route.name));
         }
-        if refers_to("upstream", &route.upstream, &file.upstreams, &at.key("upstream"), report) {
-            used.upstreams.insert(&route.upstream);
+        if let Some(upstream) = &route.upstream
+            && refers_to("upstream", upstream, &file.upstreams, &at.key("upstream"), report)
+        {
+            used.upstreams.insert(upstream);
         }
         if let Some(size) = route.max_body {
             size_is_within(size, ByteSize::from_kib(0), MOST_BODY, &at.key("max_body"), report);
         }
         let mut chain = shared.clone();
-        chain.check(&route.middleware, &at.key("middleware"), file, &mut used, report);
+        let scope = Scope { file, directory, route: Some((route, &at)), knows_claims: false };
+        chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
+        shape::check_upstream(route, &chain.shape, &at, report);
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
     }
-    check_overlaps(&file.routes, &routes, report);
+    conditions::check(file, report);
+    overlaps::check(file, report);
     used
 }
 
 /// What the steps before some point ask for and count.
 #[derive(Clone, Default)]
 struct Chain<'f> {
-    asks_for_token: bool,
+    /// Whether a step asks who is there, so that nobody passes as nobody.
+    asks: bool,
+    /// Whether a step may find out who is there.
+    looks: bool,
     policies: Vec<&'f str>,
+    shape: Shape,
 }
 
 impl<'f> Chain<'f> {
@@ -59,20 +69,33 @@ impl<'f> Chain<'f> {
         &mut self,
         steps: &'f [MiddlewareFile],
         at: &KeyPath,
-        file: &'f GatewayFile,
+        scope: Scope<'_, 'f>,
         used: &mut Used<'f>,
         report: &mut Report<'_>,
     ) {
+        let file = scope.file;
         for (index, step) in steps.iter().enumerate() {
             let here = at.index(index);
+            let scope = Scope { knows_claims: self.looks, ..scope };
+            self.shape.check(step, &here, &scope, &mut used.bodies, report);
             match step {
-                MiddlewareFile::Jwt(jwt) => {
-                    let here = here.key("jwt");
-                    if std::mem::replace(&mut self.asks_for_token, true) {
-                        report.problem(&here, "a step before this one asks for a token already");
+                MiddlewareFile::Jwt(_)
+                | MiddlewareFile::ApiKey(_)
+                | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::AnyOf(_)
+                | MiddlewareFile::AllOf(_) => {
+                    identity::check_step(step, &here, file, used, report);
+                    if std::mem::replace(&mut self.looks, true) {
+                        let message = "a step before this one asks who is there already; put both into one `all_of`";
+                        report.problem(&here, message);
                     }
-                    if refers_to("provider", &jwt.provider, &file.jwt_providers, &here.key("provider"), report) {
-                        used.providers.insert(&jwt.provider);
+                    self.asks |= !matches!(step, MiddlewareFile::Jwt(jwt) if jwt.optional);
+                }
+                MiddlewareFile::Authorize(rule) => {
+                    let here = here.key("authorize");
+                    identity::check_rule(rule, &here, report);
+                    if !self.asks {
+                        report.problem(&here, "no step before this one asks who is there");
                     }
                 }
                 MiddlewareFile::RateLimit(limits) => {
@@ -84,6 +107,12 @@ impl<'f> Chain<'f> {
                         self.check_policy(policy, &here.index(index), file, used, report);
                     }
                 }
+                MiddlewareFile::Headers(_)
+                | MiddlewareFile::Cors(_)
+                | MiddlewareFile::Compress(_)
+                | MiddlewareFile::Rewrite(_)
+                | MiddlewareFile::Redirect(_)
+                | MiddlewareFile::Respond(_) => {}
             }
         }
     }
@@ -105,7 +134,7 @@ impl<'f> Chain<'f> {
         }
         self.policies.push(name);
         let key = file.rate_limits.get(name).map(|policy| &policy.key);
-        if let Some(key @ RateLimitKey::Claim(_)) = key.filter(|_| !self.asks_for_token) {
+        if let Some(key @ RateLimitKey::Claim(_)) = key.filter(|_| !self.looks) {
             report
                 .problem(at, format!("`{name}` counts by `{key}`, and no `jwt` step before this one reads the token"));
         }
@@ -118,15 +147,16 @@ fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &m
     if !known.iter().all(|key| report.is_written(key)) {
         return;
     }
-    match (route.public, chain.asks_for_token) {
+    match (route.public, chain.asks) {
         (true, true) => {
-            report.problem(
-                &at.key("public"),
-                "the route is public, and a `jwt` step asks for a token; keep one of the two",
-            );
+            report.problem(&at.key("public"), "the route is public, and a step asks who is there; keep one of the two");
         }
         (false, false) => {
-            let message = "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to";
+            let message = if chain.looks {
+                "nobody has to say who is there, for the `jwt` step is optional; write `public: true` too if that is meant"
+            } else {
+                "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to"
+            };
             report.problem(at, message);
         }
         (true, false) | (false, true) => {}
@@ -136,9 +166,10 @@ fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &m
 fn check_lists(route: &RouteFile, at: &KeyPath, report: &mut Report<'_>) {
     repeats(&route.matches.hosts, &at.key("hosts"), report);
     repeats(&route.matches.methods, &at.key("methods"), report);
+    repeats(&route.matches.client, &at.key("client"), report);
 }
 
-fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
+pub(super) fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
     let mut seen = HashSet::new();
     for (index, item) in items.iter().enumerate() {
         let here = at.index(index);
@@ -146,45 +177,4 @@ fn repeats<T: Eq + Hash>(items: &[T], at: &KeyPath, report: &mut Report<'_>) {
             report.problem(&here, format!("`{}` stands in this list already", report.shown(&here)));
         }
     }
-}
-
-/// Two routes of the same host and path are told apart by their methods alone, so those must not meet.
-fn check_overlaps(routes: &[RouteFile], at: &KeyPath, report: &mut Report<'_>) {
-    let mut taken: HashMap<(Option<&HostPattern>, PathPattern), Vec<usize>> = HashMap::new();
-    for (index, route) in routes.iter().enumerate() {
-        let here = at.index(index).key("match");
-        // Where a part of the match is wrong, who knows what it takes.
-        if !report.is_written(&here) {
-            continue;
-        }
-        let hosts: Vec<Option<&HostPattern>> = match route.matches.hosts.as_slice() {
-            [] => vec![None],
-            hosts => hosts.iter().map(Some).collect(),
-        };
-        let mut told = None;
-        for host in hosts {
-            let others = taken.entry((host, route.matches.path.shape())).or_default();
-            let same =
-                others.iter().copied().find(|other| routes.get(*other).is_some_and(|other| methods_meet(route, other)));
-            told = told.or(same.filter(|other| *other != index));
-            others.push(index);
-        }
-        if let Some(other) = told.and_then(|other| routes.get(other).map(|route| (other, route))) {
-            let line = report.line(&at.index(other.0).key("match").key("path"));
-            let message = format!(
-                "the route `{}` in line {line} takes the same requests; give one of them other hosts, \
-                                   another path or other methods",
-                other.1.name
-            );
-            report.problem(&here.key("path"), message);
-        }
-    }
-}
-
-fn methods_meet(a: &RouteFile, b: &RouteFile) -> bool {
-    let (a, b) = (&a.matches.methods, &b.matches.methods);
-    let takes = |methods: &[RouteMethod], method: &Method| {
-        methods.iter().any(|own| own.get() == method || own.get() == Method::GET && method == Method::HEAD)
-    };
-    a.is_empty() || b.is_empty() || a.iter().any(|m| takes(b, m.get())) || b.iter().any(|m| takes(a, m.get()))
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{HOUR, is_deadline, size_is_within, span_is_within};
-use crate::config::file::{GatewayFile, RedisFile, ServerFile};
+use crate::config::file::{ForwardedHeader, GatewayFile, RedisFile, ServerFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::ByteSize;
@@ -33,6 +33,13 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
     }
     if server.listen.len() + server.tls.as_ref().map_or(0, |tls| tls.listen.len()) > MOST_ADDRESSES {
         report.problem(&listen, format!("there are more than {MOST_ADDRESSES} addresses"));
+    }
+    let trusted = at.key("trusted_proxies");
+    for (index, _) in server.trusted_proxies.iter().enumerate().filter(|(_, network)| network.is_everybody()) {
+        report.warning(&trusted.index(index), "everybody is believed here, whatever address they say they have");
+    }
+    if server.trusted_proxies.is_empty() && server.forwarded_header != ForwardedHeader::Either {
+        report.problem(&at.key("forwarded_header"), "nobody is believed; name the proxies under `trusted_proxies`");
     }
     let over_tls = at.key("tls").key("listen");
     let tls_addrs = server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);

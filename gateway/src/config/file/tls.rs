@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::default_true;
+use crate::config::values::Span;
 
 /// Where clients connect over TLS, and who the gateway says it is.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,6 +24,28 @@ pub struct TlsFile {
     /// The oldest version of TLS that is spoken.
     #[serde(default)]
     pub min_version: TlsVersion,
+    /// Whether whoever comes over plain HTTP is sent to the same place over TLS, with 308. `/health` is answered.
+    #[serde(default)]
+    pub redirect_http: bool,
+    /// The port that clients are sent to; that of the first address when left out.
+    #[schemars(range(min = 1))]
+    pub redirect_port: Option<u16>,
+    /// Whether browsers are told to come over TLS only (HSTS); they are not when left out.
+    pub hsts: Option<HstsFile>,
+}
+
+/// Tells browsers to come over TLS only (RFC 6797).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HstsFile {
+    /// How long they remember it, in whole seconds; `0s` has them forget it.
+    pub max_age: Span,
+    /// Whether it is so for every host below this one too.
+    #[serde(default)]
+    pub include_subdomains: bool,
+    /// Whether browsers may be shipped with it; takes a year and all subdomains, and is hard to take back.
+    #[serde(default)]
+    pub preload: bool,
 }
 
 /// A certificate and its key.

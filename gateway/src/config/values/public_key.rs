@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RsaPublicKeyComponents,
+};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use webpki::EndEntityCert;
@@ -81,6 +84,30 @@ impl PublicKey {
         Self::from_der(if section == SectionKind::Certificate { key_of_certificate(der)? } else { der })
     }
 
+    /// The RSA key of that modulus and exponent, each without leading zeros.
+    ///
+    /// # Errors
+    /// Says why it cannot be used.
+    pub(super) fn from_rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, BadPublicKey> {
+        let components = RsaPublicKeyComponents { n: modulus, e: exponent };
+        let der: PublicKeyX509Der<'_> = components.as_der().map_err(|_| BadPublicKey::Damaged)?;
+        Self::from_der(der.as_ref().to_vec())
+    }
+
+    /// The key of that `kind`, which is none of RSA: a point of its curve, uncompressed.
+    ///
+    /// # Errors
+    /// When it is no point of the curve.
+    pub(super) fn from_point(kind: KeyKind, point: Vec<u8>) -> Result<Self, BadPublicKey> {
+        let parsed = match kind {
+            KeyKind::Rsa => return Err(BadPublicKey::OtherKind),
+            KeyKind::P256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point),
+            KeyKind::P384 => ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &point),
+            KeyKind::Ed25519 => ParsedPublicKey::new(&ED25519, &point),
+        };
+        parsed.map(|_| Self { kind, der: point }).map_err(|_| BadPublicKey::Damaged)
+    }
+
     fn from_der(der: Vec<u8>) -> Result<Self, BadPublicKey> {
         let is = |algorithm| ParsedPublicKey::new(algorithm, &der).is_ok();
         let kind = if let Ok(key) = rsa::PublicKey::from_der(&der) {
@@ -110,7 +137,7 @@ impl PublicKey {
         self.kind
     }
 
-    /// The key as DER.
+    /// The key as DER, or the point of its curve.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der

@@ -1,7 +1,7 @@
 //! Remembers tokens that were verified, so that a token in use costs a look-up and not a signature.
 //!
-//! What is found was verified with this provider's key and rules, for the cache is the provider's own and goes with it. What
-//! may change since is the time alone, so whoever finds something asks for that. Refusals are not remembered: there are
+//! What is found was verified with this provider's keys and rules, for the cache is the provider's own and goes with it. What
+//! may change since is the time, so whoever finds something asks for that, and the keys, whose epoch stands with each. Refusals are not remembered: there are
 //! more wrong tokens than memory.
 
 use std::hash::{Hash, Hasher};
@@ -33,6 +33,8 @@ pub(super) struct TokenCache {
 pub(super) struct Verified {
     pub(super) identity: Arc<Identity>,
     pub(super) lifetime: Lifetime,
+    /// That of the keys by which it was verified.
+    pub(super) epoch: u64,
 }
 
 struct Token {
@@ -54,9 +56,13 @@ impl TokenCache {
         Self { entries: Cache::with_weighter(entries, bytes, ByBytes), metrics }
     }
 
-    /// What `token` was found to say, if it was verified and is still here. Its time may be over.
-    pub(super) fn find(&self, token: &[u8]) -> Option<Verified> {
-        let found = self.entries.get(&Presented(token));
+    /// What `token` was found to say, if it was verified by keys of this `epoch` and is still here. Its time may be over.
+    pub(super) fn find(&self, token: &[u8], epoch: u64) -> Option<Verified> {
+        let mut found = self.entries.get(&Presented(token));
+        if found.as_ref().is_some_and(|found| found.epoch != epoch) {
+            self.remove(token);
+            found = None;
+        }
         if found.is_some() { &self.metrics.hits } else { &self.metrics.misses }.inc();
         found
     }
@@ -167,8 +173,8 @@ mod tests {
     fn verified(claims: Value) -> Verified {
         let Value::Object(mut claims) = claims else { unreachable!("a block") };
         claims.extend([("iss".to_owned(), json!("i")), ("aud".to_owned(), json!("a")), ("exp".to_owned(), json!(1))]);
-        let lifetime = Rules::new("i", "a", 0).lifetime(&claims).expect("claims");
-        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), lifetime }
+        let lifetime = Rules::new(["i"], ["a"], 0).lifetime(&claims).expect("claims");
+        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), lifetime, epoch: 0 }
     }
 
     fn token(number: usize) -> Vec<u8> {
@@ -183,7 +189,7 @@ mod tests {
             assert!(cache.entries.weight() <= BOUND);
         }
         assert!(cache.entries.len() > 300, "{}", cache.entries.len());
-        assert!(cache.find(&token(4999)).is_some());
+        assert!(cache.find(&token(4999), 0).is_some());
     }
 
     #[test]
@@ -194,8 +200,16 @@ mod tests {
         let large = verified(json!({"all": nested}));
         assert!(entry_bytes(&token(1), &large.identity) > BOUND, "eight KiB of text are a megabyte as a tree");
         cache.keep(&token(1), large);
-        assert!(cache.find(&token(1)).is_none());
-        assert!(cache.find(&token(0)).is_some());
+        assert!(cache.find(&token(1), 0).is_none());
+        assert!(cache.find(&token(0), 0).is_some());
+    }
+
+    #[test]
+    fn what_keys_of_another_epoch_have_verified_is_forgotten() {
+        let cache = cache();
+        cache.keep(&token(0), verified(json!({})));
+        assert!(cache.find(&token(0), 1).is_none());
+        assert!(cache.find(&token(0), 0).is_none(), "and stays so");
     }
 
     #[test]
@@ -203,8 +217,8 @@ mod tests {
         let cache = cache();
         cache.keep(&token(0), verified(json!({})));
         cache.remove(&token(1));
-        assert!(cache.find(&token(0)).is_some());
+        assert!(cache.find(&token(0), 0).is_some());
         cache.remove(&token(0));
-        assert!(cache.find(&token(0)).is_none());
+        assert!(cache.find(&token(0), 0).is_none());
     }
 }

@@ -3,11 +3,13 @@
 use serde_json::{Map, Number, Value};
 
 use super::BadToken;
+use crate::claim::ClaimPath;
 
 /// What one provider asks of claims.
 pub(super) struct Rules {
-    issuer: Box<str>,
-    audience: Box<str>,
+    issuers: Box<[Box<str>]>,
+    audiences: Box<[Box<str>]>,
+    required: Box<[(ClaimPath, Value)]>,
     leeway: u64,
 }
 
@@ -19,22 +21,41 @@ pub(super) struct Lifetime {
 }
 
 impl Rules {
-    /// Tokens of `issuer` for `audience`, by clocks that differ by at most `leeway` seconds.
-    pub(super) fn new(issuer: &str, audience: &str, leeway: u64) -> Self {
-        Self { issuer: issuer.into(), audience: audience.into(), leeway }
+    /// Tokens of one of `issuers` for one of `audiences`, by clocks that differ by at most `leeway` seconds.
+    pub(super) fn new<'t>(
+        issuers: impl IntoIterator<Item = &'t str>,
+        audiences: impl IntoIterator<Item = &'t str>,
+        leeway: u64,
+    ) -> Self {
+        let texts = |texts: &mut dyn Iterator<Item = &'t str>| texts.map(Box::from).collect();
+        Self {
+            issuers: texts(&mut issuers.into_iter()),
+            audiences: texts(&mut audiences.into_iter()),
+            required: Box::default(),
+            leeway,
+        }
+    }
+
+    /// The same for tokens with claims of exactly these values.
+    pub(super) fn requiring(self, required: impl IntoIterator<Item = (ClaimPath, Value)>) -> Self {
+        Self { required: required.into_iter().collect(), ..self }
     }
 
     /// How long `claims` count; whether now is within is for [`Lifetime::includes`].
     pub(super) fn lifetime(&self, claims: &Map<String, Value>) -> Result<Lifetime, BadToken> {
-        if *claims.get("iss").ok_or(BadToken::BadClaims)? != *self.issuer {
+        let is_among = |claim: &Value, texts: &[Box<str>]| texts.iter().any(|text| *claim == **text);
+        if !is_among(claims.get("iss").ok_or(BadToken::BadClaims)?, &self.issuers) {
             return Err(BadToken::OtherIssuer);
         }
         let is_for_us = match claims.get("aud").ok_or(BadToken::BadClaims)? {
-            Value::Array(audiences) => audiences.iter().any(|audience| *audience == *self.audience),
-            audience => *audience == *self.audience,
+            Value::Array(audiences) => audiences.iter().any(|audience| is_among(audience, &self.audiences)),
+            audience => is_among(audience, &self.audiences),
         };
         if !is_for_us {
             return Err(BadToken::OtherAudience);
+        }
+        if !self.required.iter().all(|(path, value)| path.find(claims) == Some(value)) {
+            return Err(BadToken::OtherClaim);
         }
         let expires = match claims.get("exp") {
             Some(Value::Number(time)) => seconds(time, f64::floor)?,

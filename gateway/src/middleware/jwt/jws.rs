@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Deserializer, de};
 
 use super::BadToken;
-use super::key::VerifyingKey;
+use super::key_set::KeySet;
 
 /// That of the longest RSA key, in whole groups of three, as base64 decodes.
 const MAX_SIGNATURE_BYTES: usize = (8192_usize / 8).next_multiple_of(3);
@@ -20,12 +20,18 @@ const MAX_SIGNATURE_BYTES: usize = (8192_usize / 8).next_multiple_of(3);
 struct Header<'h> {
     #[serde(borrow)]
     alg: Cow<'h, str>,
+    #[serde(borrow)]
+    kid: Option<Text<'h>>,
     #[serde(default, deserialize_with = "is_present")]
     crit: bool,
 }
 
-/// The payload of `token`, if `key` has signed it.
-pub(super) fn open(token: &[u8], key: &VerifyingKey) -> Result<Vec<u8>, BadToken> {
+/// Borrowed where it has no escapes, as inside of an `Option` nothing else would be.
+#[derive(Deserialize)]
+struct Text<'h>(#[serde(borrow)] Cow<'h, str>);
+
+/// The payload of `token`, if one of `keys` has signed it, and it is the one that the token names.
+pub(super) fn open(token: &[u8], keys: &KeySet) -> Result<Vec<u8>, BadToken> {
     let (signed, signature) = split_at_dot(token, |bytes| bytes.iter().rposition(|byte| *byte == b'.'))?;
     let (header, payload) = split_at_dot(signed, |bytes| bytes.iter().position(|byte| *byte == b'.'))?;
     let header = BASE64.decode(header).map_err(|_| BadToken::NoJws)?;
@@ -34,16 +40,18 @@ pub(super) fn open(token: &[u8], key: &VerifyingKey) -> Result<Vec<u8>, BadToken
     if header.crit {
         return Err(BadToken::BadHeader);
     }
-    if !key.is_for(&header.alg) {
-        return Err(BadToken::OtherAlgorithm);
-    }
     // What no key's signature would fit into is none.
     let mut bytes = [0; MAX_SIGNATURE_BYTES];
     let length = BASE64.decode_slice(signature, &mut bytes).map_err(|_| BadToken::NoJws)?;
-    if !key.verifies(signed, &bytes[..length]) {
-        return Err(BadToken::BadSignature);
-    }
+    keys.verify(&header.alg, header.kid.as_ref().map(|id| &*id.0), signed, &bytes[..length])?;
     BASE64.decode(payload).map_err(|_| BadToken::NoJws)
+}
+
+/// What `token` calls the key that it is signed with; nothing is known of whether that is so.
+pub(super) fn key_id(token: &[u8]) -> Option<String> {
+    let header = BASE64.decode(token.split(|byte| *byte == b'.').next()?).ok()?;
+    let header: Header<'_> = serde_json::from_slice(&header).ok()?;
+    Some(header.kid?.0.into_owned())
 }
 
 fn split_at_dot(bytes: &[u8], find: impl Fn(&[u8]) -> Option<usize>) -> Result<(&[u8], &[u8]), BadToken> {

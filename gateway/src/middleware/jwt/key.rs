@@ -1,4 +1,4 @@
-//! The key of one provider, bound to the one algorithm it is for.
+//! A key, bound to the one algorithm it is for.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 
 use crate::config::ProviderKey;
 use crate::config::file::JwtAlgorithm;
+use crate::config::values::PublicKey;
 
 /// A key that verifies signatures of one algorithm and no other (RFC 8725, section 3.1), made ready beforehand.
 pub(super) struct VerifyingKey {
@@ -29,12 +30,20 @@ impl VerifyingKey {
             (Method::Shared(method), ProviderKey::Secret(secret)) => {
                 Key::Shared(Box::new(hmac::Key::new(method, secret.expose())))
             }
-            (Method::Public(method), ProviderKey::Public(key)) if algorithm.key_kind() == Some(key.kind()) => {
-                Key::Public(ParsedPublicKey::new(method, key.der()).ok()?)
-            }
-            (Method::Shared(_), ProviderKey::Public(_)) | (Method::Public(_), _) => return None,
+            (Method::Public(_), ProviderKey::Public(key)) => return Self::public(algorithm, key),
+            (Method::Shared(_) | Method::Public(_), _) => return None,
         };
-        Some(Self { names: names(algorithm), key })
+        Some(Self { names: algorithm.names(), key })
+    }
+
+    /// `key` for `algorithm`; none when the two are not for each other.
+    pub(super) fn public(algorithm: JwtAlgorithm, key: &PublicKey) -> Option<Self> {
+        let Method::Public(method) = method(algorithm) else { return None };
+        if algorithm.key_kind() != Some(key.kind()) {
+            return None;
+        }
+        let key = ParsedPublicKey::new(method, key.der()).ok()?;
+        Some(Self { names: algorithm.names(), key: Key::Public(key) })
     }
 
     #[cfg(test)]
@@ -75,23 +84,5 @@ fn method(algorithm: JwtAlgorithm) -> Method {
         JwtAlgorithm::ES256 => Method::Public(&ECDSA_P256_SHA256_FIXED),
         JwtAlgorithm::ES384 => Method::Public(&ECDSA_P384_SHA384_FIXED),
         JwtAlgorithm::EdDSA | JwtAlgorithm::Ed25519 => Method::Public(&ED25519),
-    }
-}
-
-const fn names(algorithm: JwtAlgorithm) -> &'static [&'static str] {
-    match algorithm {
-        JwtAlgorithm::HS256 => &["HS256"],
-        JwtAlgorithm::HS384 => &["HS384"],
-        JwtAlgorithm::HS512 => &["HS512"],
-        JwtAlgorithm::RS256 => &["RS256"],
-        JwtAlgorithm::RS384 => &["RS384"],
-        JwtAlgorithm::RS512 => &["RS512"],
-        JwtAlgorithm::PS256 => &["PS256"],
-        JwtAlgorithm::PS384 => &["PS384"],
-        JwtAlgorithm::PS512 => &["PS512"],
-        JwtAlgorithm::ES256 => &["ES256"],
-        JwtAlgorithm::ES384 => &["ES384"],
-        // One algorithm under two names, for the key is always of Ed25519 (RFC 9864, section 2.2).
-        JwtAlgorithm::EdDSA | JwtAlgorithm::Ed25519 => &["EdDSA", "Ed25519"],
     }
 }

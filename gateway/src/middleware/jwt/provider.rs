@@ -1,19 +1,25 @@
 //! One issuer of tokens: whom its tokens identify, and what the upstream is told of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
+use pingora_http::RequestHeader;
 
 use super::BadToken;
 use super::cache::{TokenCache, Verified};
 use super::claims::Rules;
 use super::jws;
 use super::key::VerifyingKey;
+use super::key_set::KeySet;
 use super::metrics::CacheMetrics;
+use super::remote::{Looked, RemoteKeys};
+use crate::claim::{ClaimHeaders, ClaimPath};
 use crate::config::ProviderKey;
-use crate::config::file::{JwtAlgorithm, JwtProviderFile};
-use crate::config::values::{ByteSize, IdentityHeader, Span};
+use crate::config::file::{JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
+use crate::config::values::{ByteSize, IdentityHeader, Scalar, Span, Texts};
+use crate::credential::{Found, Place};
 use crate::ctx::Identity;
 
 /// A longer token is refused before it is looked at; ours have about 400 bytes.
@@ -22,20 +28,46 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// One issuer of tokens: its key, its rules, and which of its claims go to the upstream.
 pub(crate) struct JwtProvider {
     settings: Settings,
-    key: VerifyingKey,
+    keys: Keys,
     rules: Rules,
-    claims_to_headers: Box<[(Box<str>, HeaderName)]>,
+    claims_to_headers: ClaimHeaders,
+    places: Box<[Place]>,
     cache: Option<TokenCache>,
     metrics: CacheMetrics,
+}
+
+/// Where a provider has its keys from.
+pub(super) enum Keys {
+    /// The file; they never change.
+    Fixed(KeySet),
+    /// The issuer, which changes them now and then.
+    Remote(Arc<RemoteKeys>),
+}
+
+impl Keys {
+    /// Those that `settings` have in the file; none when they are not for their algorithm, or not in the file.
+    pub(super) fn fixed(settings: &Settings) -> Option<Self> {
+        let set = match (&settings.key, settings.algorithms.as_slice()) {
+            (ProviderKey::Set(jwks), algorithms) => KeySet::named(jwks, algorithms, 0),
+            (ProviderKey::Remote(_), _) => return None,
+            (key @ (ProviderKey::Secret(_) | ProviderKey::Public(_)), [algorithm]) => {
+                KeySet::one(VerifyingKey::new(*algorithm, key)?)
+            }
+            (ProviderKey::Secret(_) | ProviderKey::Public(_), _) => return None,
+        };
+        Some(Self::Fixed(set))
+    }
 }
 
 /// What a provider is made from; compared to know whether a reload may keep it with the tokens it has verified.
 #[derive(PartialEq)]
 pub(super) struct Settings {
-    algorithm: JwtAlgorithm,
-    key: ProviderKey,
-    issuer: String,
-    audience: String,
+    algorithms: Vec<JwtAlgorithm>,
+    pub(super) key: ProviderKey,
+    issuer: Texts,
+    audience: Texts,
+    required_claims: BTreeMap<String, Scalar>,
+    token_from: Vec<TokenPlaceFile>,
     leeway: Span,
     claims_to_headers: BTreeMap<String, IdentityHeader>,
     forward_token: bool,
@@ -45,10 +77,12 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn read(file: &JwtProviderFile, key: &ProviderKey) -> Self {
         Self {
-            algorithm: file.algorithm,
+            algorithms: file.accepted(),
             key: key.clone(),
             issuer: file.issuer.clone(),
             audience: file.audience.clone(),
+            required_claims: file.required_claims.clone(),
+            token_from: file.token_from.clone(),
             leeway: file.leeway,
             claims_to_headers: file.claims_to_headers.clone(),
             forward_token: file.forward_token,
@@ -58,18 +92,29 @@ impl Settings {
 }
 
 impl JwtProvider {
-    /// The provider with these `settings`; none when its key is not for its algorithm.
-    pub(super) fn new(settings: Settings, metrics: CacheMetrics) -> Option<Self> {
-        let header = |(claim, name): (&String, &IdentityHeader)| (claim.as_str().into(), name.get().clone());
+    /// The provider with these `settings`, whose `keys` are theirs.
+    pub(super) fn new(settings: Settings, keys: Keys, metrics: CacheMetrics) -> Self {
+        let required = settings.required_claims.iter();
+        let required = required.map(|(claim, value)| (ClaimPath::new(claim), value.get().clone()));
+        let rules = Rules::new(settings.issuer.iter(), settings.audience.iter(), settings.leeway.get().as_secs());
         let cached = settings.cache.bytes();
-        Some(Self {
-            key: VerifyingKey::new(settings.algorithm, &settings.key)?,
-            rules: Rules::new(&settings.issuer, &settings.audience, settings.leeway.get().as_secs()),
-            claims_to_headers: settings.claims_to_headers.iter().map(header).collect(),
+        Self {
+            keys,
+            rules: rules.requiring(required),
+            claims_to_headers: ClaimHeaders::new(&settings.claims_to_headers),
+            places: places(&settings.token_from),
             cache: (cached > 0).then(|| TokenCache::new(cached, metrics.clone())),
             metrics,
             settings,
-        })
+        }
+    }
+
+    /// The keys that its issuer publishes, if it does.
+    pub(super) const fn remote(&self) -> Option<&Arc<RemoteKeys>> {
+        match &self.keys {
+            Keys::Remote(remote) => Some(remote),
+            Keys::Fixed(_) => None,
+        }
     }
 
     /// What it counts.
@@ -84,7 +129,29 @@ impl JwtProvider {
 
     /// The headers this provider's claims are written to; a client must not set them on any route.
     pub(super) fn asserted_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.claims_to_headers.iter().map(|(_, header)| header)
+        self.claims_to_headers.names()
+    }
+
+    /// Where its tokens may stand.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The token of the request with this `head`, if it has one.
+    pub(super) fn token_of<'r>(&self, head: &'r RequestHeader) -> Result<Option<Cow<'r, [u8]>>, BadToken> {
+        let mut token = None;
+        for place in &self.places {
+            match place.find(head) {
+                Found::Nothing => {}
+                Found::Several => return Err(BadToken::Several),
+                // The upstream may see both and believe the one that nobody has looked at.
+                Found::One(other) if token.as_ref().is_some_and(|token| *token != other) => {
+                    return Err(BadToken::Several);
+                }
+                Found::One(found) => token = Some(found),
+            }
+        }
+        Ok(token)
     }
 
     /// Whether the upstream sees the token.
@@ -94,10 +161,39 @@ impl JwtProvider {
 
     /// Whom `token` identifies at `now`, in seconds since 1970.
     pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
-        let Some(cache) = &self.cache else {
-            return self.verify(token, now).map(|verified| verified.identity);
+        match &self.keys {
+            Keys::Fixed(keys) => self.identify_with(keys, token, now),
+            Keys::Remote(remote) => match &*remote.present() {
+                Some(keys) => self.identify_with(keys, token, now),
+                None => Err(BadToken::NoKeys),
+            },
+        }
+    }
+
+    /// The same for a `token` whose key was unknown a moment ago: the issuer is asked for it, or was not long ago.
+    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+        let (Keys::Remote(remote), Some(id)) = (&self.keys, jws::key_id(token)) else {
+            return Err(BadToken::UnknownKey);
         };
-        if let Some(found) = cache.find(token) {
+        let looked = remote.look_for(&id).await;
+        match self.identify(token, now) {
+            Err(BadToken::UnknownKey) => match looked {
+                Looked::Away => Err(BadToken::NoKeys),
+                Looked::InVain => Err(BadToken::UnknownKey),
+                Looked::Asked => {
+                    remote.has_none(&id);
+                    Err(BadToken::UnknownKey)
+                }
+            },
+            other => other,
+        }
+    }
+
+    fn identify_with(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+        let Some(cache) = &self.cache else {
+            return self.verify(keys, token, now).map(|verified| verified.identity);
+        };
+        if let Some(found) = cache.find(token, keys.epoch()) {
             return match found.lifetime.includes(now) {
                 Ok(()) => Ok(found.identity),
                 Err(bad) => {
@@ -106,27 +202,38 @@ impl JwtProvider {
                 }
             };
         }
-        let verified = self.verify(token, now)?;
+        let verified = self.verify(keys, token, now)?;
         cache.keep(token, verified.clone());
         Ok(verified.identity)
     }
 
-    fn verify(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
+    fn verify(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(BadToken::TooLong);
         }
-        let payload = jws::open(token, &self.key)?;
+        let payload = jws::open(token, keys)?;
         let claims = serde_json::from_slice(&payload).map_err(|_| BadToken::BadClaims)?;
         let lifetime = self.rules.lifetime(&claims)?;
         lifetime.includes(now)?;
-        let mut identity = Identity { claims, headers: Vec::new() };
-        for (claim, header) in &self.claims_to_headers {
-            if let Some(text) = identity.claim(claim) {
-                // UTF-8 as it is, for names have more letters than ASCII; line ends and other controls are refused.
-                let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| BadToken::NoHeader)?;
-                identity.headers.push((header.clone(), value));
-            }
-        }
-        Ok(Verified { identity: Arc::new(identity), lifetime })
+        let headers = self.claims_to_headers.write(&claims).map_err(|_| BadToken::NoHeader)?;
+        let identity = Identity { claims, headers };
+        Ok(Verified { identity: Arc::new(identity), lifetime, epoch: keys.epoch() })
     }
+}
+
+/// The places of the file, or else the usual one.
+fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
+    if files.is_empty() {
+        return [Place::authorization("Bearer")].into();
+    }
+    let places = files.iter().flat_map(|file| {
+        let header = file
+            .header
+            .as_ref()
+            .map(|header| Place::Header { name: header.get().clone(), scheme: file.scheme.as_deref().map(Box::from) });
+        let cookie = file.cookie.as_deref().map(|name| Place::Cookie(name.into()));
+        let query = file.query.as_deref().map(|name| Place::Query(name.into()));
+        header.into_iter().chain(cookie).chain(query)
+    });
+    places.collect()
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod cached;
+mod key_sets;
 mod standards;
 
 use http::HeaderValue;
@@ -9,7 +10,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use super::metrics::CacheMetrics;
-use super::provider::Settings;
+use super::provider::{Keys, Settings};
 use super::*;
 use crate::config::ProviderKey;
 use crate::config::values::PublicKey;
@@ -29,7 +30,9 @@ fn provider(key: &ProviderKey, settings: Value) -> JwtProvider {
     }
     let file = serde_json::from_value(file).expect("a provider");
     let metrics = CacheMetrics::new("us").expect("a legal name");
-    JwtProvider::new(Settings::read(&file, key), metrics).expect("the key is for the algorithm")
+    let settings = Settings::read(&file, key);
+    let keys = Keys::fixed(&settings).expect("the key is for the algorithm");
+    JwtProvider::new(settings, keys, metrics)
 }
 
 /// The provider of tokens that [`token`] signs.
@@ -152,19 +155,93 @@ fn the_leeway_is_on_both_ends() {
 }
 
 #[test]
-fn exactly_one_bearer_header_is_taken() {
-    let headers = |values: &[&str]| {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, value.parse().expect("a value"));
-        }
-        headers
+fn issuers_and_audiences_may_be_several_of_which_one_has_to_match() {
+    let provider = provider(&secret(), json!({"issuer": ["us", "them"], "audience": ["us", "shop"]}));
+    for (iss, aud) in [("us", json!("shop")), ("them", json!(["x", "us"])), ("them", json!("us"))] {
+        let token = token(|claims| (claims["iss"], claims["aud"]) = (json!(iss), aud.clone()));
+        identify(&provider, &token).expect("valid");
+    }
+    for (claim, value, bad) in [
+        ("iss", json!("others"), BadToken::OtherIssuer),
+        ("iss", json!(["us"]), BadToken::OtherIssuer),
+        ("aud", json!("them"), BadToken::OtherAudience),
+        ("aud", json!([]), BadToken::OtherAudience),
+    ] {
+        let token = token(|claims| claims[claim] = value);
+        assert_eq!(identify(&provider, &token).expect_err("refused"), bad);
+    }
+}
+
+#[test]
+fn required_claims_have_exactly_their_value() {
+    let provider =
+        provider(&secret(), json!({"required_claims": {"email_verified": true, "tier": 2, "org.name": "acme"}}));
+    let with = |change: Value| {
+        let token = token(|claims| {
+            (claims["email_verified"], claims["tier"], claims["org"]) =
+                (json!(true), json!(2), json!({"name": "acme"}));
+            for (name, value) in change.as_object().expect("a block") {
+                claims[name] = value.clone();
+            }
+        });
+        identify(&provider, &token).map(drop)
     };
-    assert_eq!(bearer_token(&headers(&["bearer x.y.z"])), Ok(&b"x.y.z"[..]));
-    assert_eq!(bearer_token(&headers(&["BEARER   x.y.z"])), Ok(&b"x.y.z"[..]));
-    assert_eq!(bearer_token(&headers(&[])), Err(Rejection::TokenMissing));
-    assert_eq!(bearer_token(&headers(&["Basic eDp5"])), Err(Rejection::TokenMissing));
-    assert_eq!(bearer_token(&headers(&["Bearer"])), Err(Rejection::TokenMissing));
-    assert_eq!(bearer_token(&headers(&["Bearerx.y.z"])), Err(Rejection::TokenMissing));
-    assert_eq!(bearer_token(&headers(&["Bearer a", "Bearer b"])), Err(Rejection::TokenInvalid));
+    assert_eq!(with(json!({})), Ok(()));
+    for other in [
+        json!({"email_verified": "true"}),
+        json!({"email_verified": false}),
+        json!({"email_verified": null}),
+        json!({"email_verified": [true]}),
+        json!({"tier": "2"}),
+        json!({"org": {"name": "acme2"}}),
+        json!({"org": "acme"}),
+    ] {
+        assert_eq!(with(other.clone()), Err(BadToken::OtherClaim), "{other}");
+    }
+}
+
+#[test]
+fn claims_inside_of_others_and_lists_go_into_headers() {
+    let provider = provider(&secret(), json!({"claims_to_headers": {"realm_access.roles": "X-Roles"}}));
+    let with = |roles: Value| identify(&provider, &token(|claims| claims["realm_access"] = json!({"roles": roles})));
+    assert_eq!(with(json!(["a", "b"])).expect("valid").headers[0].1, "a,b");
+    assert_eq!(with(json!(["a,admin"])).expect_err("refused"), BadToken::NoHeader);
+    assert!(identify(&provider, &token(|_| {})).expect("valid").headers.is_empty());
+}
+
+#[test]
+fn a_token_is_found_where_the_file_says_and_nowhere_else() {
+    let places = json!([{"header": "Authorization", "scheme": "Bearer"}, {"cookie": "session"}, {"query": "access_token"},
+        {"header": "X-Token"}]);
+    let several = provider(&secret(), json!({ "token_from": places }));
+    let usual = with_secret();
+    let found = |provider: &JwtProvider, target: &str, headers: &[(&'static str, &str)]| {
+        let mut head = RequestHeader::build("GET", target.as_bytes(), None).expect("a request");
+        for (name, value) in headers {
+            head.append_header(*name, *value).expect("a header");
+        }
+        let token = provider.token_of(&head)?;
+        Ok(token.map(|token| String::from_utf8(token.into_owned()).expect("text")))
+    };
+    let t = Ok(Some("t".to_owned()));
+    for (target, headers) in [
+        ("/", &[("Authorization", "Bearer t")][..]),
+        ("/", &[("Cookie", "a=b; session=t")]),
+        ("/?access_token=t", &[]),
+        ("/", &[("X-Token", "t")]),
+        ("/?access_token=t", &[("Authorization", "Bearer t"), ("Cookie", "session=t")]),
+        ("/", &[("Authorization", "Basic eDp5"), ("X-Token", "t")]),
+    ] {
+        assert_eq!(found(&several, target, headers), t, "{target} {headers:?}");
+    }
+    assert_eq!(found(&several, "/", &[]), Ok(None));
+    assert_eq!(found(&usual, "/?access_token=t", &[("Cookie", "session=t"), ("X-Token", "t")]), Ok(None));
+    for (target, headers) in [
+        ("/?access_token=other", &[("Authorization", "Bearer t")][..]),
+        ("/", &[("Cookie", "session=t"), ("Cookie", "session=t")]),
+        ("/", &[("Authorization", "Bearer t"), ("Authorization", "Bearer t")]),
+        ("/?access_token=t&access_token=t", &[]),
+    ] {
+        assert_eq!(found(&several, target, headers), Err(BadToken::Several), "{target} {headers:?}");
+    }
 }

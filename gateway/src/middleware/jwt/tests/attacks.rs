@@ -12,7 +12,7 @@ fn with_header(token: &str, header: &str) -> String {
 }
 
 /// `header` and `claims` with the HMAC that `key` gives, whatever the header says.
-fn hmac_of(header: &str, claims: &str, key: &[u8]) -> String {
+pub(super) fn hmac_of(header: &str, claims: &str, key: &[u8]) -> String {
     let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
     format!("{signed}.{}", BASE64.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))

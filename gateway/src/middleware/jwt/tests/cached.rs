@@ -101,7 +101,9 @@ fn a_token_is_verified_once_and_counts_until_its_time_is_over() {
     let (hits, misses) = (metrics.hits.clone(), metrics.misses.clone());
     let file = json!({"algorithm": "HS256", "issuer": "us", "audience": "us", "leeway": "5s"});
     let file = serde_json::from_value(file).expect("a provider");
-    let provider = JwtProvider::new(Settings::read(&file, &secret()), metrics).expect("fits");
+    let settings = Settings::read(&file, &secret());
+    let keys = Keys::fixed(&settings).expect("fits");
+    let provider = JwtProvider::new(settings, keys, metrics);
     let token = token(|claims| claims["exp"] = json!(NOW + 2));
     let at = |now| provider.identify(token.as_bytes(), now);
     let first = at(NOW).expect("valid");

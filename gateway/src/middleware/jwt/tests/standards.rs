@@ -6,7 +6,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 
 use super::*;
 use crate::config::file::JwtAlgorithm;
+use crate::config::values::Jwks;
 use crate::middleware::jwt::key::VerifyingKey;
+use crate::middleware::jwt::key_set::KeySet;
 
 /// The payload of RFC 7515, appendices A.1 to A.3.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -80,7 +82,8 @@ const EXAMPLES: [Example; 5] = [
 fn the_examples_of_the_standards_open_and_their_neighbours_do_not() {
     for Example { place, algorithm, pem, header, payload, signature } in &EXAMPLES {
         let key = VerifyingKey::new(*algorithm, &public(pem)).expect("the key is for the algorithm");
-        let open = |token: String| jws::open(token.as_bytes(), &key);
+        let keys = KeySet::one(key);
+        let open = |token: String| jws::open(token.as_bytes(), &keys);
         let opened = open(format!("{header}.{payload}.{signature}"));
         assert_eq!(opened.expect(place), BASE64.decode(payload).expect("base64url"), "{place}");
         let swapped = |text: &str| text.replacen(['e', 'R', 'S', 'c', 'D', 'M', 'h'], "k", 1);
@@ -92,6 +95,26 @@ fn the_examples_of_the_standards_open_and_their_neighbours_do_not() {
     }
 }
 
+/// RFC 7520, section 4.1, by the key of section 3.3 in a set: the token names it.
+#[test]
+fn the_example_that_names_its_key_opens_by_a_set() {
+    let jwk = json!({
+        "kty": "RSA", "kid": "bilbo.baggins@hobbiton.example", "use": "sig", "e": "AQAB",
+        "n": "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw",
+    });
+    let example = EXAMPLES.iter().find(|example| example.place == "RFC 7520, 4.1").expect("an example");
+    let token = format!("{}.{}.{}", example.header, example.payload, example.signature);
+    let open = |id: &str| {
+        let mut jwk = jwk.clone();
+        jwk["kid"] = json!(id);
+        let jwks = Jwks::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &[JwtAlgorithm::RS256]).expect("a set");
+        jws::open(token.as_bytes(), &KeySet::named(&jwks, &[JwtAlgorithm::RS256], 0))
+    };
+    let payload = BASE64.decode(example.payload).expect("base64url");
+    assert_eq!(open("bilbo.baggins@hobbiton.example").expect("opens"), payload);
+    assert_eq!(open("frodo.baggins@hobbiton.example").expect_err("another name"), BadToken::UnknownKey);
+}
+
 /// RFC 7520, section 4.4. (The key of RFC 7515, A.1, is no text, as the file would have it.)
 #[test]
 fn the_example_with_a_shared_key_opens() {
@@ -99,8 +122,8 @@ fn the_example_with_a_shared_key_opens() {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &bytes);
     let header = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9";
     let token = format!("{header}.{FRODO}.s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0");
-    let key = VerifyingKey::shared(&["HS256"], key);
-    assert_eq!(jws::open(token.as_bytes(), &key).expect("opens"), BASE64.decode(FRODO).expect("base64url"));
+    let keys = KeySet::one(VerifyingKey::shared(&["HS256"], key));
+    assert_eq!(jws::open(token.as_bytes(), &keys).expect("opens"), BASE64.decode(FRODO).expect("base64url"));
 }
 
 /// RFC 9864 gives Ed25519 a name of its own; issuers that use it, and those that say `EdDSA`, are both understood, whichever

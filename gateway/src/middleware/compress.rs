@@ -1,0 +1,141 @@
+//! Compresses responses for clients that take it.
+//!
+//! Not with Pingora's module: that knows no q-values, no `no-transform` and no list of types, keeps what it has read until
+//! its buffers are full, and does not end a Brotli stream. Here each part of a body whose length is not known goes on at
+//! once, so that nothing that streams is held up.
+
+mod accept;
+mod encoder;
+
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, TRAILER,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use pingora_http::RequestHeader;
+
+pub(crate) use encoder::Encoder;
+
+use super::{Flow, Middleware, ResponseHead, Step};
+use crate::config::file::{CompressFile, Encoding};
+use crate::config::values::MediaPattern;
+use crate::ctx::RequestContext;
+use crate::heads::vary_by;
+
+/// What says something of the very bytes of a body, and would no longer be true.
+const OF_THE_BYTES: [HeaderName; 4] = [
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// Never compressed: an event is short, and should be there at once.
+const EVENTS: &[u8] = b"text/event-stream";
+
+/// The step that compresses.
+pub(crate) struct Compress {
+    /// The one that is liked best first.
+    encodings: Box<[Encoding]>,
+    types: Box<[MediaPattern]>,
+    min_size: u64,
+}
+
+impl Compress {
+    /// The step that `file` describes.
+    pub(crate) fn new(file: &CompressFile) -> Self {
+        Self {
+            encodings: file.encodings.as_slice().into(),
+            types: file.types.as_slice().into(),
+            min_size: file.min_size.bytes(),
+        }
+    }
+
+    /// Whether some client gets this answer compressed.
+    fn takes(&self, head: &ResponseHead<'_>) -> bool {
+        let headers = &head.headers;
+        let has_body = !head.status.is_informational()
+            && !matches!(
+                head.status,
+                StatusCode::NO_CONTENT
+                    | StatusCode::RESET_CONTENT
+                    | StatusCode::PARTIAL_CONTENT
+                    | StatusCode::NOT_MODIFIED
+            );
+        has_body
+            && !headers.contains_key(CONTENT_ENCODING)
+            && !headers.contains_key(CONTENT_RANGE)
+            // They come where the end of the compressed body would have to.
+            && !headers.contains_key(TRAILER)
+            && !OF_THE_BYTES.iter().any(|name| headers.contains_key(name))
+            && length(headers).is_none_or(|length| length >= self.min_size)
+            && !lists(headers, &CACHE_CONTROL, b"no-transform")
+            && self.takes_type(headers)
+    }
+
+    fn takes_type(&self, headers: &HeaderMap) -> bool {
+        let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+        let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        !essence.eq_ignore_ascii_case(EVENTS) && self.types.iter().any(|pattern| pattern.takes(essence))
+    }
+}
+
+impl Middleware for Compress {
+    fn on_request<'a>(&'a self, _head: &'a mut RequestHeader, _ctx: &'a mut RequestContext) -> Step<'a> {
+        Step::Done(Flow::Continue)
+    }
+
+    fn on_response(&self, request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
+        if head.status == StatusCode::NOT_MODIFIED {
+            vary_by(head.headers, "Accept-Encoding");
+            if client_has_weakened(request, head.headers) {
+                weaken(head.headers);
+            }
+            return;
+        }
+        if !self.takes(head) {
+            return;
+        }
+        vary_by(head.headers, "Accept-Encoding");
+        let accepted = request.headers.get_all(ACCEPT_ENCODING).iter();
+        let Some(encoding) = accept::choose(&self.encodings, accepted.map(HeaderValue::as_bytes)) else { return };
+        if request.method == Method::HEAD {
+            return;
+        }
+        let streams = length(head.headers).is_none();
+        let Ok(encoder) = Encoder::new(encoding, streams) else { return };
+        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(accept::name(encoding)));
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(ACCEPT_RANGES);
+        weaken(head.headers);
+        ctx.encoder = Some(Box::new(encoder));
+    }
+}
+
+/// The length that `headers` say; none when they say none.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether `wanted` stands in the list `name`.
+fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
+    let values = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    values.into_iter().any(|value| value.trim_ascii().eq_ignore_ascii_case(wanted))
+}
+
+/// Makes a strong entity tag weak: two encodings of one thing are not the same bytes (RFC 9110, section 8.8.1).
+fn weaken(headers: &mut HeaderMap) {
+    let Some(strong) = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")) else { return };
+    if let Ok(weak) = HeaderValue::from_bytes(&[b"W/", strong.as_bytes()].concat()) {
+        headers.insert(ETAG, weak);
+    }
+}
+
+/// Whether the client asked with the weak form of the strong tag in `headers`: it would not know the strong one.
+fn client_has_weakened(request: &RequestHeader, headers: &HeaderMap) -> bool {
+    let Some(strong) = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")) else { return false };
+    lists(&request.headers, &IF_NONE_MATCH, &[b"W/", strong.as_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests;

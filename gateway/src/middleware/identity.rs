@@ -1,0 +1,204 @@
+//! Asks who is there, in one way or in several, and keeps the answer for all that comes after.
+//!
+//! Each way is an [`Authenticator`]. What of a request has been shown by none of them is nobody's word: the first way whose
+//! proofs all hold counts, and where none does, a bad proof is answered before a missing one.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use http::HeaderValue;
+use pingora_http::RequestHeader;
+
+use super::{Flow, Middleware, Step};
+use crate::credential::{Hidden, Place};
+use crate::ctx::{Identity, RequestContext};
+use crate::reply::Rejection;
+
+/// One way to prove who is there.
+pub(crate) trait Authenticator: Send + Sync {
+    /// Looks for a proof in the request with this `head`, and checks it at `now`, in seconds since 1970.
+    fn ask<'a>(&'a self, head: &'a RequestHeader, now: u64) -> Asked<'a>;
+
+    /// What somebody without a proof is told.
+    fn missing(&self) -> Rejection;
+
+    /// What `WWW-Authenticate` says of it then.
+    fn challenge(&self) -> HeaderValue;
+
+    /// Where the proof may stand.
+    fn places(&self) -> &[Place];
+
+    /// Whether the upstream may see it.
+    fn forwards(&self) -> bool;
+}
+
+/// What came of a question, now or later.
+pub(crate) enum Asked<'a> {
+    Done(Proof),
+    /// It has to wait for something with a deadline of its own.
+    Wait(BoxFuture<'a, Proof>),
+}
+
+/// A proof of who is there.
+pub(crate) enum Proof {
+    /// It holds.
+    Given(Arc<Identity>),
+    /// There is none.
+    Absent,
+    /// It does not hold, or that cannot be said.
+    Refused(Rejection),
+}
+
+/// The step that asks for proofs: all of one of its ways.
+pub(crate) struct Require {
+    ways: Box<[Way]>,
+    /// Whether nobody may pass too.
+    optional: bool,
+    missing: Rejection,
+}
+
+/// Proofs that are needed together.
+pub(crate) type Way = Box<[Arc<dyn Authenticator>]>;
+
+impl Require {
+    /// Asks for the proof of `authenticator`; with `optional`, nobody passes too.
+    pub(crate) fn one(authenticator: Arc<dyn Authenticator>, optional: bool) -> Self {
+        let missing = authenticator.missing();
+        Self { ways: [[authenticator].into()].into(), optional, missing }
+    }
+
+    /// Asks for all proofs of one of `ways`, whichever a request has.
+    pub(crate) fn any_of(ways: impl IntoIterator<Item = Way>) -> Self {
+        let ways: Box<[Way]> = ways.into_iter().collect();
+        let mut challenges: Vec<HeaderValue> = Vec::new();
+        for challenge in ways.iter().flatten().map(|authenticator| authenticator.challenge()) {
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
+        }
+        Self { ways, optional: false, missing: Rejection::CredentialsMissing(challenges.into()) }
+    }
+
+    /// Every proof that it may ask for.
+    pub(crate) fn authenticators(&self) -> impl Iterator<Item = &Arc<dyn Authenticator>> {
+        self.ways.iter().flatten()
+    }
+
+    /// Who is to be asked next; nobody when all of a way or none at all was given.
+    fn next(&self, so_far: &SoFar) -> Option<&dyn Authenticator> {
+        Some(&**self.ways.get(so_far.way)?.get(so_far.proofs)?)
+    }
+
+    fn decide(&self, so_far: SoFar, ctx: &mut RequestContext) -> Flow {
+        match so_far {
+            SoFar { given: Some(identity), hides_authorization, .. } => {
+                ctx.identity = Some(identity);
+                ctx.hide_authorization |= hides_authorization;
+                Flow::Continue
+            }
+            SoFar { refused: Some(rejection), .. } => Flow::Reply(rejection),
+            _ if self.optional => Flow::Continue,
+            _ => Flow::Reply(self.missing.clone()),
+        }
+    }
+}
+
+impl Middleware for Require {
+    fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
+        let head = &*head;
+        let now = ctx.unix_time();
+        let mut so_far = SoFar::default();
+        while let Some(authenticator) = self.next(&so_far) {
+            match authenticator.ask(head, now) {
+                Asked::Done(proof) => so_far.note(authenticator, proof),
+                Asked::Wait(proof) => {
+                    return Step::Wait(Box::pin(async move {
+                        so_far.note(authenticator, proof.await);
+                        while let Some(authenticator) = self.next(&so_far) {
+                            let proof = match authenticator.ask(head, now) {
+                                Asked::Done(proof) => proof,
+                                Asked::Wait(proof) => proof.await,
+                            };
+                            so_far.note(authenticator, proof);
+                        }
+                        self.decide(so_far, ctx)
+                    }));
+                }
+            }
+        }
+        Step::Done(self.decide(so_far, ctx))
+    }
+
+    fn sees_responses(&self) -> bool {
+        false
+    }
+}
+
+/// How far the questions of one request have come.
+#[derive(Default)]
+struct SoFar {
+    /// The way that is tried.
+    way: usize,
+    /// How many of its proofs were given.
+    proofs: usize,
+    /// Whom they identify.
+    given: Option<Arc<Identity>>,
+    hides_authorization: bool,
+    /// What the first bad proof was refused with.
+    refused: Option<Rejection>,
+}
+
+impl SoFar {
+    fn note(&mut self, authenticator: &dyn Authenticator, proof: Proof) {
+        match proof {
+            Proof::Given(identity) => {
+                self.given = Some(match self.given.take() {
+                    Some(first) => Arc::new(together(&first, &identity)),
+                    None => identity,
+                });
+                self.hides_authorization |=
+                    !authenticator.forwards() && authenticator.places().iter().any(Place::is_authorization);
+                self.proofs += 1;
+            }
+            Proof::Absent | Proof::Refused(_) => {
+                if let Proof::Refused(rejection) = proof {
+                    self.refused.get_or_insert(rejection);
+                }
+                (self.way, self.proofs, self.given, self.hides_authorization) = (self.way + 1, 0, None, false);
+            }
+        }
+    }
+}
+
+/// Both identities as one. Where they say different things, the first counts.
+fn together(first: &Identity, second: &Identity) -> Identity {
+    let mut claims = second.claims.clone();
+    claims.extend(first.claims.clone());
+    let mut headers = first.headers.clone();
+    let is_new = |name| !first.headers.iter().any(|(own, _)| own == name);
+    headers.extend(second.headers.iter().filter(|(name, _)| is_new(name)).cloned());
+    Identity { claims, headers }
+}
+
+/// What must be hidden from the upstream of a route whose steps may ask these `authenticators`, whichever of them a request
+/// satisfies. `Authorization` is seen by some upstreams and not by others; where one of them may show it, that is decided
+/// on each request.
+pub(crate) fn hidden<'a>(authenticators: impl IntoIterator<Item = &'a Arc<dyn Authenticator>>) -> Option<Box<Hidden>> {
+    let (mut hidden, mut shown) = (Hidden::default(), false);
+    for authenticator in authenticators {
+        for place in authenticator.places() {
+            let forwards = authenticator.forwards();
+            if !forwards || matches!(place, Place::Query(_)) {
+                hidden.add(place);
+            }
+            shown |= forwards && place.is_authorization();
+        }
+    }
+    if shown {
+        hidden.show_authorization();
+    }
+    (!hidden.is_empty()).then(|| Box::new(hidden))
+}
+
+#[cfg(test)]
+mod tests;
