@@ -57,6 +57,14 @@ fn every_file_that_is_shipped_is_without_problems_and_warnings() {
 }
 
 #[test]
+fn the_gateway_of_the_readme_is_without_problems_and_warnings() {
+    let (_, example) = include_str!("../../../README.md").split_once("```yaml\n").expect("an example");
+    let (text, _) = example.split_once("```").expect("its end");
+    let loaded = parse(text, Path::new("shop.yaml"), &Env::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
 fn the_annotated_file_needs_no_redis_and_only_one_secret() {
     let loaded = load(&conf("gateway.yaml"), &env()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(loaded.file.redis.is_none());
