@@ -6,6 +6,8 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
+use crate::ctx::RequestContext;
+
 /// A place where a credential may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -92,6 +94,14 @@ fn only<'r>(mut found: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
         (Some(one), None) => Found::One(one),
         (Some(_), Some(_)) => Found::Several,
     }
+}
+
+/// The query of `request` without the credentials that the route keeps to itself.
+pub(crate) fn shown_query<'r>(request: &'r RequestHeader, ctx: &RequestContext) -> Option<Cow<'r, str>> {
+    let query = request.uri.query()?;
+    let hidden = ctx.route.as_ref().and_then(|route| route.hidden.as_deref());
+    let shown = hidden.and_then(|hidden| hidden.shown_query(query));
+    shown.map_or(Some(Cow::Borrowed(query)), |shown| Some(shown).filter(|shown| !shown.is_empty()).map(Cow::Owned))
 }
 
 /// What of a request its upstream must not see.

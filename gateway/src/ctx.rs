@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use uuid::{NoContext, Timestamp, Uuid};
 
 pub use crate::client_addr::{ClientAddr, PeerAddr};
+use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
 use crate::middleware::Encoder;
@@ -51,6 +52,8 @@ pub struct RequestContext {
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether the upstream must not see the `Authorization` header.
     pub hide_authorization: bool,
+    /// What it has beside the proof by which it was let in: a credential that was refused, or that nobody has looked at.
+    pub(crate) unproven: Option<Box<Hidden>>,
     /// Why the gateway answered itself.
     pub(crate) rejection: Option<Rejection>,
     /// Which rule of an `authorize` step it has not passed.
@@ -91,6 +94,7 @@ impl RequestContext {
             header_edits: Vec::new(),
             response_headers: Vec::new(),
             hide_authorization: false,
+            unproven: None,
             rejection: None,
             denied_by: None,
             limited_by: None,

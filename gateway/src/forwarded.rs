@@ -90,13 +90,11 @@ impl TrustedProxies {
             ForwardedHeader::Forwarded => Ok(standard()),
             ForwardedHeader::XForwarded => Ok(usual()),
             ForwardedHeader::Either if !headers.contains_key(FORWARDED) => Ok(usual()),
+            ForwardedHeader::Either if !headers.contains_key(FORWARDED_FOR) => Ok(standard()),
             ForwardedHeader::Either => {
-                let walk = Walk { companions: Companions::Headers, ..standard() };
-                let agreed = || walk.client(peer) == usual().client(peer);
-                if headers.contains_key(FORWARDED_FOR) && !agreed() {
-                    return Err(Rejection::Ambiguous(Ambiguity::Client));
-                }
-                Ok(walk)
+                let walk = Walk { companions: Companions::Agreeing, ..standard() };
+                let agreed = walk.client(peer) == usual().client(peer);
+                if agreed { Ok(walk) } else { Err(Rejection::Ambiguous(Ambiguity::Client)) }
             }
         }
     }
@@ -121,6 +119,8 @@ impl TrustedProxies {
 enum Companions {
     None,
     Headers,
+    /// Only as far as they say the same as the hops: one of the two may be the client's own, and nobody knows which.
+    Agreeing,
 }
 
 /// The hops that are believed.
@@ -145,27 +145,29 @@ impl Walk<'_> {
             chain.extend_from_slice(b", ");
         }
         client_addr::write(peer.get(), &mut chain);
+        let proto = self.said(headers, self.last.and_then(|hop| hop.proto), &FORWARDED_PROTO);
+        let named = self.said(headers, self.last.and_then(|hop| hop.host), &FORWARDED_HOST);
         Some(Forwarded {
             chain: HeaderValue::try_from(chain).ok()?,
-            scheme: self
-                .last
-                .and_then(|hop| hop.proto)
-                .or_else(|| self.companion(headers, &FORWARDED_PROTO))
-                .and_then(Scheme::named),
-            host: self
-                .last
-                .and_then(|hop| hop.host)
-                .or_else(|| self.companion(headers, &FORWARDED_HOST))
-                .and_then(host),
+            scheme: proto.and_then(Scheme::named),
+            host: named.and_then(host),
         })
+    }
+
+    /// What is believed of what the farthest hop says itself and of what stands in the header `name`.
+    fn said<'h>(&self, headers: &'h HeaderMap, itself: Option<&'h str>, name: &HeaderName) -> Option<&'h str> {
+        match self.companions {
+            Companions::None => itself,
+            Companions::Headers => self.companion(headers, name),
+            Companions::Agreeing => itself.filter(|own| {
+                self.companion(headers, name).is_some_and(|companion| companion.eq_ignore_ascii_case(own))
+            }),
+        }
     }
 
     /// What the proxy at the farthest hop has put into the header `name`: as far from the list's end as the hop, or at the
     /// list's beginning where not every proxy adds to it.
     fn companion<'h>(&self, headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-        if self.companions == Companions::None {
-            return None;
-        }
         elements(headers.get_all(name))
             .take(self.addrs.len().max(1))
             .last()
@@ -196,7 +198,9 @@ fn host(text: &str) -> Option<HeaderValue> {
 fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut ids = headers.get_all(REQUEST_ID).into_iter();
     let id = ids.next().filter(|_| ids.next().is_none())?;
-    let fits = (1..=MOST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    // Without what would have to be escaped in a log.
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    let fits = (1..=MOST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain);
     fits.then_some(id)
 }
 

@@ -9,6 +9,7 @@ use pingora_http::RequestHeader;
 use crate::client_addr;
 use crate::config::file::RouteFile;
 use crate::config::pattern::{Gap, Part, Segment};
+use crate::credential::shown_query;
 use crate::ctx::RequestContext;
 use crate::host;
 
@@ -90,7 +91,7 @@ impl Template {
                     out.extend_from_slice(path.strip_prefix('/')?.split('/').nth(*index)?.as_bytes());
                 }
                 Piece::Query => {
-                    if let Some(query) = request.uri.query() {
+                    if let Some(query) = shown_query(request, ctx) {
                         out.push(b'?');
                         out.extend_from_slice(query.as_bytes());
                     }

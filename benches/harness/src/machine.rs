@@ -45,7 +45,8 @@ fn commit(root: &Path) -> Result<String> {
         output(&git, None)
     };
     let commit = git(&["rev-parse", "--short=10", "HEAD"])?;
-    let sources = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/RESULTS.md", ":!benches/*.svg"];
+    let sources =
+        ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/RESULTS.md", ":!benches/*.svg"];
     let dirty = if git(&sources)?.is_empty() { "" } else { "-dirty" };
     Ok(format!("{}{dirty}", commit.trim()))
 }

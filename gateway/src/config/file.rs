@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -62,6 +63,17 @@ pub struct GatewayFile {
     /// Which request goes where. At least one.
     #[serde(default)]
     pub routes: Vec<RouteFile>,
+}
+
+impl GatewayFile {
+    /// The headers in which upstreams are told who asks, each with the name of the provider that knows.
+    pub fn identity_headers(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
+        let tokens = self.jwt_providers.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
+        let keys = self.api_keys.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
+        let passwords = self.basic_auth.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
+        let all = tokens.chain(keys).chain(passwords);
+        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name)))
+    }
 }
 
 /// Listeners, threads, shutdown, and the bounds of what a client may send.

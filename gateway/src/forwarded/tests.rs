@@ -213,7 +213,27 @@ async fn scheme_and_host_are_those_of_the_hop_that_met_the_client() {
             "a.example",
         ),
         (&[("forwarded", "for=192.0.2.1;proto=https;host=a.example, for=10.0.0.1;proto=http")], "https", "a.example"),
-        (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-proto", "https")], "https", "gateway.example"),
+        // One of the two may be the client's own, and nobody knows which: what both say counts.
+        (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-proto", "https")], "http", "gateway.example"),
+        (
+            &[
+                ("forwarded", "for=192.0.2.1;proto=https;host=six.example"),
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-proto", "http"),
+            ],
+            "http",
+            "gateway.example",
+        ),
+        (
+            &[
+                ("forwarded", "for=192.0.2.1;proto=https;host=a.example"),
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "a.example"),
+            ],
+            "https",
+            "a.example",
+        ),
     ] {
         let seen = ask(&gateway, PROXY, headers).await.expect("admitted");
         assert_eq!(seen.header("x-forwarded-proto"), [proto], "{headers:?}");
@@ -231,7 +251,12 @@ async fn a_trusted_proxys_request_id_is_kept_if_it_is_fit_for_a_log() {
         assert_eq!(seen.header("x-request-id"), [id]);
     }
     let longer = "i".repeat(MOST_ID_BYTES + 1);
-    for ids in [&[("x-request-id", longer.as_str())][..], &[("x-request-id", "a b")], &[("x-request-id", "")]] {
+    for ids in [
+        &[("x-request-id", longer.as_str())][..],
+        &[("x-request-id", "a b")],
+        &[("x-request-id", "x\",\"user\":\"y")],
+        &[("x-request-id", "")],
+    ] {
         let seen = ask(&gateway, PROXY, ids).await.expect("admitted");
         assert_ne!(seen.header("x-request-id"), [ids[0].1]);
     }

@@ -20,6 +20,9 @@ use crate::credential::{Found, Place};
 use crate::ctx::Identity;
 use crate::reply::{API_KEY, Rejection};
 
+/// The claim that has a program's name.
+pub(super) const CLIENT: &str = "client";
+
 /// Those of one configuration, by name.
 pub(crate) struct ApiKeys {
     by_name: BTreeMap<String, Arc<ApiKey>>,
@@ -56,7 +59,7 @@ impl ApiKey {
     fn new(file: &ApiKeysFile, keys: &[KnownKey]) -> Self {
         let headers = ClaimHeaders::new(&file.claims_to_headers);
         let owner = |key: &KnownKey| {
-            let mut claims = Map::from_iter([("client".to_owned(), Value::from(&*key.client))]);
+            let mut claims = Map::from_iter([(CLIENT.to_owned(), Value::from(&*key.client))]);
             if !key.scopes.is_empty() {
                 claims.insert("scope".to_owned(), key.scopes.join(" ").into());
             }

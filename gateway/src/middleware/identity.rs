@@ -9,8 +9,9 @@ use futures::future::BoxFuture;
 use http::HeaderValue;
 use pingora_http::RequestHeader;
 
+use super::api_key::CLIENT;
 use super::{Flow, Middleware, Step};
-use crate::credential::{Hidden, Place};
+use crate::credential::{Found, Hidden, Place};
 use crate::ctx::{Identity, RequestContext};
 use crate::reply::Rejection;
 
@@ -89,9 +90,26 @@ impl Require {
         Some(&**self.ways.get(so_far.way)?.get(so_far.proofs)?)
     }
 
-    fn decide(&self, so_far: SoFar, ctx: &mut RequestContext) -> Flow {
+    /// What stands in the request where only other ways than `won` have their proofs. It was refused, or nobody has looked at
+    /// it, and an upstream could take it for what the gateway has checked.
+    fn unproven(&self, won: usize, head: &RequestHeader) -> Option<Box<Hidden>> {
+        let is_proven =
+            |place: &Place| self.ways.get(won).is_some_and(|way| way.iter().any(|own| own.places().contains(place)));
+        let mut hidden = Hidden::default();
+        for place in self.ways.iter().flatten().flat_map(|authenticator| authenticator.places()) {
+            if !is_proven(place) && place.find(head) != Found::Nothing {
+                hidden.add(place);
+            }
+        }
+        (!hidden.is_empty()).then(|| Box::new(hidden))
+    }
+
+    fn decide(&self, so_far: SoFar, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
         match so_far {
-            SoFar { given: Some(identity), hides_authorization, .. } => {
+            SoFar { given: Some(identity), hides_authorization, way, .. } => {
+                if self.ways.len() > 1 {
+                    ctx.unproven = self.unproven(way, head);
+                }
                 ctx.identity = Some(identity);
                 ctx.hide_authorization |= hides_authorization;
                 Flow::Continue
@@ -121,12 +139,12 @@ impl Middleware for Require {
                             };
                             so_far.note(authenticator, proof);
                         }
-                        self.decide(so_far, ctx)
+                        self.decide(so_far, head, ctx)
                     }));
                 }
             }
         }
-        Step::Done(self.decide(so_far, ctx))
+        Step::Done(self.decide(so_far, head, ctx))
     }
 
     fn sees_responses(&self) -> bool {
@@ -170,10 +188,13 @@ impl SoFar {
     }
 }
 
-/// Both identities as one. Where they say different things, the first counts.
+/// Both identities as one. Who it is and what they may is what the first says alone: no permission of a program becomes one
+/// of its user. Of the second, upstreams are told, and its name is known if it is a program's.
 fn together(first: &Identity, second: &Identity) -> Identity {
-    let mut claims = second.claims.clone();
-    claims.extend(first.claims.clone());
+    let mut claims = first.claims.clone();
+    if let (false, Some(client)) = (claims.contains_key(CLIENT), second.claims.get(CLIENT)) {
+        claims.insert(CLIENT.to_owned(), client.clone());
+    }
     let mut headers = first.headers.clone();
     let is_new = |name| !first.headers.iter().any(|(own, _)| own == name);
     headers.extend(second.headers.iter().filter(|(name, _)| is_new(name)).cloned());

@@ -12,6 +12,7 @@ use pingora_http::RequestHeader;
 use super::{Flow, Middleware, Step};
 use crate::config::file::{RedirectFile, RedirectStatus, RouteFile, Scheme};
 use crate::config::pattern::{Gap, Part};
+use crate::credential::shown_query;
 use crate::ctx::RequestContext;
 use crate::path::{BadPath, normalise};
 use crate::reply::{Answer, Rejection};
@@ -77,7 +78,7 @@ impl Redirect {
             }
         }
         location.extend_from_slice(self.query.as_bytes());
-        if let Some(query) = request.uri.query().filter(|_| self.keeps_query) {
+        if let Some(query) = shown_query(request, ctx).filter(|_| self.keeps_query) {
             location.push(if self.query.is_empty() { b'?' } else { b'&' });
             location.extend_from_slice(query.as_bytes());
         }

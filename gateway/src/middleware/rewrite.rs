@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 use super::{Flow, Middleware, Step};
 use crate::config::file::{RewriteFile, RouteFile};
 use crate::config::pattern::ValueTemplate;
+use crate::credential::shown_query;
 use crate::ctx::RequestContext;
 use crate::path::{BadPath, normalise};
 use crate::reply::Rejection;
@@ -87,11 +88,11 @@ impl Rewrite {
 impl Query {
     /// Puts the query of the request, changed, behind `target`.
     fn write(&self, request: &RequestHeader, ctx: &RequestContext, target: &mut String) {
-        let sent = request.uri.query();
+        let sent = shown_query(request, ctx);
         if self.remove.is_empty() {
             if let Some(query) = sent {
                 target.push('?');
-                target.push_str(query);
+                target.push_str(&query);
             }
             return;
         }
@@ -100,7 +101,7 @@ impl Query {
             let name = form_urlencoded::parse(part.as_bytes()).next().map(|(name, _)| name).unwrap_or_default();
             !part.is_empty() && !self.remove.iter().any(|removed| **removed == name)
         };
-        for part in sent.unwrap_or_default().split('&').filter(kept) {
+        for part in sent.as_deref().unwrap_or_default().split('&').filter(kept) {
             target.push(std::mem::replace(&mut separator, '&'));
             target.push_str(part);
         }

@@ -28,32 +28,28 @@ pub(crate) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Resu
     change_request(request, |parts| {
         let hidden = ctx.route.as_ref().and_then(|route| route.hidden.as_deref());
         assert_headers(&mut parts.headers, ctx, hidden)?;
-        let path = match &ctx.rewritten {
-            Some(target) => {
-                parts.uri = Uri::from(target.clone());
-                None
-            }
-            None => ctx.path.as_deref(),
-        };
+        if let Some(target) = &ctx.rewritten {
+            // Made of what may be shown; a parameter of the step's own may be called like a hidden one.
+            parts.uri = Uri::from(target.clone());
+            return Ok(());
+        }
         let query = hidden.zip(parts.uri.query()).and_then(|(hidden, query)| hidden.shown_query(query));
-        if path.is_some() || query.is_some() {
-            parts.uri = with_path(&parts.uri, path, query.as_deref())?;
+        if ctx.path.is_some() || query.is_some() {
+            parts.uri = with_path(&parts.uri, ctx.path.as_deref(), query.as_deref())?;
         }
         Ok(())
     })
 }
 
 fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext, hidden: Option<&Hidden>) -> Result<()> {
-    if let Some(hidden) = hidden {
-        hidden.take_cookies(headers);
-    }
-    let secrets = hidden.map_or(&[][..], Hidden::headers);
+    let hidden = [hidden, ctx.unproven.as_deref()].into_iter().flatten();
+    let secrets = hidden.clone().flat_map(Hidden::headers);
     let told = ctx.identity.iter().flat_map(|identity| &identity.headers).chain(&ctx.request_headers);
     let is_ours = |name: &&HeaderName| {
         let same = |(own, _): &(HeaderName, HeaderValue)| same_but_for_underscores(name.as_str(), own.as_str());
         ctx.snapshot.asserted_headers.covers(name.as_str())
             || told.clone().any(same)
-            || secrets.iter().any(|own| same_but_for_underscores(name.as_str(), own.as_str()))
+            || secrets.clone().any(|own| same_but_for_underscores(name.as_str(), own.as_str()))
             || ctx.hide_authorization && **name == AUTHORIZATION
     };
     let forged: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
@@ -63,6 +59,8 @@ fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext, hidden: Option<
     if !ctx.header_edits.is_empty() {
         edit(headers, &ctx.header_edits);
     }
+    // Behind the steps, of which one may have written a client's cookies again.
+    hidden.for_each(|hidden| hidden.take_cookies(headers));
     headers.reserve(ADDED + told.clone().count());
     let forwarded = ctx.forwarded.as_deref();
     if let Some(host) = headers.get(HOST).cloned() {

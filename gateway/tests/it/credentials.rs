@@ -167,6 +167,7 @@ async fn whichever_of_several_proofs_a_request_has_lets_it_in() {
         (get(&gateway, "/x").basic_auth("ann", Some("open sesame")), "x-staff", "ann"),
         (get(&gateway, "/x").bearer_auth("bad").header("X-API-Key", "abc"), "x-client-id", "mobile"),
         (get(&gateway, "/x").bearer_auth(&good).header("X-API-Key", "bad"), "x-user-id", "ann"),
+        (get(&gateway, "/x").header("X-API-Key", "abc").basic_auth("ann", Some("wrong")), "x-client-id", "mobile"),
     ] {
         assert_eq!(send(request).await.status(), 200, "{header}");
         let arrived = upstream.arrived().pop().expect("a request");
@@ -175,6 +176,8 @@ async fn whichever_of_several_proofs_a_request_has_lets_it_in() {
         assert_eq!(arrived.header(header), [name]);
         assert!(arrived.header("x-api-key").is_empty(), "a key is hidden also where another proof was taken");
         assert!(!arrived.head.contains("Basic "), "and so is a password");
+        assert!(!arrived.head.contains("Bearer bad"), "what was refused does not go on as if it had been checked");
+        assert_eq!(arrived.head.contains(&good), header == "x-user-id", "nor what nobody has looked at");
     }
     let answer = send(get(&gateway, "/x")).await;
     let all = ["Bearer realm=\"gateway\"", "ApiKey realm=\"gateway\"", "Basic realm=\"staff\", charset=\"UTF-8\""];
@@ -208,6 +211,45 @@ async fn where_all_are_asked_for_one_alone_lets_nobody_in() {
         assert_eq!(send(request).await.status(), 401);
     }
     assert_eq!(upstream.arrived().len(), 1);
+}
+
+#[tokio::test]
+async fn a_program_lends_its_user_no_permission() {
+    let upstream = Upstream::start().await.expect("starts");
+    let asked = "{ all_of: [{ jwt: { provider: us } }, { api_key: { provider: programs } }] }";
+    let steps = format!("middleware: [{asked}, {{ authorize: {{ scopes: ['orders:read'] }} }}]");
+    let gateway = Gateway::start(&file(&upstream, "", &steps));
+    let ask = |token: String| send(get(&gateway, "/x").bearer_auth(token).header("X-API-Key", "abc"));
+    assert_eq!(ask(token(|_| {})).await.status(), 403);
+    assert_eq!(ask(token(|claims| claims["scp"] = json!(["other"]))).await.status(), 403);
+    assert_eq!(ask(token(|claims| claims["scp"] = json!(["orders:read"]))).await.status(), 200);
+}
+
+#[tokio::test]
+async fn no_step_shows_a_hidden_credential_again() {
+    let upstream = Upstream::start().await.expect("starts");
+    let rewrite = "{ rewrite: { query: { set: { api_key: own } } } }";
+    let away = "  - { name: away, match: { path: /away }, middleware: [{ api_key: { provider: programs } }, \
+                { redirect: { to: '/other{query}' } }] }\n";
+    let steps = format!("middleware: [{{ api_key: {{ provider: programs }} }}, {rewrite}]");
+    let gateway = Gateway::start(&(file(&upstream, "", &steps) + away));
+    assert_eq!(send(get(&gateway, "/x?a=1&api_key=abc")).await.status(), 200);
+    let arrived = upstream.arrived().pop().expect("a request");
+    assert_eq!(arrived.line(), "GET /x?a=1&api_key=own", "the step's own parameter stays");
+    assert_eq!(send(get(&gateway, "/away?a=1&api_key=abc")).await.status(), 200);
+    assert_eq!(
+        upstream.arrived().pop().expect("a request").line(),
+        "GET /other?a=1",
+        "that is where the client was sent"
+    );
+
+    let cookie = "token_from: [{ cookie: session }], forward_token: false";
+    let edit = "{ headers: { request: { set: { Cookie: '{header.cookie}; tenant=a' } } } }";
+    let steps = format!("middleware: [{{ jwt: {{ provider: us }} }}, {edit}]");
+    gateway.reload(&file(&upstream, cookie, &steps)).expect("taken");
+    let sent = format!("session={}; b=c", token(|_| {}));
+    assert_eq!(send(get(&gateway, "/x").header("Cookie", sent)).await.status(), 200);
+    assert_eq!(upstream.arrived().pop().expect("a request").header("cookie"), ["b=c; tenant=a"]);
 }
 
 #[tokio::test]

@@ -18,9 +18,7 @@ const MOST_REGEXES: usize = 1000;
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     let routes = KeyPath::default().key("routes");
     // What only the gateway says to upstreams, and whose tokens say it.
-    let identity: HashMap<&HeaderName, &str> = (file.jwt_providers.iter())
-        .flat_map(|(name, provider)| provider.claims_to_headers.values().map(move |header| (header.get(), &**name)))
-        .collect();
+    let identity: HashMap<&HeaderName, &str> = file.identity_headers().collect();
     let mut regexes = 0;
     for (index, route) in file.routes.iter().enumerate() {
         let at = routes.index(index).key("match");
@@ -45,8 +43,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
 
 fn check_header(file: &HeaderMatchFile, identity: &HashMap<&HeaderName, &str>, at: &KeyPath, report: &mut Report<'_>) {
     if let Some(provider) = identity.get(file.name.get()) {
-        let message =
-            format!("clients write here what they like; only upstreams get it from the tokens of `{provider}`");
+        let message = format!("clients write here what they like; only upstreams get it from what `{provider}` knows");
         report.problem(&at.key("name"), message);
     }
     one_test(&file.value, &file.regex, file.present, at, report);

@@ -147,6 +147,11 @@ fn check_gaps(parts: &[Part], at: &KeyPath, scope: &Scope<'_, '_>, report: &mut 
             {
                 report.problem(at, "`{path}` is what the `/*` of the route's path stands for, and this one has none");
             }
+            (Gap::Header(name), _) if headers::is_asserted(name.as_str(), scope.file) => {
+                let message =
+                    "clients write here what they like; `{client_ip}`, `{scheme}` and `{claim.…}` are what is believed";
+                report.problem(at, message);
+            }
             (Gap::Claim(_), _) if !scope.knows_claims => {
                 report.problem(at, "no `jwt` step before this one reads the token");
             }

@@ -89,6 +89,27 @@ fn headers_that_are_not_a_steps_to_change_are_refused() {
 }
 
 #[test]
+fn what_any_proof_says_to_upstreams_no_client_says_through_a_step() {
+    let keys = "api_keys: { p: { keys: [{ client: c, sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad }], \
+                claims_to_headers: { client: X-Client } } }\n";
+    let told = |matches: &str, step: &str| {
+        let route = format!(
+            "match: {{ path: /*, {matches} }}, upstream: up, middleware: [headers: {{ request: {{ {step} }} }}]"
+        );
+        problems(&route, keys)
+    };
+    assert!(told("", "set: { X-Client: '{header.x-team}' }").contains("the gateway itself says this to upstreams"));
+    for name in ["x-client", "x-forwarded-for", "x-request-id"] {
+        assert!(
+            told("", &format!("set: {{ X-A: '{{header.{name}}}' }}")).contains("clients write here what they like")
+        );
+    }
+    let forged = told("headers: [{ name: X-Client, value: a }]", "set: { X-A: b }");
+    assert!(forged.contains("clients write here what they like"), "{forged}");
+    assert!(!told("", "set: { X-A: '{header.x-team}' }").contains("clients write"));
+}
+
+#[test]
 fn what_a_step_cannot_do_is_told() {
     for (wrong, told) in [
         ("headers: {}", "headers: this changes nothing; name headers under `request` or `response`"),

@@ -132,8 +132,7 @@ impl Jwks {
     }
 
     /// Whether every key of `before` is in this set too.
-    #[must_use]
-    pub fn includes(&self, before: &Self) -> bool {
+    fn includes(&self, before: &Self) -> bool {
         before.keys.iter().all(|key| self.keys.contains(key))
     }
 }

@@ -335,7 +335,8 @@ impl Keeper {
     }
 
     fn put_in(&mut self, jwks: Jwks, ends: Instant, fetched_at: u64) {
-        if self.present.as_ref().is_some_and(|present| !jwks.includes(&present.jwks)) {
+        // Also for a key more: a token that names none is then no longer for one key alone.
+        if self.present.as_ref().is_some_and(|present| present.jwks != jwks) {
             self.epoch += 1;
         }
         let keys = KeySet::named(&jwks, &self.settings.algorithms, self.epoch);

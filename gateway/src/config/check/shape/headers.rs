@@ -3,10 +3,16 @@
 use http::HeaderName;
 
 use super::{Scope, check_gaps};
-use crate::config::file::{EditsFile, HeadersFile};
+use crate::config::file::{EditsFile, GatewayFile, HeadersFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::{ABOUT_THE_CLIENT, EditableHeader, same_but_for_underscores};
+
+/// Whether the gateway itself says the header `name`, in lower case, to upstreams. What a client sends under it is its own word.
+pub(super) fn is_asserted(name: &str, file: &GatewayFile) -> bool {
+    let same = |own: &HeaderName| same_but_for_underscores(name, own.as_str());
+    ABOUT_THE_CLIENT.iter().any(same) || file.identity_headers().any(|(own, _)| same(own))
+}
 
 pub(super) fn check(headers: &HeadersFile, at: &KeyPath, scope: &Scope<'_, '_>, report: &mut Report<'_>) {
     let (request, response) = (at.key("request"), at.key("response"));
@@ -18,13 +24,8 @@ pub(super) fn check(headers: &HeadersFile, at: &KeyPath, scope: &Scope<'_, '_>, 
     // A response comes after every step.
     let scope = Scope { knows_claims: true, ..*scope };
     check_edits(&headers.response, &response, &scope, report);
-    let identity = || scope.file.jwt_providers.values().flat_map(|provider| provider.claims_to_headers.values());
-    let is_ours = |name: &str| {
-        let same = |own: &HeaderName| same_but_for_underscores(name, own.as_str());
-        ABOUT_THE_CLIENT.iter().any(same) || identity().any(|own| same(own.get()))
-    };
     let mut refuse = |name: &str, at: &KeyPath| {
-        if is_ours(&name.to_ascii_lowercase()) {
+        if is_asserted(&name.to_ascii_lowercase(), scope.file) {
             report.problem(at, "the gateway itself says this to upstreams, and never what a client or a step says");
         }
     };
