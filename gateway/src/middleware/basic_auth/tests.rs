@@ -1,3 +1,5 @@
+//! Names and passwords, right and wrong, and how many are checked at once.
+
 use serde_json::json;
 
 use super::*;

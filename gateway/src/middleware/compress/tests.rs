@@ -1,3 +1,5 @@
+//! Which responses are compressed, and what their heads say then.
+
 use super::super::rehearsed::request;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! One proof, whichever of several, and all of several.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which published keys are taken, and for which algorithm.
+
 use serde_json::json;
 
 use super::*;
