@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly CARGO_DENY=0.20.2
 readonly CARGO_LLVM_COV=0.9.1
+readonly OHA=1.16.0
 readonly MIN_LINE_COVERAGE=80
 
 usage() {
@@ -371,6 +372,10 @@ need_peers() {
         have "$tool" || install "$tool" "$tool" "$tool"
     done
     have h2load || install h2load nghttp2-client nghttp2
+    have oha || {
+        say "Installing oha $OHA (cargo install; some minutes)"
+        cargo install --quiet --locked oha --version "$OHA"
+    }
     have taskset || install taskset util-linux -
 }
 
