@@ -179,10 +179,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        forward::drop_unasked(request, session.req_header());
         prepare(request, ctx)
     }
 
