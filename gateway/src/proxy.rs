@@ -233,7 +233,10 @@ impl ProxyHttp for Proxy {
             }
             headers.insert(REQUEST_ID, ctx.request_id.clone());
             amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
-            if ctx.encoder.is_some() {
+            if session.req_header().method == Method::HEAD {
+                // It is told how the body would be, and there is none.
+                ctx.encoder = None;
+            } else if ctx.encoder.is_some() {
                 // How long it will be, nobody knows any more.
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
