@@ -86,6 +86,9 @@ need_toolchain() {
 # Debian's package also starts a server on port 6379; the tests start their own on free ports and leave that one alone.
 need_redis() { have redis-server || install redis-server redis-server redis; }
 
+# HTTP/2 is tried with clients that are not of this ecosystem.
+need_nghttp2() { have h2load || install h2load nghttp2-client nghttp2; }
+
 # The printed tour is really run.
 need_curl() { have curl || install curl curl curl; }
 
@@ -217,6 +220,7 @@ watch() {
 tests() {
     need_toolchain
     need_redis
+    need_nghttp2
     need_curl
     if [ $# -gt 0 ]; then cargo test "$@"; else cargo test --workspace --all-features; fi
 }
@@ -256,6 +260,7 @@ check() {
 coverage() {
     need_toolchain
     need_redis
+    need_nghttp2
     need_curl
     need_cargo_tool llvm-cov "$CARGO_LLVM_COV"
     need_llvm_tools
@@ -371,7 +376,7 @@ need_peers() {
     for tool in haproxy nginx wrk valgrind strace openssl; do
         have "$tool" || install "$tool" "$tool" "$tool"
     done
-    have h2load || install h2load nghttp2-client nghttp2
+    need_nghttp2
     have oha || {
         say "Installing oha $OHA (cargo install; some minutes)"
         cargo install --quiet --locked oha --version "$OHA"

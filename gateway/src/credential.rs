@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
+use crate::cookies::{self, cookies};
 use crate::ctx::RequestContext;
 
 /// A place where a credential may stand.
@@ -78,16 +79,6 @@ fn in_header<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: Option<&str>
     }
 }
 
-/// Names and values of all cookies (RFC 6265, section 4.2.1).
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let values = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    values.filter_map(|pair| {
-        let equals = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = pair.split_at(equals);
-        Some((name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()))
-    })
-}
-
 fn only<'r>(mut found: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
     match (found.next(), found.next()) {
         (None, _) => Found::Nothing,
@@ -143,14 +134,10 @@ impl Hidden {
         if self.cookies.is_empty() || !cookies(headers).any(|(name, _)| is_hidden(name)) {
             return;
         }
-        let name_of = |pair: &[u8]| {
-            let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            pair.split_at(equals).0.trim_ascii().to_vec()
-        };
         let mut left = Vec::new();
         for value in headers.get_all(COOKIE) {
-            let pairs = value.as_bytes().split(|byte| *byte == b';').filter(|pair| !is_hidden(&name_of(pair)));
-            let pairs: Vec<&[u8]> = pairs.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).collect();
+            let shown = cookies::pairs(value.as_bytes()).filter(|pair| !is_hidden(cookies::name(pair).trim_ascii()));
+            let pairs: Vec<&[u8]> = shown.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).collect();
             left.extend((!pairs.is_empty()).then(|| HeaderValue::from_bytes(&pairs.join(&b"; "[..]))));
         }
         headers.remove(COOKIE);

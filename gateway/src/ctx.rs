@@ -13,7 +13,7 @@ pub use crate::client_addr::{ClientAddr, PeerAddr};
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
-use crate::middleware::Encoder;
+use crate::middleware::{Encoder, Prepared};
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Target;
@@ -66,6 +66,8 @@ pub struct RequestContext {
     pub(crate) target: Option<Arc<Target>>,
     /// Where sending it has failed.
     pub(crate) failed: Vec<Arc<Target>>,
+    /// The body of its answer, compressed beforehand, if it is one that is always the same.
+    pub(crate) prepared: Option<Arc<Prepared>>,
     /// What compresses the body of its answer.
     pub(crate) encoder: Option<Box<Encoder>>,
     /// Bytes of its body seen so far.
@@ -101,6 +103,7 @@ impl RequestContext {
             verdicts: Vec::new(),
             target: None,
             failed: Vec::new(),
+            prepared: None,
             encoder: None,
             body_bytes: 0,
             _in_flight: in_flight,

@@ -13,6 +13,7 @@ mod admin;
 mod claim;
 mod client_addr;
 pub mod config;
+mod cookies;
 mod credential;
 pub mod ctx;
 mod forwarded;

@@ -28,7 +28,7 @@ use http::{HeaderMap, StatusCode};
 use pingora_http::RequestHeader;
 
 pub(crate) use authorize::Authorize;
-pub(crate) use compress::{Compress, Encoder};
+pub(crate) use compress::{Compress, Encoder, Prepared};
 pub(crate) use cors::{Cors, preflight_method};
 pub(crate) use headers::Headers;
 pub(crate) use identity::hidden;

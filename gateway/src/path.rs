@@ -2,7 +2,8 @@
 //!
 //! Two servers that read one path differently are how a rule is walked around (`/admin`, `//admin`, `/x/../admin`,
 //! `/%61dmin`). So there is one reading, made before anything looks at the path, and what cannot be read in one way only
-//! is refused: an encoded slash, a backslash in any spelling, a control byte, a broken percent-encoding.
+//! is refused: an encoded slash, a backslash in any spelling, a control byte, a broken percent-encoding, a dot segment with
+//! parameters, an overlong encoding.
 
 use std::borrow::Cow;
 
@@ -24,6 +25,12 @@ pub enum BadPath {
     /// A byte that no path may have, plain or encoded: controls, spaces, `#`, and all beyond ASCII unless encoded.
     #[error("the path has a character that is not allowed")]
     ForbiddenByte,
+    /// `..;` and `.;`: servlet containers take the parameters off before they resolve the dots, and nobody else does.
+    #[error("the path has a dot segment with parameters")]
+    DotParameters,
+    /// `%C0%AF` and the like: some old servers take it for a slash, and it is no UTF-8 (RFC 3629, section 3).
+    #[error("the path has an overlong encoding")]
+    Overlong,
 }
 
 /// The normal form of `raw`, which is a path without its query: percent-encoded unreserved characters decoded and other
@@ -68,6 +75,7 @@ fn rebuild(raw: &str) -> Result<String, BadPath> {
                     normal.push('/');
                 }
             }
+            _ if is_dot_with_parameters(segment) => return Err(BadPath::DotParameters),
             _ => {
                 normal.push('/');
                 normal.push_str(segment);
@@ -80,16 +88,28 @@ fn rebuild(raw: &str) -> Result<String, BadPath> {
     Ok(normal)
 }
 
+fn is_dot_with_parameters(segment: &str) -> bool {
+    let Some(rest) = segment.strip_prefix('.') else { return false };
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    rest.starts_with(';') || rest.starts_with("%3B")
+}
+
 fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
     let mut decoded = String::with_capacity(raw.len());
     let mut rest = raw.split('%');
     decoded.push_str(rest.next().unwrap_or_default());
+    // The encoded byte that stands directly before the next one, if it is beyond ASCII.
+    let mut lead = 0;
     for part in rest {
         let (digits, tail) = part.split_at_checked(2).ok_or(BadPath::BrokenEncoding)?;
         if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(BadPath::BrokenEncoding);
         }
         let byte = u8::from_str_radix(digits, 16).map_err(|_| BadPath::BrokenEncoding)?;
+        if is_overlong(lead, byte) {
+            return Err(BadPath::Overlong);
+        }
+        lead = if tail.is_empty() { byte } else { 0 };
         match byte {
             b'/' => return Err(BadPath::EncodedSlash),
             b'\\' => return Err(BadPath::Backslash),
@@ -103,6 +123,11 @@ fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
         decoded.push_str(tail);
     }
     Ok(decoded)
+}
+
+/// Whether these two bytes begin a longer encoding than their character needs.
+const fn is_overlong(lead: u8, next: u8) -> bool {
+    matches!((lead, next), (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F))
 }
 
 /// `unreserved` of RFC 3986, section 2.3: encoded or not, it means the same.
@@ -147,6 +172,8 @@ mod tests {
             ("/%7euser", "/~user"),
             ("/a%c3%a4", "/a%C3%A4"),
             ("/a%20b", "/a%20b"),
+            ("/a;x/...;/.b;c", "/a;x/...;/.b;c"),
+            ("/%e0%a4%85%f0%90%80%80%C0b", "/%E0%A4%85%F0%90%80%80%C0b"),
         ] {
             assert_eq!(normalise(raw).as_deref(), Ok(normal), "{raw}");
         }
@@ -177,6 +204,14 @@ mod tests {
             ("/a%4", BadPath::BrokenEncoding),
             ("/a%zz", BadPath::BrokenEncoding),
             ("/a%+1", BadPath::BrokenEncoding),
+            ("/a/..;/b", BadPath::DotParameters),
+            ("/a/..;x=y", BadPath::DotParameters),
+            ("/a/.;/b", BadPath::DotParameters),
+            ("/a/%2e.%3b/b", BadPath::DotParameters),
+            ("/a%c0%afb", BadPath::Overlong),
+            ("/%C0%AE%C0%AE/", BadPath::Overlong),
+            ("/%e0%80%af", BadPath::Overlong),
+            ("/%f0%80%80%af", BadPath::Overlong),
         ] {
             assert_eq!(normalise(raw), Err(why), "{raw}");
         }

@@ -179,10 +179,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        forward::drop_unasked(request, session.req_header());
         prepare(request, ctx)
     }
 
@@ -232,7 +233,10 @@ impl ProxyHttp for Proxy {
             }
             headers.insert(REQUEST_ID, ctx.request_id.clone());
             amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
-            if ctx.encoder.is_some() {
+            if session.req_header().method == Method::HEAD {
+                // It is told how the body would be, and there is none.
+                ctx.encoder = None;
+            } else if ctx.encoder.is_some() {
                 // How long it will be, nobody knows any more.
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }

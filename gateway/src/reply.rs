@@ -53,6 +53,8 @@ pub enum Rejection {
     HeadersTooLarge,
     /// Its body is too large.
     BodyTooLarge,
+    /// It expects something that is not known (RFC 9110, section 10.1.1).
+    UnknownExpectation,
     /// No route takes its path.
     NoRoute,
     /// It should come over TLS, and there is no certificate for its host.
@@ -160,6 +162,9 @@ impl Rejection {
                 (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request headers are too large together.")
             }
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large."),
+            Self::UnknownExpectation => {
+                (S::EXPECTATION_FAILED, "unknown_expectation", "The only Expect taken is `100-continue`.")
+            }
             Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served under this path."),
             Self::Misdirected => {
                 (S::MISDIRECTED_REQUEST, "misdirected_request", "Come over https, to a host that is served here.")

@@ -1,5 +1,6 @@
 //! Starts the gateway, reloads it, and stops it with the requests under way finished.
 
+mod chunks;
 mod files;
 mod front;
 mod head;
@@ -33,6 +34,7 @@ use crate::config::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::middleware::Middleware;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
+pub(crate) use chunks::bad_chunks;
 use listen::{Port, Transport};
 pub use reload::ReloadError;
 use reload::Reloader;

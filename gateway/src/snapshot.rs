@@ -290,7 +290,12 @@ impl Parts<'_> {
         let mut chain = self.workshop.middleware.clone();
         let (mut limits, mut authenticators, mut cors) = (Vec::new(), Vec::new(), None);
         let no_step = || CompileError::Step { place: place() };
-        for step in self.file.middleware.iter().chain(&file.middleware) {
+        let steps = || self.file.middleware.iter().chain(&file.middleware);
+        let compress = steps().find_map(|step| match step {
+            MiddlewareFile::Compress(file) => Some(file),
+            _ => None,
+        });
+        for step in steps() {
             let missing = |name: &str| CompileError::Missing { place: place(), name: name.to_owned() };
             if let Some(require) = self.providers.step(step).map_err(missing)? {
                 authenticators.extend(require.authenticators().cloned());
@@ -314,7 +319,7 @@ impl Parts<'_> {
                 MiddlewareFile::Redirect(step) => Arc::new(Redirect::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Respond(step) => {
                     let body = step.body_file.as_ref().and_then(|path| self.bodies.get(path));
-                    Arc::new(Respond::new(step, body).ok_or_else(no_step)?)
+                    Arc::new(Respond::new(step, body, compress).ok_or_else(no_step)?)
                 }
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)

@@ -6,6 +6,7 @@ mod identity;
 mod jwt;
 mod limits;
 mod overlaps;
+mod preflights;
 mod routes;
 mod server;
 mod shape;

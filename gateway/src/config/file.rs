@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::pattern::RateLimitKey;
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
+pub(crate) use identity::IdentityStep;
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
     RolesFile,

@@ -10,7 +10,7 @@ use super::basic_auth::BasicAuthProviders;
 use super::identity::{Authenticator, Require, Way};
 use super::jwt::{Jwt, JwtProviders, ProviderError};
 use crate::config::Loaded;
-use crate::config::file::{IdentityFile, MiddlewareFile};
+use crate::config::file::{IdentityFile, IdentityStep, MiddlewareFile};
 
 /// All of one configuration.
 pub(crate) struct IdentityProviders {
@@ -60,22 +60,15 @@ impl IdentityProviders {
     /// # Errors
     /// The name of a provider that there is not.
     pub(crate) fn step<'f>(&self, step: &'f MiddlewareFile) -> Result<Option<Require>, &'f str> {
+        let Some(step) = step.identity() else { return Ok(None) };
         Ok(Some(match step {
-            MiddlewareFile::Jwt(file) => Require::one(self.jwt(&file.provider)?, file.optional),
-            MiddlewareFile::ApiKey(file) => Require::one(self.api_key(&file.provider)?, false),
-            MiddlewareFile::BasicAuth(file) => Require::one(self.basic_auth(&file.provider)?, false),
-            MiddlewareFile::AnyOf(ways) => {
+            IdentityStep::Jwt(file) => Require::one(self.jwt(&file.provider)?, file.optional),
+            IdentityStep::ApiKey(file) => Require::one(self.api_key(&file.provider)?, false),
+            IdentityStep::BasicAuth(file) => Require::one(self.basic_auth(&file.provider)?, false),
+            IdentityStep::AnyOf(ways) => {
                 Require::any_of(ways.iter().map(|way| self.way(way)).collect::<Result<Vec<_>, _>>()?)
             }
-            MiddlewareFile::AllOf(way) => Require::any_of([self.way(way)?]),
-            MiddlewareFile::RateLimit(_)
-            | MiddlewareFile::Authorize(_)
-            | MiddlewareFile::Headers(_)
-            | MiddlewareFile::Cors(_)
-            | MiddlewareFile::Compress(_)
-            | MiddlewareFile::Rewrite(_)
-            | MiddlewareFile::Redirect(_)
-            | MiddlewareFile::Respond(_) => return Ok(None),
+            IdentityStep::AllOf(way) => Require::any_of([self.way(way)?]),
         }))
     }
 

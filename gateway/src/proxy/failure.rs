@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 
 use crate::ctx::{HeaderEdit, RequestContext};
 use crate::reply::{self, Rejection};
+use crate::server::bad_chunks;
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -63,7 +64,8 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
         ErrorSource::Downstream => match error.etype() {
             E::ReadTimedout => Some(Rejection::ClientTimedOut),
             // `ConnectError`: bytes behind its body. The request itself was good, and may have been done.
-            E::ConnectError | E::ConnectionClosed | E::ReadError | E::WriteError | E::WriteTimedout => None,
+            E::ConnectError | E::ConnectionClosed | E::WriteError | E::WriteTimedout => None,
+            E::ReadError => bad_chunks(error.root_cause()).map(Rejection::from),
             _ => Some(Rejection::Malformed),
         },
         ErrorSource::Upstream => Some(match error.etype() {

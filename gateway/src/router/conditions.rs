@@ -4,11 +4,9 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-use http::header::COOKIE;
-
 use super::Asked;
 use crate::config::pattern::{Condition, Test};
+use crate::cookies::cookies;
 
 /// All of these must hold.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +43,10 @@ impl Conditions {
                 holds(test, asked.headers.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())))
             }
             Condition::Query(name, test) => holds(test, query(asked.query.unwrap_or_default(), name)),
-            Condition::Cookie(name, test) => holds(test, cookies(asked.headers, name)),
+            Condition::Cookie(name, test) => {
+                let own = cookies(asked.headers).filter(|(own, _)| *own == name.as_bytes());
+                holds(test, own.map(|(_, value)| Cow::Borrowed(value)))
+            }
             Condition::Client(networks) => networks.contain(asked.client.get()),
         })
     }
@@ -68,21 +69,11 @@ fn query<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, [u8]>> 
     })
 }
 
-/// The values of the cookie `name` as they are, with quotes if they have any (RFC 6265, section 5.4).
-fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cow<'h, [u8]>> {
-    // HTTP/2 may send each in a header of its own.
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(move |pair| {
-        let value = pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(Cow::Borrowed(value.trim_ascii_end()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
 
-    use http::{HeaderName, HeaderValue, Method};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
     use serde_json::{Value, json};
 
     use super::*;

@@ -13,6 +13,7 @@ use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
 use tokio::time::timeout;
 
+use super::chunks::{self, Chunks};
 use super::head::{self, Head, Patience};
 use super::idle::Idle;
 use super::listen::Transport;
@@ -22,6 +23,9 @@ use crate::reply::Rejection;
 
 /// To Pingora: that a connection may be used again. For how long it may be idle is said here.
 const REUSABLE: Option<u64> = Some(60);
+
+/// A request's head, what came of its body with it, and how far that was looked at if it is chunked.
+type Request = (BytesMut, Option<Chunks>);
 
 /// The connections that one worker has of the plain listeners, or of those with TLS.
 pub(super) struct Front {
@@ -54,7 +58,7 @@ impl Front {
     }
 
     /// The next request of a connection that has had one before, or not; none when the connection is at its end.
-    async fn next_request(&self, stream: &mut Stream, reused: bool) -> Option<Result<BytesMut, (Rejection, BytesMut)>> {
+    async fn next_request(&self, stream: &mut Stream, reused: bool) -> Option<Result<Request, (Rejection, BytesMut)>> {
         let (limits, patience) = {
             let snapshot = self.shared.snapshot.load();
             let timeouts = &snapshot.client_timeouts;
@@ -62,7 +66,7 @@ impl Front {
             (snapshot.limits, Patience { first, whole: timeouts.header })
         };
         match head::read(stream, &self.idle, &limits, &patience).await {
-            Head::Whole(bytes) => Some(Ok(bytes)),
+            Head::Whole(bytes, chunks) => Some(Ok((bytes, chunks))),
             Head::Refused(rejection, bytes) => Some(Err((rejection, bytes))),
             Head::None => None,
         }
@@ -91,17 +95,24 @@ impl ServerApp for Front {
         }
         let mut reused = false;
         loop {
-            let request = match self.next_request(&mut stream, reused).await? {
+            let (request, chunks) = match self.next_request(&mut stream, reused).await? {
                 Ok(request) => request,
                 Err((rejection, head)) => {
                     refusal::send(&self.shared, stream, rejection, &head).await;
                     return None;
                 }
             };
+            let is_chunked = chunks.is_some();
+            if let Some(chunks) = chunks {
+                stream = chunks::watch(stream, chunks);
+            }
             let mut session = ServerSession::new_http1(stream);
             session.set_keepalive(REUSABLE);
             session.set_pipelined_prefix(request);
             (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            if is_chunked {
+                stream = chunks::unwatched(stream)?;
+            }
             reused = true;
         }
     }

@@ -10,9 +10,10 @@ use pingora_core::protocols::Stream;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::chunks::Chunks;
 use super::idle::Idle;
 use crate::reply::Rejection;
-use crate::screen::{Limits, screen};
+use crate::screen::{Body, Limits, screen};
 
 /// Holds nearly every head, so that nearly every one is read at once.
 const USUAL_HEAD: usize = 4096;
@@ -30,8 +31,8 @@ pub(super) struct Patience {
 
 /// What came.
 pub(super) enum Head {
-    /// A request that goes on: its head, and what of its body came with it.
-    Whole(BytesMut),
+    /// A request that goes on: its head, and what of its body came with it, which was looked at if it is chunked.
+    Whole(BytesMut, Option<Chunks>),
     /// Nothing, or not enough to answer: the client has gone or never spoke.
     None,
     /// A request that does not go on, and what was read of it.
@@ -51,8 +52,9 @@ pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, pati
     loop {
         match find_end(&buffer, looked_at) {
             Ok(Some(end)) => {
-                return match screen(&buffer[..end], limits) {
-                    Ok(()) => Head::Whole(buffer),
+                let (head, rest) = buffer.split_at(end);
+                return match screen(head, limits).and_then(|body| begin(body, rest, limits)) {
+                    Ok(chunks) => Head::Whole(buffer, chunks),
                     Err(rejection) => Head::Refused(rejection, buffer),
                 };
             }
@@ -67,6 +69,16 @@ pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, pati
             Err(_) => return Head::Refused(Rejection::ClientTimedOut, buffer),
         }
     }
+}
+
+/// Looks at the first bytes of a body, if they are chunks.
+fn begin(body: Body, bytes: &[u8], limits: &Limits) -> Result<Option<Chunks>, Rejection> {
+    if body != Body::Chunked {
+        return Ok(None);
+    }
+    let mut chunks = Chunks::new(limits.headers);
+    chunks.look(bytes)?;
+    Ok(Some(chunks))
 }
 
 /// A line that ends with `\n` alone: some servers take it for the end of a line, some do not (RFC 9112, section 2.2).

@@ -75,7 +75,13 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || reloader.source.load(&reloader.env));
         let loaded = read.await.map_err(ReloadError::Interrupted)?.map_err(ReloadError::Config)?;
         let before = self.shared.snapshot.load_full();
-        let after = Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?;
+        // Nor may a thousand regular expressions hold up this runtime. What waits for an answer still does so here.
+        let (workshop, kept) = (self.workshop.clone(), Arc::clone(&before));
+        let compiling = tokio::task::spawn_blocking(move || {
+            let compiled = Handle::current().block_on(Snapshot::compile(&loaded, &workshop, Some(&kept)));
+            compiled.map(|after| (after, loaded))
+        });
+        let (after, loaded) = compiling.await.map_err(ReloadError::Interrupted)??;
         let after = Arc::new(after);
         self.shared.snapshot.store(Arc::clone(&after));
         before.retire(&after);

@@ -8,7 +8,9 @@ use secrecy::ExposeSecret;
 use super::jwt::{check_claims, check_headers, read};
 use super::routes::repeats;
 use super::{DAY, Used, refers_to, span_is_within};
-use crate::config::file::{ApiKeysFile, AuthorizeFile, BasicAuthUsersFile, GatewayFile, IdentityFile, MiddlewareFile};
+use crate::config::file::{
+    ApiKeysFile, AuthorizeFile, BasicAuthUsersFile, GatewayFile, IdentityFile, IdentityStep, MiddlewareFile,
+};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::{KnownKey, PasswordHash, is_scope};
@@ -160,13 +162,14 @@ pub(super) fn check_step<'f>(
     used: &mut Used<'f>,
     report: &mut Report<'_>,
 ) {
+    let Some(step) = step.identity() else { return };
     match step {
-        MiddlewareFile::Jwt(jwt) => refer(Kind::Jwt, &jwt.provider, &at.key("jwt"), file, used, report),
-        MiddlewareFile::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &at.key("api_key"), file, used, report),
-        MiddlewareFile::BasicAuth(basic) => {
+        IdentityStep::Jwt(jwt) => refer(Kind::Jwt, &jwt.provider, &at.key("jwt"), file, used, report),
+        IdentityStep::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &at.key("api_key"), file, used, report),
+        IdentityStep::BasicAuth(basic) => {
             refer(Kind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
         }
-        MiddlewareFile::AnyOf(ways) => {
+        IdentityStep::AnyOf(ways) => {
             let here = at.key("any_of");
             if ways.len() < 2 {
                 report.problem(&here, "there are no two ways to choose from; write `all_of`, or the step alone");
@@ -175,15 +178,7 @@ pub(super) fn check_step<'f>(
                 check_way(way, &here.index(index), file, used, report);
             }
         }
-        MiddlewareFile::AllOf(way) => check_way(way, &at.key("all_of"), file, used, report),
-        MiddlewareFile::RateLimit(_)
-        | MiddlewareFile::Authorize(_)
-        | MiddlewareFile::Headers(_)
-        | MiddlewareFile::Cors(_)
-        | MiddlewareFile::Compress(_)
-        | MiddlewareFile::Rewrite(_)
-        | MiddlewareFile::Redirect(_)
-        | MiddlewareFile::Respond(_) => {}
+        IdentityStep::AllOf(way) => check_way(way, &at.key("all_of"), file, used, report),
     }
 }
 

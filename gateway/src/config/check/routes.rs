@@ -5,7 +5,9 @@ use std::hash::Hash;
 use std::path::Path;
 
 use super::shape::{self, Scope, Shape};
-use super::{Used, conditions, identity, name_is_legal, overlaps, refers_to, server::MOST_BODY, size_is_within};
+use super::{
+    Used, conditions, identity, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY, size_is_within,
+};
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
 use crate::config::pattern::RateLimitKey;
 use crate::config::problems::KeyPath;
@@ -49,6 +51,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         check_lists(route, &at.key("match"), report);
     }
     conditions::check(file, report);
+    preflights::check(file, report);
     overlaps::check(file, report);
     used
 }

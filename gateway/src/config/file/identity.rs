@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::MiddlewareFile;
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
 /// One way to prove who is there; written as `- name: { settings }`.
@@ -18,6 +19,42 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+}
+
+/// A step that asks who is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum IdentityStep<'f> {
+    /// By a token.
+    Jwt(&'f JwtFile),
+    /// By a key.
+    ApiKey(&'f ApiKeyFile),
+    /// By name and password.
+    BasicAuth(&'f BasicAuthFile),
+    /// By one of several ways.
+    AnyOf(&'f [Vec<IdentityFile>]),
+    /// By everything of one way.
+    AllOf(&'f [IdentityFile]),
+}
+
+impl MiddlewareFile {
+    /// What the step asks, if it asks who is there. The one place where the kinds of steps are told apart by that.
+    pub(crate) fn identity(&self) -> Option<IdentityStep<'_>> {
+        Some(match self {
+            Self::Jwt(file) => IdentityStep::Jwt(file),
+            Self::ApiKey(file) => IdentityStep::ApiKey(file),
+            Self::BasicAuth(file) => IdentityStep::BasicAuth(file),
+            Self::AnyOf(ways) => IdentityStep::AnyOf(ways),
+            Self::AllOf(way) => IdentityStep::AllOf(way),
+            Self::RateLimit(_)
+            | Self::Authorize(_)
+            | Self::Headers(_)
+            | Self::Cors(_)
+            | Self::Compress(_)
+            | Self::Rewrite(_)
+            | Self::Redirect(_)
+            | Self::Respond(_) => return None,
+        })
+    }
 }
 
 /// Requires a valid token.

@@ -110,7 +110,8 @@ impl JwtProviders {
     }
 }
 
-/// The keys that the issuer of the provider `name` publishes; those of its `namesake` if they are fetched in the same way.
+/// The keys that the issuer of the provider `name` publishes; those of its `namesake` if they are fetched in the same way, and
+/// to begin with what of them still counts if they come from the same place.
 fn fetched(
     name: &str,
     settings: &RemoteJwks,
@@ -123,6 +124,7 @@ fn fetched(
     }
     let counted = before.map(|before| Ok(before.metrics().clone()));
     let metrics = counted.unwrap_or_else(|| FetchMetrics::new(name)).map_err(ProviderError::Metrics)?;
-    let remote = RemoteKeys::start(name, settings.clone(), metrics, control);
+    let inherited = before.and_then(|before| before.published_for(settings));
+    let remote = RemoteKeys::start(name, settings.clone(), metrics, control, inherited.as_deref());
     remote.map(Arc::new).map_err(|source| ProviderError::Client { provider: name.to_owned(), source })
 }
