@@ -11,6 +11,7 @@ use super::identity::{Authenticator, Require, Way};
 use super::jwt::{Jwt, JwtProviders, ProviderError};
 use crate::config::Loaded;
 use crate::config::file::{IdentityFile, MiddlewareFile};
+use crate::ctx::Prover;
 
 /// All of one configuration.
 pub(crate) struct IdentityProviders {
@@ -60,7 +61,7 @@ impl IdentityProviders {
     /// # Errors
     /// The name of a provider that there is not.
     pub(crate) fn step<'f>(&self, step: &'f MiddlewareFile) -> Result<Option<Require>, &'f str> {
-        Ok(Some(match step {
+        let require = match step {
             MiddlewareFile::Jwt(file) => Require::one(self.jwt(&file.provider)?, file.optional),
             MiddlewareFile::ApiKey(file) => Require::one(self.api_key(&file.provider)?, false),
             MiddlewareFile::BasicAuth(file) => Require::one(self.basic_auth(&file.provider)?, false),
@@ -76,7 +77,10 @@ impl IdentityProviders {
             | MiddlewareFile::Rewrite(_)
             | MiddlewareFile::Redirect(_)
             | MiddlewareFile::Respond(_) => return Ok(None),
-        }))
+        };
+        let ways = step.ways();
+        let first = ways.iter().filter_map(|way| way.first());
+        Ok(Some(require.known_as(first.map(|(kind, provider)| Prover { kind: *kind, provider: (*provider).into() }))))
     }
 
     fn way<'f>(&self, way: &'f [IdentityFile]) -> Result<Way, &'f str> {

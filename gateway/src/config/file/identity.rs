@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::MiddlewareFile;
+use crate::config::pattern::Predicate;
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
 /// One way to prove who is there; written as `- name: { settings }`.
@@ -18,6 +20,67 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+}
+
+/// By what somebody can prove who is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProofKind {
+    /// A token.
+    Jwt,
+    /// A key that programs have.
+    ApiKey,
+    /// A name and its password.
+    BasicAuth,
+}
+
+impl ProofKind {
+    /// As the step is called that asks for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+            Self::BasicAuth => "basic_auth",
+        }
+    }
+}
+
+impl IdentityFile {
+    /// What it asks for, and the provider that knows.
+    #[must_use]
+    pub fn asked(&self) -> (ProofKind, &str) {
+        match self {
+            Self::Jwt(file) => (ProofKind::Jwt, &file.provider),
+            Self::ApiKey(file) => (ProofKind::ApiKey, &file.provider),
+            Self::BasicAuth(file) => (ProofKind::BasicAuth, &file.provider),
+        }
+    }
+}
+
+impl MiddlewareFile {
+    /// The ways in which it lets somebody prove who is there, with all that each asks for; none for a step that does not ask.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Vec<(ProofKind, &str)>> {
+        match self {
+            Self::Jwt(file) => vec![vec![(ProofKind::Jwt, &file.provider)]],
+            Self::ApiKey(file) => vec![vec![(ProofKind::ApiKey, &file.provider)]],
+            Self::BasicAuth(file) => vec![vec![(ProofKind::BasicAuth, &file.provider)]],
+            Self::AnyOf(ways) => ways.iter().map(|way| asked(way)).collect(),
+            Self::AllOf(way) => vec![asked(way)],
+            Self::RateLimit(_)
+            | Self::Authorize(_)
+            | Self::Headers(_)
+            | Self::Cors(_)
+            | Self::Compress(_)
+            | Self::Rewrite(_)
+            | Self::Redirect(_)
+            | Self::Respond(_) => Vec::new(),
+        }
+    }
+}
+
+fn asked(way: &[IdentityFile]) -> Vec<(ProofKind, &str)> {
+    way.iter().map(IdentityFile::asked).collect()
 }
 
 /// Requires a valid token.
@@ -135,6 +198,19 @@ pub struct AuthorizeFile {
     /// Claims that must have exactly these values.
     #[serde(default)]
     pub claims: BTreeMap<String, Scalar>,
+    /// Expressions that must hold, each under a name for the log line.
+    #[serde(default)]
+    pub rules: Vec<RuleFile>,
+}
+
+/// An expression that must hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFile {
+    /// What the log line calls it.
+    pub name: String,
+    /// What must hold, in CEL.
+    pub allow_if: Predicate,
 }
 
 /// A claim that has roles, and those of which one is enough.
