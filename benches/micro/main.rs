@@ -5,6 +5,7 @@
 mod admission;
 mod configuration;
 mod cursors;
+mod expressions;
 mod limits;
 mod passwords;
 mod router;
@@ -22,6 +23,7 @@ fn main() -> anyhow::Result<()> {
     tokens::bench(&mut criterion)?;
     limits::bench(&mut criterion)?;
     admission::bench(&mut criterion)?;
+    expressions::bench(&mut criterion)?;
     configuration::bench(&mut criterion)?;
     passwords::bench(&mut criterion)?;
     cursors::bench(&mut criterion)?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::config::values::IdentityHeader;
 
 /// Where a claim stands: `sub`, or `realm_access.roles` for one inside of another.
+#[derive(Debug)]
 pub(crate) struct ClaimPath {
     whole: Box<str>,
     parts: Box<[Box<str>]>,

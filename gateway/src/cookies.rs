@@ -1,5 +1,7 @@
 //! Reads `Cookie` headers, in one way for routes, credentials and what upstreams must not see.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::COOKIE;
 
@@ -10,6 +12,11 @@ pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8]
         let value = pair.get(name(pair).len()..)?;
         Some((name(pair).trim_ascii(), value.strip_prefix(b"=")?.trim_ascii()))
     })
+}
+
+/// The values of the cookie `name`, in a form that they share with other parts of a request.
+pub(crate) fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cow<'h, [u8]>> {
+    cookies(headers).filter(move |(own, _)| *own == name.as_bytes()).map(|(_, value)| Cow::Borrowed(value))
 }
 
 /// The cookies of one header as they are.

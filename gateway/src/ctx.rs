@@ -1,5 +1,6 @@
 //! What is known of one request, from its first byte to its log line.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -9,14 +10,16 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use uuid::{NoContext, Timestamp, Uuid};
 
+use crate::claim::ClaimPath;
 pub use crate::client_addr::{ClientAddr, PeerAddr};
+use crate::config::file::ProofKind;
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
 use crate::middleware::{Encoder, Prepared};
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::Target;
+use crate::upstream::{Pool, Target};
 
 /// What is known of one request.
 pub struct RequestContext {
@@ -44,6 +47,8 @@ pub struct RequestContext {
     pub(crate) rewritten: Option<PathAndQuery>,
     /// Who sent it, once a middleware has proof.
     pub identity: Option<Arc<Identity>>,
+    /// Who has checked that proof, if it was a step of the file.
+    pub(crate) proven_by: Option<Arc<Prover>>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
     /// What steps have made of the request's other headers, in their order.
@@ -62,6 +67,10 @@ pub struct RequestContext {
     pub(crate) limited_by: Option<&'static str>,
     /// What the policies of its route have said so far, in the order of the route's list.
     pub(crate) verdicts: Vec<Verdict>,
+    /// Which of several upstreams was chosen for it, where its route is split.
+    pub(crate) chosen: Option<Arc<Pool>>,
+    /// The cookie that keeps its client with that one, if it is new.
+    pub(crate) cookie: Option<HeaderValue>,
     /// Where it was sent last.
     pub(crate) target: Option<Arc<Target>>,
     /// Where sending it has failed.
@@ -92,6 +101,7 @@ impl RequestContext {
             path: None,
             rewritten: None,
             identity: None,
+            proven_by: None,
             request_headers: Vec::new(),
             header_edits: Vec::new(),
             response_headers: Vec::new(),
@@ -101,6 +111,8 @@ impl RequestContext {
             denied_by: None,
             limited_by: None,
             verdicts: Vec::new(),
+            chosen: None,
+            cookie: None,
             target: None,
             failed: Vec::new(),
             prepared: None,
@@ -127,6 +139,11 @@ impl RequestContext {
     #[must_use]
     pub fn unix_time(&self) -> u64 {
         self.began.duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
+    }
+
+    /// The targets that it may be sent to.
+    pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
+        self.chosen.as_ref().or_else(|| self.route.as_ref()?.pool.as_ref())
     }
 
     /// The name of the route that takes it, once that is known.
@@ -159,14 +176,32 @@ pub struct Identity {
 impl Identity {
     /// The claim `name` as text, if it is a text, a number or a truth value.
     #[must_use]
-    pub fn claim(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
-        match self.claims.get(name)? {
-            Value::String(text) => Some(text.as_str().into()),
-            Value::Number(number) => Some(number.to_string().into()),
-            Value::Bool(truth) => Some(if *truth { "true" } else { "false" }.into()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }
+    pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
+        text_of(self.claims.get(name)?)
     }
+
+    /// The same for a claim that may stand inside of another.
+    pub(crate) fn claim_at(&self, path: &ClaimPath) -> Option<Cow<'_, str>> {
+        text_of(path.find(&self.claims)?)
+    }
+}
+
+fn text_of(claim: &Value) -> Option<Cow<'_, str>> {
+    match claim {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Bool(truth) => Some(if *truth { "true" } else { "false" }.into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Who has checked a proof of who is there. What one of them calls `ann` need not be whom another calls so.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Prover {
+    /// What kind of proof it was.
+    pub kind: ProofKind,
+    /// The name of the provider in the file.
+    pub provider: Box<str>,
 }
 
 /// Counts a request as under way until it is dropped, so that a stop can wait for it.

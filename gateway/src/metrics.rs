@@ -92,6 +92,8 @@ pub(crate) struct RouteMetrics {
     by_status: [OnceLock<IntCounter>; STATUSES.len()],
     duration: Histogram,
     rejections: IntCounterVec,
+    expression_doubts: IntCounter,
+    by_upstream: IntCounterVec,
 }
 
 /// Statuses with a handle of their own; the others are looked up.
@@ -110,11 +112,19 @@ impl RouteMetrics {
         let duration =
             HistogramOpts::new("gateway_request_duration_seconds", "Time from a request's head to its last byte out");
         let rejections = Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by reason");
+        let doubts =
+            Opts::new("gateway_expression_errors_total", "Expressions that had no answer for a request, by route");
+        let split = Opts::new(
+            "gateway_split_requests_total",
+            "Requests of split routes, by route and the upstream that was chosen",
+        );
         Ok(Self {
             requests: IntCounterVec::new(requests.const_label("route", name), &["status"])?,
             by_status: Default::default(),
             duration: Histogram::with_opts(duration.buckets(DURATION_BUCKETS.to_vec()).const_label("route", name))?,
             rejections: IntCounterVec::new(rejections.const_label("route", name), &["code"])?,
+            by_upstream: IntCounterVec::new(split.const_label("route", name), &["upstream"])?,
+            expression_doubts: IntCounter::with_opts(doubts.const_label("route", name))?,
         })
     }
 
@@ -125,6 +135,8 @@ impl RouteMetrics {
     pub(crate) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.duration.clone()))?;
+        registry.register(Box::new(self.expression_doubts.clone()))?;
+        registry.register(Box::new(self.by_upstream.clone()))?;
         registry.register(Box::new(self.rejections.clone()))
     }
 
@@ -141,6 +153,16 @@ impl RouteMetrics {
     /// Counts an answer of the gateway's own.
     pub(crate) fn rejected(&self, code: &'static str) {
         self.rejections.with_label_values(&[code]).inc();
+    }
+
+    /// The counter of its expressions that had no answer for a request.
+    pub(crate) const fn expression_doubts(&self) -> &IntCounter {
+        &self.expression_doubts
+    }
+
+    /// The counter of requests for which `upstream` was chosen among several.
+    pub(crate) fn chosen(&self, upstream: &str) -> IntCounter {
+        self.by_upstream.with_label_values(&[upstream])
     }
 
     fn counter(&self, status: u16) -> IntCounter {

@@ -34,7 +34,7 @@ pub(crate) use headers::Headers;
 pub(crate) use identity::hidden;
 pub use jwt::ProviderError;
 pub(crate) use providers::IdentityProviders;
-pub(crate) use rate_limit::RateLimit;
+pub(crate) use rate_limit::{Key, RateLimit, told_apart};
 pub(crate) use redirect::Redirect;
 pub(crate) use respond::Respond;
 pub(crate) use rewrite::Rewrite;

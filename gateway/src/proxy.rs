@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -98,7 +98,12 @@ pub(crate) async fn admit(request: &mut RequestHeader, ctx: &mut RequestContext)
         return Err(Rejection::BodyTooLarge);
     }
     match route.chain.run(request, ctx).await {
-        Flow::Continue => Ok(Admitted::Forward),
+        Flow::Continue => {
+            if let Some(split) = &route.split {
+                split.choose(request, ctx);
+            }
+            Ok(Admitted::Forward)
+        }
         Flow::Answer(answer) => Ok(Admitted::Answer(answer)),
         Flow::Reply(rejection) => Err(rejection),
     }
@@ -154,8 +159,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        let pool = ctx.route.as_ref().and_then(|route| route.pool.as_ref());
-        let Some(target) = pool.and_then(|pool| pool.pick(&ctx.failed)) else {
+        let Some(target) = ctx.pool().and_then(|pool| pool.pick(&ctx.failed)) else {
             ctx.rejection = Some(Rejection::NoHealthyTarget);
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
@@ -323,6 +327,7 @@ impl ProxyHttp for Proxy {
             rule: ctx.denied_by.as_deref(),
             limited_by: ctx.limited_by,
             user: subject.as_deref(),
+            upstream: ctx.chosen.as_ref().map(|pool| pool.name()),
             target: ctx.target.as_ref().map(|target| target.label()),
             retries: ctx.failed.len(),
             bytes_in: session.body_bytes_read() as u64,
@@ -351,6 +356,9 @@ fn amending(ctx: &mut RequestContext) -> impl FnOnce(&RequestHeader, &mut Respon
 pub(crate) fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &mut RequestContext) {
     for (name, value) in &ctx.response_headers {
         head.headers.insert(name.clone(), value.clone());
+    }
+    if let Some(cookie) = &ctx.cookie {
+        head.headers.append(SET_COOKIE, cookie.clone());
     }
     if let Some(hsts) = ctx.snapshot.hsts.as_ref().filter(|_| ctx.is_https()) {
         head.headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());

@@ -3,7 +3,7 @@
 //! A request takes one snapshot and keeps it to its end. A reload compiles a new one beside it, takes over whatever did not
 //! change (pools with their connections and health, counts, the link to Redis), and swaps the two at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +14,23 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use crate::config::Loaded;
-use crate::config::file::{GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, UpstreamFile};
+use crate::config::file::{
+    GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, ShareFile, SplitFile, UpstreamFile,
+};
 use crate::credential::Hidden;
+use crate::expression::Params;
 use crate::forwarded::TrustedProxies;
 use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Middleware, ProviderError, RateLimit, Redirect,
-    Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Key, Middleware, ProviderError, RateLimit,
+    Redirect, Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
+use crate::split::{Share, Split};
 use crate::tls::Tls;
 use crate::upstream::Pool;
 
@@ -89,6 +93,8 @@ pub(crate) struct Route {
     pub quota: QuotaHeaders,
     /// Where it goes; nowhere when a step answers in any case.
     pub pool: Option<Arc<Pool>>,
+    /// Where it goes in place of that: to one of several.
+    pub split: Option<Box<Split>>,
     /// Bytes its body may have.
     pub max_body: u64,
     /// What it counts with.
@@ -168,17 +174,19 @@ impl Snapshot {
             bodies: &loaded.bodies,
             providers: &providers,
             policies: &policies,
+            told_apart: middleware::told_apart(file),
             pools: &pools,
             route_metrics: &route_metrics,
             workshop,
         };
         let mut router = RouterBuilder::default();
         for route in &file.routes {
+            let metrics = find(&route_metrics, &route.name, || format!("route `{}`", route.name))?;
             let pattern = Pattern {
                 hosts: &route.matches.hosts,
                 path: &route.matches.path,
                 methods: MethodSet::of(route.matches.methods.iter().map(|method| method.get())),
-                conditions: &Conditions::of(route.matches.conditions()),
+                conditions: &Conditions::of(route.matches.conditions()).counting(metrics.expression_doubts().clone()),
                 priority: route.priority,
             };
             router.add(&pattern, &Arc::new(parts.route(route)?));
@@ -278,6 +286,8 @@ struct Parts<'a> {
     bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a IdentityProviders,
     policies: &'a Policies,
+    /// The policies whose keys say by whom they are proven.
+    told_apart: BTreeSet<&'a str>,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
     workshop: &'a Workshop,
@@ -307,9 +317,13 @@ impl Parts<'_> {
                     let policies = self.policies(step, &place)?;
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
                     limits.extend(policies.iter().map(listed));
-                    Arc::new(RateLimit::new(policies))
+                    let key =
+                        |policy: &Arc<Policy>| Key::new(policy.key(), self.told_apart.contains(policy.name()), file);
+                    Arc::new(RateLimit::new(
+                        policies.into_iter().map(|policy| (Arc::clone(&policy), key(&policy))).collect(),
+                    ))
                 }
-                MiddlewareFile::Authorize(file) => Arc::new(Authorize::new(file)?),
+                MiddlewareFile::Authorize(step) => Arc::new(Authorize::new(step, Params::of(&file.matches.path))?),
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Cors(step) => {
                     Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _
@@ -329,6 +343,7 @@ impl Parts<'_> {
             };
             chain.push(step);
         }
+        let metrics = Arc::clone(find(self.route_metrics, &file.name, place)?);
         Ok(Route {
             name: file.name.as_str().into(),
             chain: Chain::new(chain),
@@ -336,9 +351,23 @@ impl Parts<'_> {
             hidden: middleware::hidden(&authenticators),
             quota: QuotaHeaders::prepare(&limits)?,
             pool: pool.cloned(),
+            split: file.split.as_ref().map(|split| self.split(split, &metrics, &place)).transpose()?.map(Box::new),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
-            metrics: Arc::clone(find(self.route_metrics, &file.name, place)?),
+            metrics,
         })
+    }
+
+    fn split(
+        &self,
+        file: &SplitFile,
+        metrics: &RouteMetrics,
+        place: &dyn Fn() -> String,
+    ) -> Result<Split, CompileError> {
+        let share = |share: &ShareFile| {
+            let pool = Arc::clone(find(self.pools, &share.name, place)?);
+            Ok(Share::new(pool, share.weight, metrics.chosen(&share.name)))
+        };
+        Ok(Split::new(file, file.upstreams.iter().map(share).collect::<Result<_, CompileError>>()?))
     }
 
     fn policies(&self, file: &RateLimitUseFile, place: &dyn Fn() -> String) -> Result<Vec<Arc<Policy>>, CompileError> {

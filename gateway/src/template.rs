@@ -6,6 +6,7 @@
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
+use crate::claim::ClaimPath;
 use crate::client_addr;
 use crate::config::file::RouteFile;
 use crate::config::pattern::{Gap, Part, Segment};
@@ -29,7 +30,7 @@ enum Piece {
     Rest(usize),
     Segment(usize),
     Query,
-    Claim(Box<str>),
+    Claim(ClaimPath),
     Header(HeaderName),
 }
 
@@ -49,7 +50,7 @@ impl Template {
                 Part::Gap(Gap::Path) => Piece::Path,
                 Part::Gap(Gap::Rest) => Piece::Rest(segments.len()),
                 Part::Gap(Gap::Query) => Piece::Query,
-                Part::Gap(Gap::Claim(name)) => Piece::Claim(name.as_str().into()),
+                Part::Gap(Gap::Claim(name)) => Piece::Claim(ClaimPath::new(name)),
                 Part::Gap(Gap::Header(name)) => Piece::Header(name.clone()),
                 Part::Gap(Gap::Param(name)) => {
                     let is_it = |segment: &Segment| matches!(segment, Segment::Parameter(own) if own == name);
@@ -96,7 +97,7 @@ impl Template {
                         out.extend_from_slice(query.as_bytes());
                     }
                 }
-                Piece::Claim(name) => out.extend_from_slice(ctx.identity.as_ref()?.claim(name)?.as_bytes()),
+                Piece::Claim(path) => out.extend_from_slice(ctx.identity.as_ref()?.claim_at(path)?.as_bytes()),
                 Piece::Header(name) => out.extend_from_slice(request.headers.get(name)?.as_bytes()),
             }
         }

@@ -33,6 +33,8 @@ pub(crate) struct Line<'a> {
     pub limited_by: Option<&'static str>,
     /// The subject of its token.
     pub user: Option<&'a str>,
+    /// The upstream that was chosen among several.
+    pub upstream: Option<&'a str>,
     /// The target that was asked last.
     pub target: Option<&'a str>,
     /// How often another target was tried.
@@ -74,6 +76,7 @@ impl Line<'_> {
             (b",\"rule\":", self.rule),
             (b",\"limited_by\":", self.limited_by),
             (b",\"user\":", self.user),
+            (b",\"upstream\":", self.upstream),
             (b",\"target\":", self.target),
         ] {
             optional(key, value, text);
@@ -161,6 +164,7 @@ pub(super) mod tests {
             rule: None,
             limited_by: None,
             user: None,
+            upstream: None,
             target: None,
             retries: 0,
             bytes_in: 0,
@@ -183,6 +187,7 @@ pub(super) mod tests {
             rule: Some("admins"),
             limited_by: Some("local"),
             user: Some("ann"),
+            upstream: Some("canary"),
             target: Some("127.0.0.1:1"),
             error: Some("Upstream ReadError".to_owned()),
             ..line()
@@ -190,7 +195,7 @@ pub(super) mod tests {
         let expected = json!({
             "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
             "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "rule": "admins", "limited_by": "local",
-            "user": "ann", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
+            "user": "ann", "upstream": "canary", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
             "error": "Upstream ReadError",
         });
         assert_eq!(written(&line), expected);

@@ -1,7 +1,9 @@
 //! What a file must also be, once every value is of its type: references that lead somewhere, numbers that make sense
 //! together, routes that cannot be confused, and no route that is open by accident.
 
+mod claims;
 mod conditions;
+mod expressions;
 mod identity;
 mod jwt;
 mod limits;
@@ -10,6 +12,7 @@ mod preflights;
 mod routes;
 mod server;
 mod shape;
+mod split;
 mod tls;
 mod upstreams;
 

@@ -6,6 +6,7 @@ mod identity;
 mod jwt;
 mod matches;
 mod shape;
+mod split;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub(crate) use identity::IdentityStep;
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
-    RolesFile,
+    ProofKind, RolesFile, RuleFile,
 };
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
@@ -29,6 +30,7 @@ pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
     RewriteFile, Scheme,
 };
+pub use split::{ForceFile, ShareFile, SplitFile, StickyCookieFile, StickyFile};
 pub use tls::{CertificateFile, HstsFile, TlsFile, TlsVersion};
 
 /// The whole file.
@@ -236,7 +238,7 @@ pub struct RateLimitFile {
     /// How many of them may come at once; `limit` when left out. Only for scope `redis`.
     #[schemars(range(min = 1))]
     pub burst: Option<u32>,
-    /// What requests are counted by: `client_address` or `claim.<name>`.
+    /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
     pub key: RateLimitKey,
     /// What happens while Redis does not answer. Only for scope `redis`.
     pub on_redis_failure: Option<RedisFailureMode>,
@@ -429,6 +431,8 @@ pub struct RouteFile {
     pub priority: i32,
     /// Where they go; a name under `upstreams`. Left out where the last step of the list answers.
     pub upstream: Option<String>,
+    /// Where they go in place of one `upstream`: to one of several.
+    pub split: Option<SplitFile>,
     /// Says that no identity is asked for. A route has either this or a middleware that asks.
     #[serde(default)]
     pub public: bool,

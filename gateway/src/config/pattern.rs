@@ -2,6 +2,7 @@
 //! once.
 
 mod condition;
+mod expression;
 mod host;
 mod key;
 mod origin;
@@ -12,6 +13,8 @@ mod route;
 mod template;
 
 pub use condition::{Condition, Test};
+pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Variable};
+pub(crate) use expression::{Fits, regex_number};
 pub use host::{BadHost, HostPattern};
 pub use key::{BadKey, RateLimitKey};
 pub use origin::{BadOrigin, OriginPattern};

@@ -1,9 +1,11 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod expressions;
 mod identity;
 mod keys;
 mod routes;
 mod shape;
+mod split;
 
 use std::fs;
 use std::path::PathBuf;

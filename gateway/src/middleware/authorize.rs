@@ -1,4 +1,5 @@
-//! Lets only those pass who may do this: by the scopes, the roles and the claims of whoever was found before.
+//! Lets only those pass who may do this: by the scopes, the roles and the claims of whoever was found before, and by expressions
+//! that ask whatever else there is.
 
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{Flow, Middleware, Step};
 use crate::claim::ClaimPath;
-use crate::config::file::AuthorizeFile;
+use crate::config::file::{AuthorizeFile, RuleFile};
+use crate::config::pattern::Expression;
 use crate::ctx::RequestContext;
+use crate::expression::{self, Doubt, Offer, Params};
 use crate::reply::{BEARER, Rejection};
 
 /// What it takes to pass, all of it.
@@ -19,28 +22,47 @@ pub(crate) struct Authorize {
     scopes: Box<[Box<str>]>,
     roles: Option<(ClaimPath, Box<[Box<str>]>)>,
     claims: Box<[(ClaimPath, Value)]>,
+    /// Whether any of these is wanted, so that somebody must be there.
+    asks_who: bool,
+    expressions: Box<[(Arc<str>, Expression)]>,
+    params: Params,
     refusal: Rejection,
 }
 
 impl Authorize {
-    /// The rule of `file`.
+    /// The rule of `file`, on a route with these `params`.
     ///
     /// # Errors
     /// When a scope cannot stand in a header.
-    pub(crate) fn new(file: &AuthorizeFile) -> Result<Self, InvalidHeaderValue> {
+    pub(crate) fn new(file: &AuthorizeFile, params: Params) -> Result<Self, InvalidHeaderValue> {
         let mut challenge = format!("{BEARER}, error=\"insufficient_scope\"");
         if !file.scopes.is_empty() {
             challenge += &format!(", scope=\"{}\"", file.scopes.join(" "));
         }
         let texts = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
+        let expression = |rule: &RuleFile| (Arc::from(&*rule.name), rule.allow_if.expression().clone());
         let claims = file.claims.iter().map(|(claim, value)| (ClaimPath::new(claim), value.get().clone()));
         Ok(Self {
             rule: file.rule.as_deref().map(Arc::from),
             scopes: texts(&file.scopes),
             roles: file.roles.as_ref().map(|roles| (ClaimPath::new(&roles.claim), texts(&roles.any))),
             claims: claims.collect(),
+            asks_who: !file.scopes.is_empty() || file.roles.is_some() || !file.claims.is_empty(),
+            expressions: file.rules.iter().map(expression).collect(),
+            params,
             refusal: Rejection::InsufficientScope(HeaderValue::try_from(challenge)?),
         })
+    }
+
+    /// The first expression that does not hold, or has no answer.
+    fn first_refusal(&self, head: &RequestHeader, ctx: &RequestContext) -> Option<Arc<str>> {
+        let (first, _) = self.expressions.iter().find(|(_, expression)| {
+            !expression::holds(expression, &Offer::of(head, ctx, &self.params)).unwrap_or_else(|Doubt| {
+                ctx.route.iter().for_each(|route| route.metrics.expression_doubts().inc());
+                false
+            })
+        })?;
+        Some(Arc::clone(first))
     }
 
     fn allows(&self, claims: &Map<String, Value>) -> bool {
@@ -53,15 +75,20 @@ impl Authorize {
 }
 
 impl Middleware for Authorize {
-    fn on_request<'a>(&'a self, _head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
-        let Some(identity) = &ctx.identity else {
-            return Step::Done(Flow::Reply(Rejection::TokenMissing));
-        };
-        if self.allows(&identity.claims) {
-            return Step::Done(Flow::Continue);
+    fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
+        match &ctx.identity {
+            None if self.asks_who => return Step::Done(Flow::Reply(Rejection::TokenMissing)),
+            Some(identity) if !self.allows(&identity.claims) => {
+                ctx.denied_by.clone_from(&self.rule);
+                return Step::Done(Flow::Reply(self.refusal.clone()));
+            }
+            None | Some(_) => {}
         }
-        ctx.denied_by.clone_from(&self.rule);
-        Step::Done(Flow::Reply(self.refusal.clone()))
+        if let Some(rule) = self.first_refusal(head, ctx) {
+            ctx.denied_by = Some(rule);
+            return Step::Done(Flow::Reply(self.refusal.clone()));
+        }
+        Step::Done(Flow::Continue)
     }
 
     fn sees_responses(&self) -> bool {
@@ -93,8 +120,12 @@ mod tests {
 
     use super::*;
 
+    fn params() -> Params {
+        Params::of(&"/".parse().expect("a path"))
+    }
+
     fn allows(rule: Value, claims: Value) -> bool {
-        let rule = Authorize::new(&serde_json::from_value(rule).expect("a rule")).expect("legal");
+        let rule = Authorize::new(&serde_json::from_value(rule).expect("a rule"), params()).expect("legal");
         rule.allows(claims.as_object().expect("a block"))
     }
 
@@ -155,7 +186,7 @@ mod tests {
     #[test]
     fn the_challenge_names_the_scopes_and_nothing_else_of_the_rule() {
         let challenge = |rule: Value| {
-            let rule = Authorize::new(&serde_json::from_value(rule).expect("a rule")).expect("legal");
+            let rule = Authorize::new(&serde_json::from_value(rule).expect("a rule"), params()).expect("legal");
             let Rejection::InsufficientScope(challenge) = rule.refusal else { panic!("{:?}", rule.refusal) };
             challenge.to_str().expect("ASCII").to_owned()
         };

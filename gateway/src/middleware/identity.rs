@@ -12,7 +12,7 @@ use pingora_http::RequestHeader;
 use super::api_key::CLIENT;
 use super::{Flow, Middleware, Step};
 use crate::credential::{Found, Hidden, Place};
-use crate::ctx::{Identity, RequestContext};
+use crate::ctx::{Identity, Prover, RequestContext};
 use crate::reply::Rejection;
 
 /// One way to prove who is there.
@@ -56,6 +56,8 @@ pub(crate) struct Require {
     /// Whether nobody may pass too.
     optional: bool,
     missing: Rejection,
+    /// Who has checked the proofs of each way; of several the first, which says who it is.
+    provers: Box<[Arc<Prover>]>,
 }
 
 /// Proofs that are needed together.
@@ -65,7 +67,7 @@ impl Require {
     /// Asks for the proof of `authenticator`; with `optional`, nobody passes too.
     pub(crate) fn one(authenticator: Arc<dyn Authenticator>, optional: bool) -> Self {
         let missing = authenticator.missing();
-        Self { ways: [[authenticator].into()].into(), optional, missing }
+        Self { ways: [[authenticator].into()].into(), optional, missing, provers: Box::default() }
     }
 
     /// Asks for all proofs of one of `ways`, whichever a request has.
@@ -77,7 +79,17 @@ impl Require {
                 challenges.push(challenge);
             }
         }
-        Self { ways, optional: false, missing: Rejection::CredentialsMissing(challenges.into()) }
+        Self {
+            ways,
+            optional: false,
+            missing: Rejection::CredentialsMissing(challenges.into()),
+            provers: Box::default(),
+        }
+    }
+
+    /// The same, remembering of each request by which of `provers` it was let in: one for each way, in their order.
+    pub(crate) fn known_as(self, provers: impl IntoIterator<Item = Prover>) -> Self {
+        Self { provers: provers.into_iter().map(Arc::new).collect(), ..self }
     }
 
     /// Every proof that it may ask for.
@@ -111,6 +123,7 @@ impl Require {
                     ctx.unproven = self.unproven(way, head);
                 }
                 ctx.identity = Some(identity);
+                ctx.proven_by = self.provers.get(way).map(Arc::clone);
                 ctx.hide_authorization |= hides_authorization;
                 Flow::Continue
             }

@@ -11,6 +11,7 @@ use super::identity::{Authenticator, Require, Way};
 use super::jwt::{Jwt, JwtProviders, ProviderError};
 use crate::config::Loaded;
 use crate::config::file::{IdentityFile, IdentityStep, MiddlewareFile};
+use crate::ctx::Prover;
 
 /// All of one configuration.
 pub(crate) struct IdentityProviders {
@@ -60,8 +61,8 @@ impl IdentityProviders {
     /// # Errors
     /// The name of a provider that there is not.
     pub(crate) fn step<'f>(&self, step: &'f MiddlewareFile) -> Result<Option<Require>, &'f str> {
-        let Some(step) = step.identity() else { return Ok(None) };
-        Ok(Some(match step {
+        let Some(asks) = step.identity() else { return Ok(None) };
+        let require = match asks {
             IdentityStep::Jwt(file) => Require::one(self.jwt(&file.provider)?, file.optional),
             IdentityStep::ApiKey(file) => Require::one(self.api_key(&file.provider)?, false),
             IdentityStep::BasicAuth(file) => Require::one(self.basic_auth(&file.provider)?, false),
@@ -69,7 +70,10 @@ impl IdentityProviders {
                 Require::any_of(ways.iter().map(|way| self.way(way)).collect::<Result<Vec<_>, _>>()?)
             }
             IdentityStep::AllOf(way) => Require::any_of([self.way(way)?]),
-        }))
+        };
+        let ways = step.ways();
+        let first = ways.iter().filter_map(|way| way.first());
+        Ok(Some(require.known_as(first.map(|(kind, provider)| Prover { kind: *kind, provider: (*provider).into() }))))
     }
 
     fn way<'f>(&self, way: &'f [IdentityFile]) -> Result<Way, &'f str> {

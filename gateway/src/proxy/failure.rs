@@ -46,13 +46,11 @@ fn has_idempotency_key(request: &RequestHeader, edits: &[HeaderEdit]) -> bool {
 
 /// Notes that the target failed, and marks the error for a retry if one is left.
 pub(super) fn retry_elsewhere(mut error: Box<Error>, ctx: &mut RequestContext, repeatable: bool) -> Box<Error> {
-    let pool =
-        ctx.route.as_ref().and_then(|route| route.pool.as_ref()).filter(|pool| ctx.failed.len() < pool.retries());
     // Set either way: Pingora marks some errors as retryable whatever the method.
-    let pool = pool.filter(|_| repeatable);
-    error.set_retry(pool.is_some());
-    if let Some(pool) = pool {
-        pool.retried().inc();
+    let retried = ctx.pool().filter(|pool| repeatable && ctx.failed.len() < pool.retries()).map(|pool| pool.retried());
+    error.set_retry(retried.is_some());
+    if let Some(retried) = retried {
+        retried.inc();
         ctx.failed.extend(ctx.target.take());
     }
     error

@@ -4,9 +4,12 @@
 
 use std::borrow::Cow;
 
+use prometheus::IntCounter;
+
 use super::Asked;
-use crate::config::pattern::{Condition, Test};
-use crate::cookies::cookies;
+use crate::config::pattern::{Condition, Predicate, Test};
+use crate::cookies;
+use crate::expression::{self, Offer};
 
 /// All of these must hold.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +17,8 @@ pub struct Conditions {
     all: Box<[Condition]>,
     /// One and the same for the same conditions, in whatever order they are written.
     text: Box<str>,
+    /// Counts expressions that had no answer.
+    doubts: Option<IntCounter>,
 }
 
 impl Conditions {
@@ -22,7 +27,20 @@ impl Conditions {
     pub fn of(all: Vec<Condition>) -> Self {
         let mut texts: Vec<String> = all.iter().map(Condition::to_string).collect();
         texts.sort_unstable();
-        Self { all: all.into(), text: texts.join("\n").into() }
+        Self { all: all.into(), text: texts.join("\n").into(), doubts: None }
+    }
+
+    /// The same, counting in `doubts` the expressions that had no answer for a request; they are then taken not to hold.
+    #[must_use]
+    pub fn counting(self, doubts: IntCounter) -> Self {
+        Self { doubts: Some(doubts), ..self }
+    }
+
+    fn ask(&self, predicate: &Predicate, asked: &Asked<'_>) -> bool {
+        expression::holds(predicate.expression(), &offered(asked)).unwrap_or_else(|_| {
+            self.doubts.iter().for_each(IntCounter::inc);
+            false
+        })
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -43,13 +61,16 @@ impl Conditions {
                 holds(test, asked.headers.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())))
             }
             Condition::Query(name, test) => holds(test, query(asked.query.unwrap_or_default(), name)),
-            Condition::Cookie(name, test) => {
-                let own = cookies(asked.headers).filter(|(own, _)| *own == name.as_bytes());
-                holds(test, own.map(|(_, value)| Cow::Borrowed(value)))
-            }
+            Condition::Cookie(name, test) => holds(test, cookies::named(asked.headers, name)),
             Condition::Client(networks) => networks.contain(asked.client.get()),
+            Condition::Expression(predicate) => self.ask(predicate, asked),
         })
     }
+}
+
+fn offered<'a>(asked: &Asked<'a>) -> Offer<'a> {
+    let Asked { host, path, method, query, headers, client } = *asked;
+    Offer { method, host, path, query, headers, client, params: None, identity: None, prover: None }
 }
 
 fn holds<'v>(test: &Test, mut values: impl Iterator<Item = Cow<'v, [u8]>>) -> bool {
@@ -61,7 +82,7 @@ fn holds<'v>(test: &Test, mut values: impl Iterator<Item = Cow<'v, [u8]>>) -> bo
 }
 
 /// The decoded values of the parameter `name`, read as forms are (`+` is a space). Those without escapes are borrowed.
-fn query<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, [u8]>> {
+pub(crate) fn query<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, [u8]>> {
     let pairs = form_urlencoded::parse(query.as_bytes()).filter(move |(own, _)| own == name);
     pairs.map(|(_, value)| match value {
         Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),

@@ -45,6 +45,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
             rule: None,
             limited_by: None,
             user: None,
+            upstream: None,
             target: None,
             retries: 0,
             bytes_in: 0,

@@ -214,6 +214,21 @@ async fn where_all_are_asked_for_one_alone_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn claims_inside_of_others_are_counted_by_and_told() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limit = "rate_limits: { one: { scope: local, limit: 1, window: 1h, key: claim.org.id } }\n";
+    let told = "{ headers: { request: { set: { X-Org: '{claim.org.id}' } } } }";
+    let steps = format!("middleware: [{{ jwt: {{ provider: us }} }}, {{ rate_limit: {{ policies: [one] }} }}, {told}]");
+    let gateway = Gateway::start(&(limit.to_owned() + &file(&upstream, "", &steps)));
+    let of = |org: &str| get(&gateway, "/x").bearer_auth(token(|claims| claims["org"] = json!({"id": org})));
+    for (org, status) in [("acme", 200), ("acme", 429), ("other", 200), ("acme", 429)] {
+        assert_eq!(send(of(org)).await.status(), status, "{org}");
+    }
+    let told: Vec<String> = upstream.arrived().iter().map(|arrived| arrived.header("x-org").concat()).collect();
+    assert_eq!(told, ["acme", "other"]);
+}
+
+#[tokio::test]
 async fn a_program_lends_its_user_no_permission() {
     let upstream = Upstream::start().await.expect("starts");
     let asked = "{ all_of: [{ jwt: { provider: us } }, { api_key: { provider: programs } }] }";

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use http::{HeaderName, HeaderValue};
 
+use super::expressions::{self, Moment};
 use crate::config::file::{FieldMatchFile, GatewayFile, HeaderMatchFile, MatchFile};
 use crate::config::pattern::{Condition, HostMatch, PathMatch, RegexPattern};
 use crate::config::problems::KeyPath;
@@ -30,6 +31,9 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
             for (index, field) in fields.iter().enumerate() {
                 check_field(field, key == "cookies", &at.key(key).index(index), report);
             }
+        }
+        if let Some(predicate) = &block.expression {
+            expressions::check(predicate.expression(), &Moment::Matching, file, &at.key("expression"), report);
         }
         check_together(block, &at, report);
         let before = regexes;
@@ -86,8 +90,10 @@ fn one_test(
 fn check_together(block: &MatchFile, at: &KeyPath, report: &mut Report<'_>) {
     let lists = [("headers", block.headers.len()), ("query", block.query.len()), ("cookies", block.cookies.len())];
     let keys = lists.iter().flat_map(|(key, len)| (0..*len).map(|index| at.key(key).index(index)));
-    // In the order of `MatchFile::conditions`, of which `client` is the last.
-    let all: Vec<(KeyPath, Condition)> = keys.chain([at.key("client")]).zip(block.conditions()).collect();
+    // In the order of `MatchFile::conditions`.
+    let client = (!block.client.is_empty()).then(|| at.key("client"));
+    let keys = keys.chain(client).chain([at.key("expression")]);
+    let all: Vec<(KeyPath, Condition)> = keys.zip(block.conditions()).collect();
     if all.len() > MOST_CONDITIONS {
         report.problem(at, format!("a route has at most {MOST_CONDITIONS} conditions"));
         return;

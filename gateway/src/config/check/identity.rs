@@ -5,6 +5,8 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 
+use super::claims::Claims;
+use super::expressions;
 use super::jwt::{check_claims, check_headers, read};
 use super::routes::repeats;
 use super::{DAY, Used, refers_to, span_is_within};
@@ -235,10 +237,30 @@ fn refer<'f>(
     }
 }
 
+/// Whether a rule asks for anything of who is there; if not, it may stand where nobody is asked.
+pub(super) fn asks_who(rule: &AuthorizeFile) -> bool {
+    let is_of_request_alone = rule.scopes.is_empty() && rule.roles.is_none() && rule.claims.is_empty();
+    !is_of_request_alone || rule.rules.iter().any(|rule| expressions::asks_who(rule.allow_if.expression()))
+}
+
 /// Checks what an `authorize` step asks for.
-pub(super) fn check_rule(rule: &AuthorizeFile, at: &KeyPath, report: &mut Report<'_>) {
-    if rule.scopes.is_empty() && rule.roles.is_none() && rule.claims.is_empty() && report.is_written(at) {
-        report.problem(at, "this rule lets everybody pass; write `scopes`, `roles` or `claims`");
+pub(super) fn check_rule(rule: &AuthorizeFile, claims: &Claims, at: &KeyPath, report: &mut Report<'_>) {
+    let is_empty = rule.scopes.is_empty() && rule.roles.is_none() && rule.claims.is_empty() && rule.rules.is_empty();
+    if is_empty && report.is_written(at) {
+        report.problem(at, "this rule lets everybody pass; write `scopes`, `roles`, `claims` or `rules`");
+    }
+    let mut names = HashSet::new();
+    for (index, rule) in rule.rules.iter().enumerate() {
+        let here = at.key("rules").index(index).key("name");
+        if !report.is_written(&here) {
+            continue;
+        }
+        if rule.name.is_empty() || rule.name.len() > 100 {
+            report.problem(&here, "the name of a rule has 1 to 100 bytes");
+        }
+        if !names.insert(&rule.name) {
+            report.problem(&here, "a rule of this list has this name already");
+        }
     }
     let scopes = at.key("scopes");
     for (index, scope) in rule.scopes.iter().enumerate() {
@@ -253,12 +275,18 @@ pub(super) fn check_rule(rule: &AuthorizeFile, at: &KeyPath, report: &mut Report
         if roles.claim.is_empty() && report.is_written(&here.key("claim")) {
             report.problem(&here.key("claim"), "the name of a claim is empty");
         }
+        if *claims != Claims::None {
+            claims.check(&roles.claim, &here.key("claim"), report);
+        }
         if roles.any.is_empty() && report.is_written(&here.key("any")) {
             report.problem(&here.key("any"), "without a role here nobody could pass");
         }
         repeats(&roles.any, &here.key("any"), report);
     }
     check_claims(&rule.claims, &at.key("claims"), report);
+    for claim in rule.claims.keys().filter(|_| *claims != Claims::None) {
+        claims.check(claim, &at.key("claims").key(claim), report);
+    }
     if rule.rule.as_ref().is_some_and(|name| name.is_empty() || name.len() > 100) {
         report.problem(&at.key("rule"), "the name of a rule has 1 to 100 bytes");
     }

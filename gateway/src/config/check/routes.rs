@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
 
+use super::claims::Claims;
+use super::expressions::{self, Moment};
 use super::shape::{self, Scope, Shape};
 use super::{
-    Used, conditions, identity, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY, size_is_within,
+    Used, conditions, identity, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY, size_is_within, split,
 };
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
 use crate::config::pattern::RateLimitKey;
@@ -19,7 +21,8 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
     let routes = top.key("routes");
     let mut used = Used::default();
     let mut shared = Chain::default();
-    let scope = Scope { file, directory, route: None, knows_claims: false };
+    // Which routes its steps stand before, a list of the whole gateway cannot know.
+    let scope = Scope { file, directory, route: None, claims: &Claims::None, claims_in_the_end: &Claims::Any };
     shared.check(&file.middleware, &top.key("middleware"), scope, &mut used, report);
     if file.routes.is_empty() {
         report.problem(&routes, "there is no route; a gateway needs at least one");
@@ -44,8 +47,11 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
             size_is_within(size, ByteSize::from_kib(0), MOST_BODY, &at.key("max_body"), report);
         }
         let mut chain = shared.clone();
-        let scope = Scope { file, directory, route: Some((route, &at)), knows_claims: false };
+        let claims = Claims::of(file.middleware.iter().chain(&route.middleware));
+        let route_at = Some((route, &at));
+        let scope = Scope { file, directory, route: route_at, claims: &Claims::None, claims_in_the_end: &claims };
         chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
+        split::check(route, &file.upstreams, &chain.claims, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
@@ -61,8 +67,8 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
 struct Chain<'f> {
     /// Whether a step asks who is there, so that nobody passes as nobody.
     asks: bool,
-    /// Whether a step may find out who is there.
-    looks: bool,
+    /// What the steps may find out of who is there.
+    claims: Claims,
     policies: Vec<&'f str>,
     shape: Shape,
 }
@@ -79,7 +85,8 @@ impl<'f> Chain<'f> {
         let file = scope.file;
         for (index, step) in steps.iter().enumerate() {
             let here = at.index(index);
-            let scope = Scope { knows_claims: self.looks, ..scope };
+            let claims = self.claims.clone();
+            let scope = Scope { claims: &claims, ..scope };
             self.shape.check(step, &here, &scope, &mut used.bodies, report);
             match step {
                 MiddlewareFile::Jwt(_)
@@ -88,16 +95,22 @@ impl<'f> Chain<'f> {
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => {
                     identity::check_step(step, &here, file, used, report);
-                    if std::mem::replace(&mut self.looks, true) {
+                    if self.claims != Claims::None {
                         let message = "a step before this one asks who is there already; put both into one `all_of`";
                         report.problem(&here, message);
                     }
+                    self.claims = claims.or(Claims::of([step]));
                     self.asks |= !matches!(step, MiddlewareFile::Jwt(jwt) if jwt.optional);
                 }
                 MiddlewareFile::Authorize(rule) => {
                     let here = here.key("authorize");
-                    identity::check_rule(rule, &here, report);
-                    if !self.asks {
+                    let moment = Moment::Steps { claims: &self.claims, route: scope.route.map(|(route, _)| route) };
+                    identity::check_rule(rule, &self.claims, &here, report);
+                    for (index, rule) in rule.rules.iter().enumerate() {
+                        let here = here.key("rules").index(index).key("allow_if");
+                        expressions::check(rule.allow_if.expression(), &moment, file, &here, report);
+                    }
+                    if !self.asks && identity::asks_who(rule) {
                         report.problem(&here, "no step before this one asks who is there");
                     }
                 }
@@ -107,7 +120,7 @@ impl<'f> Chain<'f> {
                         report.problem(&here, "there is no policy to count against");
                     }
                     for (index, policy) in limits.policies.iter().enumerate() {
-                        self.check_policy(policy, &here.index(index), file, used, report);
+                        self.check_policy(policy, &here.index(index), &scope, used, report);
                     }
                 }
                 MiddlewareFile::Headers(_)
@@ -124,10 +137,11 @@ impl<'f> Chain<'f> {
         &mut self,
         name: &'f str,
         at: &KeyPath,
-        file: &'f GatewayFile,
+        scope: &Scope<'_, 'f>,
         used: &mut Used<'f>,
         report: &mut Report<'_>,
     ) {
+        let file = scope.file;
         if !refers_to("policy", name, &file.rate_limits, at, report) {
             return;
         }
@@ -137,9 +151,16 @@ impl<'f> Chain<'f> {
         }
         self.policies.push(name);
         let key = file.rate_limits.get(name).map(|policy| &policy.key);
-        if let Some(key @ RateLimitKey::Claim(_)) = key.filter(|_| !self.looks) {
-            report
-                .problem(at, format!("`{name}` counts by `{key}`, and no `jwt` step before this one reads the token"));
+        let problem = match key {
+            None | Some(RateLimitKey::ClientAddress) => None,
+            Some(RateLimitKey::Claim(claim)) => self.claims.problem(claim),
+            Some(RateLimitKey::Expression(expression)) => {
+                let moment = Moment::Steps { claims: &self.claims, route: scope.route.map(|(route, _)| route) };
+                expression.references().iter().find_map(|asked| expressions::problem(asked, &moment, file))
+            }
+        };
+        if let Some((key, problem)) = key.zip(problem) {
+            report.problem(at, format!("`{name}` counts by `{key}`, and {problem}"));
         }
     }
 }
@@ -155,7 +176,7 @@ fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &m
             report.problem(&at.key("public"), "the route is public, and a step asks who is there; keep one of the two");
         }
         (false, false) => {
-            let message = if chain.looks {
+            let message = if chain.claims != Claims::None {
                 "nobody has to say who is there, for the `jwt` step is optional; write `public: true` too if that is meant"
             } else {
                 "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to"

@@ -4,12 +4,15 @@ mod headers;
 mod path;
 mod response;
 
+pub(super) use headers::is_asserted;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use common::names::did_you_mean;
 
+use super::claims::Claims;
 use crate::config::file::{GatewayFile, MiddlewareFile, RouteFile};
 use crate::config::pattern::{Gap, Part, Segment};
 use crate::config::problems::KeyPath;
@@ -22,8 +25,10 @@ pub(super) struct Scope<'a, 'f> {
     pub directory: &'a Path,
     /// The route whose list it is, and where that stands; none for the list of the whole gateway.
     pub route: Option<(&'f RouteFile, &'a KeyPath)>,
-    /// Whether a step before it has read a token.
-    pub knows_claims: bool,
+    /// What the steps before it may have found out of who is there.
+    pub claims: &'a Claims,
+    /// What all steps of the route may find out.
+    pub claims_in_the_end: &'a Claims,
 }
 
 /// What the steps before some point do.
@@ -96,6 +101,13 @@ impl Shape {
 /// A route without an upstream needs a step that answers in its place; beside such a step an upstream is never asked.
 pub(super) fn check_upstream(route: &RouteFile, shape: &Shape, at: &KeyPath, report: &mut Report<'_>) {
     match (&route.upstream, shape.answers()) {
+        (None, None) if route.split.is_some() => {}
+        (None, Some(step)) if route.split.is_some() => {
+            report.problem(
+                &at.key("split"),
+                format!("the route's `{step}` step answers every request; leave `split` out"),
+            );
+        }
         (None, None) => report.problem(at, "the key `upstream` is missing"),
         (Some(_), Some(step)) => {
             let message = format!("the route's `{step}` step answers every request; leave `upstream` out");
@@ -152,9 +164,7 @@ fn check_gaps(parts: &[Part], at: &KeyPath, scope: &Scope<'_, '_>, report: &mut 
                     "clients write here what they like; `{client_ip}`, `{scheme}` and `{claim.…}` are what is believed";
                 report.problem(at, message);
             }
-            (Gap::Claim(_), _) if !scope.knows_claims => {
-                report.problem(at, "no `jwt` step before this one reads the token");
-            }
+            (Gap::Claim(name), _) => scope.claims.check(name, at, report),
             _ => {}
         }
     }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::MiddlewareFile;
+use crate::config::pattern::Predicate;
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
 /// One way to prove who is there; written as `- name: { settings }`.
@@ -19,6 +20,41 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+}
+
+/// By what somebody can prove who is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProofKind {
+    /// A token.
+    Jwt,
+    /// A key that programs have.
+    ApiKey,
+    /// A name and its password.
+    BasicAuth,
+}
+
+impl ProofKind {
+    /// As the step is called that asks for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+            Self::BasicAuth => "basic_auth",
+        }
+    }
+}
+
+impl IdentityFile {
+    /// What it asks for, and the provider that knows.
+    #[must_use]
+    pub fn asked(&self) -> (ProofKind, &str) {
+        match self {
+            Self::Jwt(file) => (ProofKind::Jwt, &file.provider),
+            Self::ApiKey(file) => (ProofKind::ApiKey, &file.provider),
+            Self::BasicAuth(file) => (ProofKind::BasicAuth, &file.provider),
+        }
+    }
 }
 
 /// A step that asks who is there.
@@ -55,6 +91,23 @@ impl MiddlewareFile {
             | Self::Respond(_) => return None,
         })
     }
+
+    /// The ways in which it lets somebody prove who is there, with all that each asks for; none for a step that does not ask.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Vec<(ProofKind, &str)>> {
+        match self.identity() {
+            None => Vec::new(),
+            Some(IdentityStep::Jwt(file)) => vec![vec![(ProofKind::Jwt, &file.provider)]],
+            Some(IdentityStep::ApiKey(file)) => vec![vec![(ProofKind::ApiKey, &file.provider)]],
+            Some(IdentityStep::BasicAuth(file)) => vec![vec![(ProofKind::BasicAuth, &file.provider)]],
+            Some(IdentityStep::AnyOf(ways)) => ways.iter().map(|way| asked(way)).collect(),
+            Some(IdentityStep::AllOf(way)) => vec![asked(way)],
+        }
+    }
+}
+
+fn asked(way: &[IdentityFile]) -> Vec<(ProofKind, &str)> {
+    way.iter().map(IdentityFile::asked).collect()
 }
 
 /// Requires a valid token.
@@ -172,6 +225,19 @@ pub struct AuthorizeFile {
     /// Claims that must have exactly these values.
     #[serde(default)]
     pub claims: BTreeMap<String, Scalar>,
+    /// Expressions that must hold, each under a name for the log line.
+    #[serde(default)]
+    pub rules: Vec<RuleFile>,
+}
+
+/// An expression that must hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFile {
+    /// What the log line calls it.
+    pub name: String,
+    /// What must hold, in CEL.
+    pub allow_if: Predicate,
 }
 
 /// A claim that has roles, and those of which one is enough.

@@ -4,7 +4,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::pattern::{Condition, HostMatch, PathMatch, RegexPattern, Test};
+use crate::config::pattern::{Condition, HostMatch, PathMatch, Predicate, RegexPattern, Test};
 use crate::config::values::{Network, Networks, RouteMethod};
 
 /// Which requests a route takes. The most specific route wins, wherever it stands in the file.
@@ -31,6 +31,8 @@ pub struct MatchFile {
     /// Where the client must be; everywhere when left out.
     #[serde(default)]
     pub client: Vec<Network>,
+    /// What else must hold, as an expression (CEL) of `method`, `host`, `path`, `query`, `headers`, `cookies` and `client_ip`.
+    pub expression: Option<Predicate>,
 }
 
 /// What must hold of a header: one of `value`, `regex` and `present`.
@@ -119,7 +121,8 @@ impl MatchFile {
         let query = self.query.iter().map(field).map(|(name, test)| Condition::Query(name, test));
         let cookies = self.cookies.iter().map(field).map(|(name, test)| Condition::Cookie(name, test));
         let client = (!self.client.is_empty()).then(|| Condition::Client(Networks::of(&self.client)));
-        headers.chain(query).chain(cookies).chain(client).collect()
+        let expression = self.expression.clone().map(Condition::Expression);
+        headers.chain(query).chain(cookies).chain(client).chain(expression).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::HeaderName;
 
+use super::expression::Predicate;
 use super::regex::RegexPattern;
 use crate::config::values::Networks;
 
@@ -18,6 +19,8 @@ pub enum Condition {
     Cookie(String, Test),
     /// Of the address of who asks.
     Client(Networks),
+    /// Whatever this says.
+    Expression(Predicate),
 }
 
 /// What one of a field's values must be.
@@ -69,6 +72,7 @@ impl fmt::Display for Condition {
             Self::Query(name, test) => write!(f, "query {name:?} {test}"),
             Self::Cookie(name, test) => write!(f, "cookie {name:?} {test}"),
             Self::Client(networks) => write!(f, "client {networks}"),
+            Self::Expression(predicate) => write!(f, "expression {:?}", predicate.expression()),
         }
     }
 }

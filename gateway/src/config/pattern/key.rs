@@ -1,10 +1,12 @@
-//! What a rate limit counts by: `client_address` or `claim.<name>`.
+//! What a rate limit counts by: `client_address`, `claim.<name>`, or `=` and an expression.
 
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::expression::{BadExpression, Expression, Kind};
 
 /// Requests of one key share one quota.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -15,22 +17,41 @@ pub enum RateLimitKey {
     ClientAddress,
     /// A claim of the verified token, by name.
     Claim(String),
+    /// What an expression says: a text, a whole number or a truth value.
+    Expression(Expression),
 }
 
-/// The text is neither of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a rate limit counts by `client_address` or by `claim.<name>`, as in `claim.sub`")]
-pub struct BadKey;
+/// Why a rate limit cannot count by a text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// It is none of what there is.
+    #[error(
+        "a rate limit counts by `client_address`, by `claim.<name>`, as in `claim.sub`, or by `=` and an expression"
+    )]
+    Unknown,
+    /// What stands behind the `=` is no expression that a request can be counted by.
+    #[error(transparent)]
+    Expression(#[from] BadExpression),
+}
 
 impl FromStr for RateLimitKey {
     type Err = BadKey;
 
     fn from_str(text: &str) -> Result<Self, BadKey> {
+        if let Some(expression) = text.strip_prefix('=') {
+            let expression = Expression::new(expression.trim())?;
+            return match expression.kind() {
+                Kind::Text | Kind::Number | Kind::Bool | Kind::Any => Ok(Self::Expression(expression)),
+                found @ (Kind::Bytes | Kind::List | Kind::Null) => {
+                    Err(BadExpression::Result { found, wanted: "a text, a whole number, `true` or `false`" }.into())
+                }
+            };
+        }
         let legal = |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
         match text.strip_prefix("claim.") {
-            Some(name) => Some(name).filter(legal).map(|name| Self::Claim(name.to_owned())).ok_or(BadKey),
+            Some(name) => Some(name).filter(legal).map(|name| Self::Claim(name.to_owned())).ok_or(BadKey::Unknown),
             None if text == "client_address" => Ok(Self::ClientAddress),
-            None => Err(BadKey),
+            None => Err(BadKey::Unknown),
         }
     }
 }
@@ -48,6 +69,7 @@ impl fmt::Display for RateLimitKey {
         match self {
             Self::ClientAddress => f.write_str("client_address"),
             Self::Claim(name) => write!(f, "claim.{name}"),
+            Self::Expression(expression) => write!(f, "= {expression}"),
         }
     }
 }
@@ -58,11 +80,11 @@ mod tests {
 
     #[test]
     fn keys_are_an_address_or_a_claim_and_nothing_else() {
-        for text in ["client_address", "claim.sub", "claim.https://example.com/tenant"] {
+        for text in ["client_address", "claim.sub", "claim.https://example.com/tenant", "= method + path"] {
             assert_eq!(text.parse::<RateLimitKey>().map(|key| key.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "claim.", "claim. ", "claims.sub", "Client_Address", "header.x-api-key"] {
-            assert_eq!(text.parse::<RateLimitKey>(), Err(BadKey), "{text}");
+        for text in ["", "claim.", "claim. ", "claims.sub", "Client_Address", "header.x-api-key", "method"] {
+            assert_eq!(text.parse::<RateLimitKey>(), Err(BadKey::Unknown), "{text}");
         }
     }
 }

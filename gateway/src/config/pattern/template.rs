@@ -41,7 +41,7 @@ pub enum Gap {
     Route,
     /// A parameter of the route's path.
     Param(String),
-    /// A claim of the verified token.
+    /// A claim of the verified token, also one inside of another.
     Claim(String),
     /// A header of the request.
     Header(HeaderName),

@@ -95,7 +95,10 @@ fn a_step_that_lets_in_whom_it_should_not_is_refused() {
                 .to_owned(),
             "middleware[1].authorize: no step before this one asks who is there",
         ),
-        (authorize(""), "middleware[1].authorize: this rule lets everybody pass; write `scopes`, `roles` or `claims`"),
+        (
+            authorize(""),
+            "middleware[1].authorize: this rule lets everybody pass; write `scopes`, `roles`, `claims` or `rules`",
+        ),
         (authorize("rule: x"), "middleware[1].authorize: this rule lets everybody pass"),
         (authorize("scopes: ['a b']"), "authorize.scopes[0]: a scope has visible ASCII characters only"),
         (authorize("scopes: [a, a]"), "authorize.scopes[1]: `a` stands in this list already"),
@@ -159,6 +162,39 @@ fn where_a_token_may_stand_is_said_in_one_way_only() {
             let problems = report(&text);
             assert!(problems.contains(&format!("jwt_providers.p.{key}: this is empty; ")), "{text}\n{problems}");
         }
+    }
+}
+
+#[test]
+fn a_claim_that_nobody_who_is_asked_ever_says_is_refused() {
+    let limits = "rate_limits: { by-claim: { scope: local, limit: 1, window: 1s, key: claim.CLAIM } }\n";
+    let both = "{ any_of: [[api_key: { provider: k }], [basic_auth: { provider: b }]] }";
+    let second = "{ all_of: [{ basic_auth: { provider: b } }, { api_key: { provider: k } }] }";
+    for (asks, claim, told) in [
+        ("{ api_key: { provider: k } }", "client", ""),
+        ("{ api_key: { provider: k } }", "sub", "says the claim `sub`; there is `client` and `scope`"),
+        ("{ api_key: { provider: k } }", "clint", "says the claim `clint`; did you mean `client`?"),
+        ("{ basic_auth: { provider: b } }", "sub", ""),
+        ("{ basic_auth: { provider: b } }", "sub.id", "says the claim `sub.id`"),
+        ("{ jwt: { provider: p } }", "whatever.it.is", ""),
+        (both, "sub", ""),
+        (both, "client", ""),
+        (both, "tenant", "says the claim `tenant`; there is `client` and `scope` and `sub`"),
+        (second, "client", ""),
+        (second, "scope", "says the claim `scope`; there is `client` and `sub`"),
+    ] {
+        let header = format!("{{ headers: {{ request: {{ set: {{ X-A: '{{claim.{claim}}}' }} }} }} }}");
+        let limit = "{ rate_limit: { policies: [by-claim] } }";
+        let rule = format!("{{ authorize: {{ claims: {{ {claim}: x }} }} }}");
+        for step in [&header, limit, &rule] {
+            let text = limits.replace("CLAIM", claim) + &file(&format!("middleware: [{asks}, {step}]"));
+            let problems = report(&text);
+            assert_eq!(problems.is_empty(), told.is_empty(), "{asks} {step}\n{problems}");
+            assert!(problems.contains(told), "{asks} {step}\n{problems}");
+        }
+        let late = format!("{{ headers: {{ response: {{ set: {{ X-A: '{{claim.{claim}}}' }} }} }} }}");
+        let problems = report(&file(&format!("middleware: [{late}, {asks}]")));
+        assert_eq!(problems.is_empty(), told.is_empty(), "a response comes after every step\n{problems}");
     }
 }
 

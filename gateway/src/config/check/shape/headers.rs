@@ -2,14 +2,14 @@
 
 use http::HeaderName;
 
-use super::{Scope, check_gaps};
+use super::{Claims, Scope, check_gaps};
 use crate::config::file::{EditsFile, GatewayFile, HeadersFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::{ABOUT_THE_CLIENT, EditableHeader, same_but_for_underscores};
 
 /// Whether the gateway itself says the header `name`, in lower case, to upstreams. What a client sends under it is its own word.
-pub(super) fn is_asserted(name: &str, file: &GatewayFile) -> bool {
+pub(in crate::config::check) fn is_asserted(name: &str, file: &GatewayFile) -> bool {
     let same = |own: &HeaderName| same_but_for_underscores(name, own.as_str());
     ABOUT_THE_CLIENT.iter().any(same) || file.identity_headers().any(|(own, _)| same(own))
 }
@@ -22,7 +22,11 @@ pub(super) fn check(headers: &HeadersFile, at: &KeyPath, scope: &Scope<'_, '_>, 
     }
     check_edits(&headers.request, &request, scope, report);
     // A response comes after every step.
-    let scope = Scope { knows_claims: true, ..*scope };
+    let claims = match scope.claims_in_the_end {
+        Claims::None => &Claims::Any,
+        claims => claims,
+    };
+    let scope = Scope { claims, ..*scope };
     check_edits(&headers.response, &response, &scope, report);
     let mut refuse = |name: &str, at: &KeyPath| {
         if is_asserted(&name.to_ascii_lowercase(), scope.file) {

@@ -1,0 +1,104 @@
+//! The regular expressions inside of an expression, compiled with it.
+//!
+//! The language lets a pattern be any text, made when the request comes. Here it has to stand in the expression; what is
+//! evaluated then asks for it by its number.
+
+use std::any::Any;
+
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+use cel::common::types::{CelBool, CelString, STRING_TYPE, Type};
+use cel::common::value::{CowVal, StaticVal, Val};
+use cel::{DeclarationError, Env, ExecutionError};
+use regex::{Regex, RegexBuilder};
+
+use super::BadExpression;
+use crate::config::pattern::BadRegex;
+
+/// Bytes that one may take when it is compiled, and again for what is remembered of its use.
+const MOST_COMPILED: usize = 128 << 10;
+
+static TYPE: Type = Type::new_unspecified_type("regular expression");
+
+/// A regular expression that finds something in a text.
+#[derive(Clone, Debug)]
+pub(crate) struct Fits(Regex);
+
+impl Val for Fits {
+    fn get_type(&self) -> &Type {
+        &TYPE
+    }
+
+    fn cel_type() -> &'static Type {
+        &TYPE
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
+    where
+        Self: 'v,
+    {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl StaticVal for Fits {}
+
+/// Declares `matches` for what [`compile`] leaves.
+pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
+    env.add_overload("matches", "matches_compiled", vec![STRING_TYPE, TYPE.to_owned()], fits)?;
+    env.add_member_overload("matches", "matches_compiled_member", STRING_TYPE, vec![TYPE.to_owned()], fits)
+}
+
+fn fits<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let text = args.first().and_then(|text| text.downcast_ref::<CelString<'_>>());
+    let regex = args.get(1).and_then(|regex| regex.downcast_ref::<Fits>());
+    let (Some(text), Some(regex)) = (text, regex) else { return Err(ExecutionError::missing_argument_or_target()) };
+    Ok(CowVal::owned(CelBool::from(regex.0.is_match(text.inner()))))
+}
+
+/// The name by which the regular expression of that number is asked for. No expression can have it.
+fn name(number: usize) -> String {
+    format!("@{number}")
+}
+
+/// The number that is asked for by `name`.
+pub(crate) fn number(name: &str) -> Option<usize> {
+    name.strip_prefix('@')?.parse().ok()
+}
+
+/// Compiles the pattern of every `matches` in `tree`, and puts its name in its place.
+pub(super) fn compile(tree: &mut IdedExpr) -> Result<Box<[Fits]>, BadExpression> {
+    let mut all = Vec::new();
+    put(tree, &mut all)?;
+    Ok(all.into())
+}
+
+fn put(part: &mut IdedExpr, all: &mut Vec<Fits>) -> Result<(), BadExpression> {
+    match &mut part.expr {
+        Expr::Call(call) => {
+            if call.func_name == "matches" && call.args.len() == if call.target.is_some() { 1 } else { 2 } {
+                let pattern = call.args.last_mut().ok_or(BadExpression::DynamicPattern)?;
+                let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
+                    return Err(BadExpression::DynamicPattern);
+                };
+                let mut regex = RegexBuilder::new(text.inner());
+                let regex = regex.size_limit(MOST_COMPILED).dfa_size_limit(MOST_COMPILED).build();
+                pattern.expr = Expr::Ident(name(all.len()));
+                all.push(Fits(regex.map_err(BadRegex::from)?));
+            }
+            call.target.iter_mut().try_for_each(|target| put(target, all))?;
+            call.args.iter_mut().try_for_each(|arg| put(arg, all))
+        }
+        Expr::Select(select) => put(&mut select.operand, all),
+        Expr::List(list) => list.elements.iter_mut().try_for_each(|element| put(element, all)),
+        Expr::Comprehension(fold) => {
+            [&mut fold.iter_range, &mut fold.accu_init, &mut fold.loop_cond, &mut fold.loop_step, &mut fold.result]
+                .into_iter()
+                .try_for_each(|part| put(part, all))
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => Ok(()),
+    }
+}
