@@ -23,6 +23,7 @@ pub mod limit;
 mod metrics;
 pub mod middleware;
 pub mod path;
+mod peer_certificate;
 mod proxy;
 mod rehearsal;
 pub mod reply;

@@ -8,6 +8,7 @@
 mod api_key;
 mod authorize;
 mod basic_auth;
+mod client_certificate;
 mod compress;
 mod cors;
 mod headers;

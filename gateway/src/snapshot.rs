@@ -27,8 +27,8 @@ use crate::middleware::{
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
-use crate::tls::Tls;
-use crate::upstream::Pool;
+use crate::tls::{Tls, TlsError};
+use crate::upstream::{Pool, Security};
 
 /// A configuration, compiled.
 pub(crate) struct Snapshot {
@@ -124,7 +124,7 @@ pub enum CompileError {
     Regexes(#[from] regex::Error),
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
     /// A step cannot be made. The check finds this first.
     #[error("{place}: a step of its middleware cannot be made")]
     Step {
@@ -161,7 +161,7 @@ impl Snapshot {
             &workshop.control,
             previous.map(|previous| &previous.policies),
         )?;
-        let pools = start_pools(file, workshop, previous).await?;
+        let pools = start_pools(loaded, workshop, previous).await?;
         let route_metrics = route_metrics(&file.routes, previous)?;
         let parts = Parts {
             file,
@@ -196,8 +196,8 @@ impl Snapshot {
                 write: file.server.write_timeout.get(),
                 keepalive: file.server.keepalive_timeout.get(),
             },
+            to_https: ToHttps::compile(loaded, tls.as_ref()),
             tls,
-            to_https: ToHttps::compile(loaded),
             hsts: file.server.tls.as_ref().and_then(|tls| strict_transport_security(tls.hsts.as_ref()?)),
             most_connections: i64::from(file.server.max_connections),
             pools,
@@ -219,6 +219,20 @@ impl Snapshot {
         self.providers.retire(&successor.providers);
     }
 
+    /// How often [`Self::renew`] wants to be called; never when this is nothing.
+    pub(crate) fn reload_interval(&self) -> Option<Duration> {
+        let tls = self.tls.as_ref().and_then(|tls| tls.reload_interval());
+        self.pools.values().filter_map(|pool| pool.reload_interval()).chain(tls).min()
+    }
+
+    /// Looks whether files have changed that TLS goes by, and takes what is good of them. Blocks while it reads.
+    pub(crate) fn renew(&self) {
+        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.reload_interval().is_some()) {
+            tls.renew();
+        }
+        self.pools.values().for_each(|pool| pool.renew());
+    }
+
     /// Puts the series of everything that is configured into `registry`, to be shown now.
     ///
     /// # Errors
@@ -232,6 +246,9 @@ impl Snapshot {
         }
         registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
         self.providers.register(registry)?;
+        if let Some(tls) = &self.tls {
+            tls.register(registry)?;
+        }
         self.policies.register(registry)
     }
 }
@@ -242,19 +259,21 @@ fn limits(server: &ServerFile) -> Limits {
 }
 
 async fn start_pools(
-    file: &GatewayFile,
+    loaded: &Loaded,
     workshop: &Workshop,
     previous: Option<&Snapshot>,
 ) -> Result<BTreeMap<String, Arc<Pool>>, CompileError> {
     let start = async |(name, upstream): (&String, &UpstreamFile)| {
         let namesake = previous.and_then(|previous| previous.pools.get(name));
-        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream)) {
+        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream, loaded.upstream_tls.get(name))) {
             return Ok((name.clone(), Arc::clone(pool)));
         }
         let retried = namesake.map_or_else(|| metrics::retries(name), |pool| Ok(pool.retried().clone()))?;
-        Ok((name.clone(), Arc::new(Pool::start(name, upstream, retried, &workshop.control).await)))
+        let security = upstream.tls.as_ref().zip(loaded.upstream_tls.get(name));
+        let security = security.map(|(file, read)| Arc::new(Security::new(file, &loaded.directory, read)));
+        Ok((name.clone(), Arc::new(Pool::start(name, upstream, security, retried, &workshop.control).await)))
     };
-    futures::future::join_all(file.upstreams.iter().map(start)).await.into_iter().collect()
+    futures::future::join_all(loaded.file.upstreams.iter().map(start)).await.into_iter().collect()
 }
 
 /// What the routes count with; one of the same name as before goes on counting.
@@ -319,6 +338,7 @@ impl Parts<'_> {
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::ClientCertificate(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => continue,
             };

@@ -1,6 +1,7 @@
 //! What a file must also be, once every value is of its type: references that lead somewhere, numbers that make sense
 //! together, routes that cannot be confused, and no route that is open by accident.
 
+mod client_certificates;
 mod conditions;
 mod identity;
 mod jwt;
@@ -10,6 +11,7 @@ mod routes;
 mod server;
 mod shape;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +25,7 @@ use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{ByteSize, Certificate, KnownKey, PasswordHash, Span};
+use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, Span, UpstreamTls};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
@@ -33,6 +35,9 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     server::check(file, report);
     limits::check(file, report);
     upstreams::check(file, report);
+    client_certificates::check(file, report);
+    let upstream_tls = upstream_tls::check(file, directory, report);
+    let client_authorities = tls::client_authorities(file, directory, report);
     let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
     let api_keys = identity::api_keys(file, directory, report);
     let passwords = identity::passwords(file, directory, report);
@@ -42,6 +47,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
         ("api_keys", "provider", keys(&file.api_keys), used.api_keys),
         ("basic_auth", "provider", keys(&file.basic_auth), used.basic_auth),
+        ("client_certificates", "provider", keys(&file.client_certificates), used.client_certificates),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
         for name in names {
@@ -52,7 +58,15 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             }
         }
     }
-    Found { certificates, keys: keys_of_providers, api_keys, passwords, bodies: used.bodies }
+    Found {
+        certificates,
+        client_authorities,
+        upstream_tls,
+        keys: keys_of_providers,
+        api_keys,
+        passwords,
+        bodies: used.bodies,
+    }
 }
 
 /// What the file refers to.
@@ -65,6 +79,10 @@ pub(super) struct Found {
     pub passwords: BTreeMap<String, BTreeMap<String, PasswordHash>>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// Whose clients `server.tls` lets in, if it asks for certificates.
+    pub client_authorities: Option<Authorities>,
+    /// What upstreams are spoken to with over TLS, by name.
+    pub upstream_tls: BTreeMap<String, UpstreamTls>,
     /// What routes answer with by themselves, by the name of the file.
     pub bodies: BTreeMap<PathBuf, Bytes>,
 }
@@ -76,6 +94,7 @@ struct Used<'f> {
     providers: BTreeSet<&'f str>,
     api_keys: BTreeSet<&'f str>,
     basic_auth: BTreeSet<&'f str>,
+    client_certificates: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
     bodies: BTreeMap<PathBuf, Bytes>,
 }
@@ -111,6 +130,13 @@ fn span_is_within(span: Span, least: Duration, most: Duration, key: &KeyPath, re
     if !(least..=most).contains(&span.get()) {
         let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
         report.problem(key, format!("`{}` is not between {least} and {most}", report.shown(key)));
+    }
+}
+
+/// The same for a span that may be nothing, for what is then not done at all.
+fn may_be_never(span: Span, least: Duration, most: Duration, key: &KeyPath, report: &mut Report<'_>) {
+    if !span.get().is_zero() {
+        span_is_within(span, least, most, key, report);
     }
 }
 

@@ -4,6 +4,7 @@ mod identity;
 mod keys;
 mod routes;
 mod shape;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;

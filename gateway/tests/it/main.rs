@@ -9,6 +9,8 @@ mod forwarding;
 mod jwks;
 mod lifecycle;
 mod matching;
+mod mutual_tls;
+mod pki;
 mod process;
 mod retirement;
 mod shaping;

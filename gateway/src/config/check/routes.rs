@@ -82,6 +82,7 @@ impl<'f> Chain<'f> {
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::ClientCertificate(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => {
                     identity::check_step(step, &here, file, used, report);

@@ -61,6 +61,7 @@ impl Shape {
             MiddlewareFile::Jwt(_)
             | MiddlewareFile::ApiKey(_)
             | MiddlewareFile::BasicAuth(_)
+            | MiddlewareFile::ClientCertificate(_)
             | MiddlewareFile::AnyOf(_)
             | MiddlewareFile::AllOf(_)
             | MiddlewareFile::Authorize(_)
