@@ -11,6 +11,7 @@ mod index;
 pub mod pattern;
 pub mod problems;
 mod provider_key;
+mod remote_service;
 mod report;
 mod schema;
 pub mod values;
@@ -30,6 +31,7 @@ use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
+pub use remote_service::RemoteService;
 use report::Report;
 use values::{Authorities, Certificate, KnownKey, PasswordHash, UpstreamTls};
 
@@ -50,6 +52,8 @@ pub struct Loaded {
     pub client_authorities: Option<Authorities>,
     /// What upstreams with a block `tls` are spoken to with, by name.
     pub upstream_tls: BTreeMap<String, UpstreamTls>,
+    /// The services under `forward_auth`, by name.
+    pub forward_auth: BTreeMap<String, RemoteService>,
     /// Where relative paths in the file begin.
     pub directory: PathBuf,
     /// What routes answer with by themselves, by the name of the file that holds it.
@@ -99,7 +103,16 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    let check::Found { keys, api_keys, passwords, certificates, client_authorities, upstream_tls, bodies } = found;
+    let check::Found {
+        keys,
+        api_keys,
+        passwords,
+        certificates,
+        client_authorities,
+        upstream_tls,
+        forward_auth,
+        bodies,
+    } = found;
     let directory = directory.to_owned();
     Ok(Loaded {
         file,
@@ -109,6 +122,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         certificates,
         client_authorities,
         upstream_tls,
+        forward_auth,
         directory,
         bodies,
         warnings,

@@ -10,6 +10,7 @@ mod test_keys;
 
 mod access_log;
 mod admin;
+mod caller;
 mod claim;
 mod client_addr;
 pub mod config;

@@ -88,6 +88,8 @@ pub enum Rejection {
     InsufficientScope(HeaderValue),
     /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
     KeysUnavailable,
+    /// Whether it may go on cannot be said, for no service answers that.
+    AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -209,6 +211,11 @@ impl Rejection {
             Self::KeysUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
             }
+            Self::AuthUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "auth_unavailable",
+                "Whether you may do this cannot be said now; try again soon.",
+            ),
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
             }
@@ -264,7 +271,11 @@ impl Rejection {
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget | Self::TooManyConnections | Self::KeysUnavailable | Self::PasswordsBusy => {
+            Self::NoHealthyTarget
+            | Self::TooManyConnections
+            | Self::KeysUnavailable
+            | Self::AuthUnavailable
+            | Self::PasswordsBusy => {
                 add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
             }
             _ => {}

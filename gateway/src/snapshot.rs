@@ -21,8 +21,8 @@ use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Middleware, ProviderError, RateLimit, Redirect,
-    Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, Middleware,
+    ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
@@ -38,6 +38,8 @@ pub(crate) struct Snapshot {
     pub pools: BTreeMap<String, Arc<Pool>>,
     /// Who says who is there, with what they have verified.
     pub providers: IdentityProviders,
+    /// The services that say whether requests may go on.
+    pub forward_auths: ForwardAuths,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -155,6 +157,7 @@ impl Snapshot {
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
         let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
+        let forward_auths = ForwardAuths::compile(loaded, previous.map(|previous| &previous.forward_auths))?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -167,6 +170,7 @@ impl Snapshot {
             file,
             bodies: &loaded.bodies,
             providers: &providers,
+            forward_auths: &forward_auths,
             policies: &policies,
             pools: &pools,
             route_metrics: &route_metrics,
@@ -183,7 +187,7 @@ impl Snapshot {
             };
             router.add(&pattern, &Arc::new(parts.route(route)?));
         }
-        let identity = providers.asserted_headers().cloned();
+        let identity = providers.asserted_headers().chain(forward_auths.asserted_headers()).cloned();
         Ok(Self {
             router: router.build()?,
             asserted_headers: AssertedHeaders::new(identity),
@@ -202,6 +206,7 @@ impl Snapshot {
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,
+            forward_auths,
             route_metrics,
             policies,
         })
@@ -246,6 +251,7 @@ impl Snapshot {
         }
         registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
         self.providers.register(registry)?;
+        self.forward_auths.register(registry)?;
         if let Some(tls) = &self.tls {
             tls.register(registry)?;
         }
@@ -296,6 +302,7 @@ struct Parts<'a> {
     file: &'a GatewayFile,
     bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a IdentityProviders,
+    forward_auths: &'a ForwardAuths,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
@@ -322,6 +329,10 @@ impl Parts<'_> {
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
                     limits.extend(policies.iter().map(listed));
                     Arc::new(RateLimit::new(policies))
+                }
+                MiddlewareFile::ForwardAuth(step) => {
+                    let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;
+                    Arc::clone(found) as Arc<ForwardAuth>
                 }
                 MiddlewareFile::Authorize(file) => Arc::new(Authorize::new(file)?),
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),

@@ -3,12 +3,14 @@
 
 mod client_certificates;
 mod conditions;
+mod forward_auth;
 mod identity;
 mod jwt;
 mod limits;
 mod overlaps;
 mod routes;
 mod server;
+mod service;
 mod shape;
 mod tls;
 mod upstream_tls;
@@ -21,11 +23,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::names::did_you_mean;
 
-use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
 use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, Span, UpstreamTls};
+use super::{ProviderKey, RemoteService};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
@@ -36,6 +38,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     limits::check(file, report);
     upstreams::check(file, report);
     client_certificates::check(file, report);
+    let forward_auth = forward_auth::check(file, directory, report);
     let upstream_tls = upstream_tls::check(file, directory, report);
     let client_authorities = tls::client_authorities(file, directory, report);
     let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
@@ -48,6 +51,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         ("api_keys", "provider", keys(&file.api_keys), used.api_keys),
         ("basic_auth", "provider", keys(&file.basic_auth), used.basic_auth),
         ("client_certificates", "provider", keys(&file.client_certificates), used.client_certificates),
+        ("forward_auth", "provider", keys(&file.forward_auth), used.forward_auth),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
         for name in names {
@@ -62,6 +66,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         certificates,
         client_authorities,
         upstream_tls,
+        forward_auth,
         keys: keys_of_providers,
         api_keys,
         passwords,
@@ -83,6 +88,8 @@ pub(super) struct Found {
     pub client_authorities: Option<Authorities>,
     /// What upstreams are spoken to with over TLS, by name.
     pub upstream_tls: BTreeMap<String, UpstreamTls>,
+    /// The services under `forward_auth`, by name.
+    pub forward_auth: BTreeMap<String, RemoteService>,
     /// What routes answer with by themselves, by the name of the file.
     pub bodies: BTreeMap<PathBuf, Bytes>,
 }
@@ -95,6 +102,7 @@ struct Used<'f> {
     api_keys: BTreeSet<&'f str>,
     basic_auth: BTreeSet<&'f str>,
     client_certificates: BTreeSet<&'f str>,
+    forward_auth: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
     bodies: BTreeMap<PathBuf, Bytes>,
 }

@@ -3,6 +3,7 @@
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
 mod client_certificate;
+mod forward_auth;
 mod identity;
 mod jwt;
 mod matches;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 use super::pattern::RateLimitKey;
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
+pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
     RolesFile,
@@ -58,6 +60,9 @@ pub struct GatewayFile {
     /// Clients that are known by their certificate, by name.
     #[serde(default)]
     pub client_certificates: BTreeMap<String, ClientCertificatesFile>,
+    /// Services that say whether requests may go on, by name.
+    #[serde(default)]
+    pub forward_auth: BTreeMap<String, ForwardAuthServiceFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -81,7 +86,11 @@ impl GatewayFile {
         let certificates = self.client_certificates.iter();
         let certificates = certificates.map(|(name, provider)| (name, &provider.claims_to_headers));
         let all = tokens.chain(keys).chain(passwords).chain(certificates);
-        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name)))
+        let services = self
+            .forward_auth
+            .iter()
+            .flat_map(|(name, service)| service.upstream_headers.iter().map(move |header| (header.get(), &**name)));
+        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name))).chain(services)
     }
 }
 
@@ -401,6 +410,8 @@ pub enum MiddlewareFile {
     AnyOf(Vec<Vec<IdentityFile>>),
     /// Requires everything that this list asks for.
     AllOf(Vec<IdentityFile>),
+    /// Asks a service whether the request may go on.
+    ForwardAuth(ForwardAuthFile),
     /// Requires scopes, roles or claims of whoever the steps before have found.
     Authorize(AuthorizeFile),
     /// Changes headers of requests and responses.

@@ -3,6 +3,7 @@
 mod identity;
 mod keys;
 mod routes;
+mod services;
 mod shape;
 mod tls;
 

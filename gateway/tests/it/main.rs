@@ -5,6 +5,7 @@ mod admission;
 mod compression;
 mod credentials;
 mod failover;
+mod forward_auth;
 mod forwarding;
 mod jwks;
 mod lifecycle;

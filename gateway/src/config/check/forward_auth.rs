@@ -41,7 +41,8 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         for (index, header) in service.upstream_headers.iter().enumerate() {
             let mut others = file.identity_headers().filter(|(_, other)| *other != name);
             if let Some((_, other)) = others.find(|(own, _)| *own == header.get()) {
-                report.problem(&told.index(index), format!("`{other}` tells upstreams something in this header already"));
+                report
+                    .problem(&told.index(index), format!("`{other}` tells upstreams something in this header already"));
             }
         }
     }
