@@ -11,6 +11,7 @@ mod index;
 pub mod pattern;
 pub mod problems;
 mod provider_key;
+mod remote_service;
 mod report;
 mod schema;
 pub mod values;
@@ -30,8 +31,9 @@ use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
+pub use remote_service::RemoteService;
 use report::Report;
-use values::{Certificate, KnownKey, PasswordHash};
+use values::{Authorities, Certificate, KnownKey, PasswordHash, UpstreamTls};
 
 /// A file without problems.
 #[derive(Debug)]
@@ -46,6 +48,14 @@ pub struct Loaded {
     pub passwords: BTreeMap<String, BTreeMap<String, PasswordHash>>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// Whose clients `server.tls` lets in, if it asks for certificates.
+    pub client_authorities: Option<Authorities>,
+    /// What upstreams with a block `tls` are spoken to with, by name.
+    pub upstream_tls: BTreeMap<String, UpstreamTls>,
+    /// The services under `forward_auth`, by name.
+    pub forward_auth: BTreeMap<String, RemoteService>,
+    /// Where relative paths in the file begin.
+    pub directory: PathBuf,
     /// What routes answer with by themselves, by the name of the file that holds it.
     pub bodies: BTreeMap<PathBuf, Bytes>,
     /// What is allowed and hardly meant, each as one line.
@@ -86,14 +96,37 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     };
     let mut file = decoded.file;
     let mut report = Report::new(decoded.index, decoded.stand_ins, problems);
-    let found = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let found = check::check(&file, directory, &mut report);
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    let check::Found { keys, api_keys, passwords, certificates, bodies } = found;
-    Ok(Loaded { file, keys, api_keys, passwords, certificates, bodies, warnings })
+    let check::Found {
+        keys,
+        api_keys,
+        passwords,
+        certificates,
+        client_authorities,
+        upstream_tls,
+        forward_auth,
+        bodies,
+    } = found;
+    let directory = directory.to_owned();
+    Ok(Loaded {
+        file,
+        keys,
+        api_keys,
+        passwords,
+        certificates,
+        client_authorities,
+        upstream_tls,
+        forward_auth,
+        directory,
+        bodies,
+        warnings,
+    })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.

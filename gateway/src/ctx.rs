@@ -17,6 +17,7 @@ use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
 use crate::middleware::{Encoder, Prepared};
+use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::{Pool, Target};
@@ -35,6 +36,8 @@ pub struct RequestContext {
     pub peer: PeerAddr,
     /// Whether that connection is encrypted.
     pub over_tls: bool,
+    /// What its client has shown on that connection.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// Who sent it: the peer, or whom a trusted proxy names.
     pub client: ClientAddr,
     /// What else a trusted proxy says of it.
@@ -95,6 +98,7 @@ impl RequestContext {
             request_id: new_request_id(began),
             peer: PeerAddr::UNKNOWN,
             over_tls: false,
+            certificate: None,
             client: PeerAddr::UNKNOWN.into(),
             forwarded: None,
             route: None,

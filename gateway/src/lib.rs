@@ -10,6 +10,7 @@ mod test_keys;
 
 mod access_log;
 mod admin;
+mod caller;
 mod claim;
 mod client_addr;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod limit;
 mod metrics;
 pub mod middleware;
 pub mod path;
+mod peer_certificate;
 mod proxy;
 mod rehearsal;
 pub mod reply;

@@ -8,8 +8,10 @@
 mod api_key;
 mod authorize;
 mod basic_auth;
+mod client_certificate;
 mod compress;
 mod cors;
+mod forward_auth;
 mod headers;
 mod identity;
 mod jwt;
@@ -30,6 +32,7 @@ use pingora_http::RequestHeader;
 pub(crate) use authorize::Authorize;
 pub(crate) use compress::{Compress, Encoder, Prepared};
 pub(crate) use cors::{Cors, preflight_method};
+pub(crate) use forward_auth::{ForwardAuth, ForwardAuths};
 pub(crate) use headers::Headers;
 pub(crate) use identity::hidden;
 pub use jwt::ProviderError;

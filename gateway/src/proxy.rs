@@ -33,6 +33,7 @@ use crate::heads::{change_request, change_response};
 use crate::host;
 use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::path::normalise;
+use crate::peer_certificate::PeerCertificate;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
 use crate::router::{Asked, RouteMatch};
 use crate::screen::screen_h2;
@@ -60,6 +61,9 @@ impl Proxy {
 
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
+        if let Some(tls) = ctx.snapshot.tls.as_ref().filter(|_| ctx.over_tls) {
+            tls.admit(ctx.certificate.as_deref(), ctx.unix_time())?;
+        }
         let request = session.req_header_mut();
         forwarded::believe(&request.headers, ctx)?;
         // One of HTTP/1 was screened before it was a request.
@@ -130,7 +134,10 @@ impl ProxyHttp for Proxy {
             // So that its client comes back on another gateway, and not on this connection at the moment it is closed.
             session.set_keepalive(None);
         }
-        ctx.over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        if let Some(tls) = session.digest().and_then(|digest| digest.ssl_digest.as_ref()) {
+            ctx.over_tls = true;
+            ctx.certificate = tls.extension.get::<Arc<PeerCertificate>>().map(Arc::clone);
+        }
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
             ctx.came_from(PeerAddr::new(addr.ip()));
         }
@@ -150,6 +157,10 @@ impl ProxyHttp for Proxy {
                 Box::pin(reply::answer(session, *answer, &request_id, amending(ctx))).await.map(|()| true)
             }
             Err(rejection) => {
+                if matches!(rejection, Rejection::CertificateInvalid | Rejection::CertificateMissing) {
+                    // On another connection its client may show another one.
+                    session.set_keepalive(None);
+                }
                 let request_id = ctx.request_id.clone();
                 Box::pin(reply::reject(session, &rejection, &request_id, amending(ctx))).await?;
                 ctx.rejection = Some(rejection);
@@ -163,7 +174,7 @@ impl ProxyHttp for Proxy {
             ctx.rejection = Some(Rejection::NoHealthyTarget);
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
-        let peer = Box::new(target.peer().clone());
+        let peer = Box::new((**target.peer()).clone());
         ctx.target = Some(target);
         // Each attempt sends the body from its beginning.
         ctx.body_bytes = 0;

@@ -38,6 +38,9 @@ pub(crate) const BEARER: &str = "Bearer realm=\"gateway\"";
 /// section 11.6.1).
 pub(crate) const API_KEY: &str = "ApiKey realm=\"gateway\"";
 
+/// How a certificate is asked for; of our own making like the one before.
+pub(crate) const CLIENT_CERTIFICATE: &str = "ClientCertificate realm=\"gateway\"";
+
 /// Why the gateway answers in place of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -75,12 +78,20 @@ pub enum Rejection {
     PasswordInvalid(HeaderValue),
     /// Too many passwords are to be checked at once.
     PasswordsBusy,
+    /// It needs a certificate of its client, who has shown none on the connection.
+    CertificateMissing,
+    /// The certificate of its client counts no more, or cannot be told to the upstream.
+    CertificateInvalid,
+    /// The certificate of its client is none of those that may come.
+    CertificateNotPermitted,
     /// It needs a proof of who is there, of whichever kind, and has none. These are the challenges of all kinds.
     CredentialsMissing(Arc<[HeaderValue]>),
     /// Whoever is there may not do this. The challenge says what it would take, as far as scopes go.
     InsufficientScope(HeaderValue),
     /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
     KeysUnavailable,
+    /// Whether it may go on cannot be said, for no service answers that.
+    AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -185,6 +196,17 @@ impl Rejection {
             Self::PasswordsBusy => {
                 (S::SERVICE_UNAVAILABLE, "passwords_busy", "Too many log in at the moment; try again soon.")
             }
+            Self::CertificateMissing => {
+                (S::UNAUTHORIZED, "missing_certificate", "Connect over TLS with the certificate that you were given.")
+            }
+            Self::CertificateInvalid => {
+                (S::UNAUTHORIZED, "invalid_certificate", "Your certificate is not valid or no longer valid.")
+            }
+            Self::CertificateNotPermitted => (
+                S::FORBIDDEN,
+                "certificate_not_permitted",
+                "What your certificate says is not enough for this request.",
+            ),
             Self::CredentialsMissing(_) => {
                 (S::UNAUTHORIZED, "missing_credentials", "Say who you are in one of the ways of WWW-Authenticate.")
             }
@@ -194,6 +216,11 @@ impl Rejection {
             Self::KeysUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
             }
+            Self::AuthUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "auth_unavailable",
+                "Whether you may do this cannot be said now; try again soon.",
+            ),
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
             }
@@ -235,6 +262,9 @@ impl Rejection {
             // RFC 6750, section 3: no error code where the client has not tried to authenticate.
             Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER)),
             Self::ApiKeyMissing | Self::ApiKeyInvalid => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
+            Self::CertificateMissing | Self::CertificateInvalid => {
+                add(WWW_AUTHENTICATE, HeaderValue::from_static(CLIENT_CERTIFICATE));
+            }
             Self::CredentialsMissing(challenges) => {
                 challenges.iter().for_each(|challenge| add(WWW_AUTHENTICATE, challenge.clone()));
             }
@@ -246,7 +276,11 @@ impl Rejection {
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget | Self::TooManyConnections | Self::KeysUnavailable | Self::PasswordsBusy => {
+            Self::NoHealthyTarget
+            | Self::TooManyConnections
+            | Self::KeysUnavailable
+            | Self::AuthUnavailable
+            | Self::PasswordsBusy => {
                 add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
             }
             _ => {}

@@ -9,6 +9,7 @@ mod idle;
 mod listen;
 mod refusal;
 mod reload;
+mod renewal;
 mod workers;
 
 use std::io;
@@ -37,7 +38,7 @@ use crate::snapshot::{CompileError, Snapshot, Workshop};
 pub(crate) use chunks::bad_chunks;
 use listen::{Port, Transport};
 pub use reload::ReloadError;
-use reload::Reloader;
+pub(crate) use reload::Reloader;
 use workers::{Http2Limits, Workers};
 
 /// How often a stop looks whether the last request has ended.
@@ -201,11 +202,11 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let (close_listeners, closed) = watch::channel(false);
     let workers = Workers::start(threads, &shared, &mut ports, &http2_limits(&file.server), &closed)
         .map_err(StartError::Runtime)?;
-    serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_port, closed);
-
     let (grace, timeout) = (file.server.shutdown_grace.get(), file.server.shutdown_timeout.get());
     let reloader = Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file));
     reload::on_hangup(control.handle(), &reloader);
+    renewal::watch(control.handle(), Arc::clone(&shared));
+    serve_admin(control.handle(), Admin::new(Arc::clone(&shared), Arc::clone(&reloader)), admin_port, closed);
     Ok(Running {
         shared,
         listen_addrs,

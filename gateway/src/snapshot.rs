@@ -24,15 +24,15 @@ use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Key, Middleware, ProviderError, RateLimit,
-    Redirect, Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, Key, Middleware,
+    ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::split::{Share, Split};
-use crate::tls::Tls;
-use crate::upstream::Pool;
+use crate::tls::{Tls, TlsError};
+use crate::upstream::{Pool, Security};
 
 /// A configuration, compiled.
 pub(crate) struct Snapshot {
@@ -42,6 +42,8 @@ pub(crate) struct Snapshot {
     pub pools: BTreeMap<String, Arc<Pool>>,
     /// Who says who is there, with what they have verified.
     pub providers: IdentityProviders,
+    /// The services that say whether requests may go on.
+    pub forward_auths: ForwardAuths,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -130,7 +132,7 @@ pub enum CompileError {
     Regexes(#[from] regex::Error),
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
     /// A step cannot be made. The check finds this first.
     #[error("{place}: a step of its middleware cannot be made")]
     Step {
@@ -161,18 +163,20 @@ impl Snapshot {
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
         let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
+        let forward_auths = ForwardAuths::compile(loaded, previous.map(|previous| &previous.forward_auths))?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
             &workshop.control,
             previous.map(|previous| &previous.policies),
         )?;
-        let pools = start_pools(file, workshop, previous).await?;
+        let pools = start_pools(loaded, workshop, previous).await?;
         let route_metrics = route_metrics(&file.routes, previous)?;
         let parts = Parts {
             file,
             bodies: &loaded.bodies,
             providers: &providers,
+            forward_auths: &forward_auths,
             policies: &policies,
             told_apart: middleware::told_apart(file),
             pools: &pools,
@@ -191,7 +195,7 @@ impl Snapshot {
             };
             router.add(&pattern, &Arc::new(parts.route(route)?));
         }
-        let identity = providers.asserted_headers().cloned();
+        let identity = providers.asserted_headers().chain(forward_auths.asserted_headers()).cloned();
         Ok(Self {
             router: router.build()?,
             asserted_headers: AssertedHeaders::new(identity),
@@ -204,12 +208,13 @@ impl Snapshot {
                 write: file.server.write_timeout.get(),
                 keepalive: file.server.keepalive_timeout.get(),
             },
+            to_https: ToHttps::compile(loaded, tls.as_ref()),
             tls,
-            to_https: ToHttps::compile(loaded),
             hsts: file.server.tls.as_ref().and_then(|tls| strict_transport_security(tls.hsts.as_ref()?)),
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,
+            forward_auths,
             route_metrics,
             policies,
         })
@@ -227,6 +232,20 @@ impl Snapshot {
         self.providers.retire(&successor.providers);
     }
 
+    /// How often [`Self::renew`] wants to be called; never when this is nothing.
+    pub(crate) fn reload_interval(&self) -> Option<Duration> {
+        let tls = self.tls.as_ref().and_then(|tls| tls.reload_interval());
+        self.pools.values().filter_map(|pool| pool.reload_interval()).chain(tls).min()
+    }
+
+    /// Looks whether files have changed that TLS goes by, and takes what is good of them. Blocks while it reads.
+    pub(crate) fn renew(&self) {
+        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.reload_interval().is_some()) {
+            tls.renew();
+        }
+        self.pools.values().for_each(|pool| pool.renew());
+    }
+
     /// Puts the series of everything that is configured into `registry`, to be shown now.
     ///
     /// # Errors
@@ -240,6 +259,10 @@ impl Snapshot {
         }
         registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
         self.providers.register(registry)?;
+        self.forward_auths.register(registry)?;
+        if let Some(tls) = &self.tls {
+            tls.register(registry)?;
+        }
         self.policies.register(registry)
     }
 }
@@ -250,19 +273,21 @@ fn limits(server: &ServerFile) -> Limits {
 }
 
 async fn start_pools(
-    file: &GatewayFile,
+    loaded: &Loaded,
     workshop: &Workshop,
     previous: Option<&Snapshot>,
 ) -> Result<BTreeMap<String, Arc<Pool>>, CompileError> {
     let start = async |(name, upstream): (&String, &UpstreamFile)| {
         let namesake = previous.and_then(|previous| previous.pools.get(name));
-        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream)) {
+        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream, loaded.upstream_tls.get(name))) {
             return Ok((name.clone(), Arc::clone(pool)));
         }
         let retried = namesake.map_or_else(|| metrics::retries(name), |pool| Ok(pool.retried().clone()))?;
-        Ok((name.clone(), Arc::new(Pool::start(name, upstream, retried, &workshop.control).await)))
+        let security = upstream.tls.as_ref().zip(loaded.upstream_tls.get(name));
+        let security = security.map(|(file, read)| Arc::new(Security::new(file, &loaded.directory, read)));
+        Ok((name.clone(), Arc::new(Pool::start(name, upstream, security, retried, &workshop.control).await)))
     };
-    futures::future::join_all(file.upstreams.iter().map(start)).await.into_iter().collect()
+    futures::future::join_all(loaded.file.upstreams.iter().map(start)).await.into_iter().collect()
 }
 
 /// What the routes count with; one of the same name as before goes on counting.
@@ -285,6 +310,7 @@ struct Parts<'a> {
     file: &'a GatewayFile,
     bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a IdentityProviders,
+    forward_auths: &'a ForwardAuths,
     policies: &'a Policies,
     /// The policies whose keys say by whom they are proven.
     told_apart: BTreeSet<&'a str>,
@@ -323,6 +349,10 @@ impl Parts<'_> {
                         policies.into_iter().map(|policy| (Arc::clone(&policy), key(&policy))).collect(),
                     ))
                 }
+                MiddlewareFile::ForwardAuth(step) => {
+                    let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;
+                    Arc::clone(found) as Arc<ForwardAuth>
+                }
                 MiddlewareFile::Authorize(step) => Arc::new(Authorize::new(step, Params::of(&file.matches.path))?),
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Cors(step) => {
@@ -338,6 +368,7 @@ impl Parts<'_> {
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::ClientCertificate(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => continue,
             };

@@ -2,12 +2,15 @@
 //!
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
+mod client_certificate;
+mod forward_auth;
 mod identity;
 mod jwt;
 mod matches;
 mod shape;
 mod split;
 mod tls;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +22,8 @@ use serde::Deserialize;
 
 use super::pattern::RateLimitKey;
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
+pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
+pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
 pub(crate) use identity::IdentityStep;
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
@@ -31,7 +36,8 @@ pub use shape::{
     RewriteFile, Scheme,
 };
 pub use split::{ForceFile, ShareFile, SplitFile, StickyCookieFile, StickyFile};
-pub use tls::{CertificateFile, HstsFile, TlsFile, TlsVersion};
+pub use tls::{CertificateFile, ClientAuthFile, ClientCertificateMode, HstsFile, TlsFile, TlsVersion};
+pub use upstream_tls::UpstreamTlsFile;
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,6 +60,12 @@ pub struct GatewayFile {
     /// People who are known by name and password, by name.
     #[serde(default)]
     pub basic_auth: BTreeMap<String, BasicAuthUsersFile>,
+    /// Clients that are known by their certificate, by name.
+    #[serde(default)]
+    pub client_certificates: BTreeMap<String, ClientCertificatesFile>,
+    /// Services that say whether requests may go on, by name.
+    #[serde(default)]
+    pub forward_auth: BTreeMap<String, ForwardAuthServiceFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -74,8 +86,14 @@ impl GatewayFile {
         let tokens = self.jwt_providers.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
         let keys = self.api_keys.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
         let passwords = self.basic_auth.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
-        let all = tokens.chain(keys).chain(passwords);
-        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name)))
+        let certificates = self.client_certificates.iter();
+        let certificates = certificates.map(|(name, provider)| (name, &provider.claims_to_headers));
+        let all = tokens.chain(keys).chain(passwords).chain(certificates);
+        let services = self
+            .forward_auth
+            .iter()
+            .flat_map(|(name, service)| service.upstream_headers.iter().map(move |header| (header.get(), &**name)));
+        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name))).chain(services)
     }
 }
 
@@ -220,6 +238,11 @@ fn default_redis_prefix() -> String {
     "gateway".to_owned()
 }
 
+/// How often files that may be renewed are looked at.
+fn default_reload_interval() -> Span {
+    Span::from_secs(10)
+}
+
 fn default_true() -> bool {
     true
 }
@@ -281,6 +304,8 @@ pub struct UpstreamFile {
     /// Deadlines.
     #[serde(default)]
     pub timeouts: TimeoutsFile,
+    /// How `https://` targets are spoken to; as browsers do when left out.
+    pub tls: Option<UpstreamTlsFile>,
     /// How many other targets are tried when a connection cannot be made, and for idempotent requests also when it breaks.
     #[serde(default = "default_retries")]
     #[schemars(range(max = 10))]
@@ -382,10 +407,14 @@ pub enum MiddlewareFile {
     ApiKey(ApiKeyFile),
     /// Requires a name and its password.
     BasicAuth(BasicAuthFile),
+    /// Requires the certificate of a known client.
+    ClientCertificate(ClientCertificateFile),
     /// Requires what one of these lists asks for, whichever a request has; of a list, everything.
     AnyOf(Vec<Vec<IdentityFile>>),
     /// Requires everything that this list asks for.
     AllOf(Vec<IdentityFile>),
+    /// Asks a service whether the request may go on.
+    ForwardAuth(ForwardAuthFile),
     /// Requires scopes, roles or claims of whoever the steps before have found.
     Authorize(AuthorizeFile),
     /// Changes headers of requests and responses.

@@ -4,8 +4,10 @@ mod expressions;
 mod identity;
 mod keys;
 mod routes;
+mod services;
 mod shape;
 mod split;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;

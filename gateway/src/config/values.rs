@@ -1,6 +1,8 @@
 //! The values a configuration file writes as text: spans of time, sizes, secrets, and words of HTTP.
 
+mod authorities;
 mod certificate;
+mod client_identity;
 mod header;
 mod jwks;
 mod known_key;
@@ -12,6 +14,7 @@ mod public_key;
 mod scalar;
 mod target;
 mod texts;
+mod upstream_tls;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +23,10 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
+pub use authorities::{Authorities, BadAuthorities};
+pub(crate) use certificate::read_pem;
 pub use certificate::{BadCertificate, Certificate};
+pub use client_identity::ClientIdentity;
 pub(crate) use header::{ABOUT_THE_CLIENT, same_but_for_underscores};
 pub use header::{BadEdit, BadHeader, BadValue, CredentialHeader, EditableHeader, FixedValue, IdentityHeader};
 pub use jwks::{BadJwks, Jwk, Jwks};
@@ -34,6 +40,7 @@ pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use scalar::Scalar;
 pub use target::{BadTarget, Target, Targets};
 pub use texts::Texts;
+pub use upstream_tls::UpstreamTls;
 
 /// A span of time written with its unit: `250ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]

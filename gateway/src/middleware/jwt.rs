@@ -23,7 +23,7 @@ pub(crate) use provider::JwtProvider;
 pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
 
-use super::identity::{Asked, Authenticator, Proof};
+use super::identity::{Asked, Asking, Authenticator, Proof};
 use crate::credential::Place;
 use crate::ctx::Identity;
 use crate::reply::{BEARER, Rejection};
@@ -41,7 +41,8 @@ impl Jwt {
 }
 
 impl Authenticator for Jwt {
-    fn ask<'a>(&'a self, head: &'a RequestHeader, now: u64) -> Asked<'a> {
+    fn ask<'a>(&'a self, head: &'a RequestHeader, asking: &Asking) -> Asked<'a> {
+        let now = asking.now;
         let token = match self.provider.token_of(head) {
             Ok(Some(token)) => token,
             Ok(None) => return Asked::Done(Proof::Absent),

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::api_key::ApiKeys;
 use super::basic_auth::BasicAuthProviders;
+use super::client_certificate::ClientCertificates;
 use super::identity::{Authenticator, Require, Way};
 use super::jwt::{Jwt, JwtProviders, ProviderError};
 use crate::config::Loaded;
@@ -18,6 +19,7 @@ pub(crate) struct IdentityProviders {
     jwt: JwtProviders,
     api_keys: ApiKeys,
     basic_auth: BasicAuthProviders,
+    client_certificates: ClientCertificates,
 }
 
 impl IdentityProviders {
@@ -34,6 +36,7 @@ impl IdentityProviders {
             jwt: JwtProviders::compile(loaded, previous.map(|previous| &previous.jwt), control).await?,
             api_keys: ApiKeys::compile(loaded),
             basic_auth: BasicAuthProviders::compile(loaded, previous.map(|previous| &previous.basic_auth))?,
+            client_certificates: ClientCertificates::compile(&loaded.file),
         })
     }
 
@@ -53,7 +56,8 @@ impl IdentityProviders {
 
     /// Every header in which some provider tells an upstream who is there.
     pub(crate) fn asserted_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.jwt.asserted_headers().chain(self.api_keys.asserted_headers()).chain(self.basic_auth.asserted_headers())
+        let credentials = self.jwt.asserted_headers().chain(self.api_keys.asserted_headers());
+        credentials.chain(self.basic_auth.asserted_headers()).chain(self.client_certificates.asserted_headers())
     }
 
     /// What `step` asks, if it asks who is there.
@@ -66,6 +70,7 @@ impl IdentityProviders {
             IdentityStep::Jwt(file) => Require::one(self.jwt(&file.provider)?, file.optional),
             IdentityStep::ApiKey(file) => Require::one(self.api_key(&file.provider)?, false),
             IdentityStep::BasicAuth(file) => Require::one(self.basic_auth(&file.provider)?, false),
+            IdentityStep::ClientCertificate(file) => Require::one(self.client_certificate(&file.provider)?, false),
             IdentityStep::AnyOf(ways) => {
                 Require::any_of(ways.iter().map(|way| self.way(way)).collect::<Result<Vec<_>, _>>()?)
             }
@@ -81,6 +86,7 @@ impl IdentityProviders {
             IdentityFile::Jwt(file) => self.jwt(&file.provider),
             IdentityFile::ApiKey(file) => self.api_key(&file.provider),
             IdentityFile::BasicAuth(file) => self.basic_auth(&file.provider),
+            IdentityFile::ClientCertificate(file) => self.client_certificate(&file.provider),
         };
         way.iter().map(authenticator).collect()
     }
@@ -91,6 +97,10 @@ impl IdentityProviders {
 
     fn api_key<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {
         self.api_keys.get(name).map(|provider| Arc::clone(provider) as _).ok_or(name)
+    }
+
+    fn client_certificate<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {
+        self.client_certificates.get(name).map(|provider| Arc::clone(provider) as _).ok_or(name)
     }
 
     fn basic_auth<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use pingora_core::apps::{HttpServerApp as _, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::tls::server::handshake_with_callback;
 use pingora_core::protocols::{ALPN, Stream, l4};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
@@ -43,14 +44,20 @@ impl Front {
 
     /// `stream` with TLS over it; none when the client does not get there in time.
     async fn shake_hands(&self, stream: Stream) -> Option<Stream> {
-        let (tls, within) = {
+        let ((tls, introduction), within) = {
             let snapshot = self.shared.snapshot.load();
-            (snapshot.tls.as_ref()?.config(), snapshot.client_timeouts.header)
+            (snapshot.tls.as_ref()?.handshake(), snapshot.client_timeouts.header)
         };
         // What Pingora accepts is a socket of its own, and its TLS wants to know which.
         let socket = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
-        let shaken = timeout(within, Acceptor::from_server_config(tls).tls_handshake(*socket)).await;
-        let Ok(Ok(stream)) = shaken else {
+        let acceptor = Acceptor::from_server_config(tls);
+        let shaking = async {
+            match introduction {
+                Some(introduction) => handshake_with_callback(&acceptor, *socket, &introduction).await,
+                None => acceptor.tls_handshake(*socket).await,
+            }
+        };
+        let Ok(Ok(stream)) = timeout(within, shaking).await else {
             self.shared.metrics.tls_failures.inc();
             return None;
         };

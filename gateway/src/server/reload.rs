@@ -29,7 +29,7 @@ pub enum ReloadError {
 }
 
 /// What a reload needs.
-pub(super) struct Reloader {
+pub(crate) struct Reloader {
     source: ConfigSource,
     env: Env,
     workshop: Workshop,
@@ -52,7 +52,7 @@ impl Reloader {
     }
 
     /// Compiles the configuration anew and swaps it in at once, or keeps the one before.
-    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), ReloadError> {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ReloadError> {
         let _turn = self.turn.lock().await;
         let result = self.try_reload().await;
         self.shared.metrics.config_last_reload_success.set(i64::from(result.is_ok()));

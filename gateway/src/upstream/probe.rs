@@ -37,7 +37,7 @@ impl Probe {
     }
 
     async fn ask(&self, target: &Target) -> Result<()> {
-        let (mut session, _) = self.connector.get_http_session(target.peer()).await?;
+        let (mut session, _) = self.connector.get_http_session(&*Arc::clone(&target.peer())).await?;
         let mut request = RequestHeader::build("GET", self.path.as_bytes(), Some(3))?;
         request.insert_header("Host", target.authority())?;
         request.insert_header("User-Agent", "order-processor-gateway-health-check")?;

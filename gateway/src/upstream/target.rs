@@ -1,11 +1,14 @@
 //! One server of a pool, with everything a request needs to be sent there made beforehand.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use pingora_core::upstreams::peer::HttpPeer;
 
+use super::Security;
 use crate::config::file::TimeoutsFile;
 use crate::config::values::Target as TargetUrl;
 
@@ -15,14 +18,14 @@ pub(crate) struct Target {
     addr: SocketAddr,
     label: Box<str>,
     authority: Box<str>,
-    peer: HttpPeer,
+    peer: ArcSwap<HttpPeer>,
     healthy: AtomicBool,
     last_probe: Mutex<Result<(), Box<str>>>,
 }
 
 impl Target {
     /// The server at `addr` that `url` led to.
-    pub(super) fn new(url: &TargetUrl, addr: SocketAddr, timeouts: &TimeoutsFile) -> Self {
+    pub(super) fn new(url: &TargetUrl, addr: SocketAddr, timeouts: &TimeoutsFile, security: Option<&Security>) -> Self {
         let mut peer = HttpPeer::new(addr, url.tls, if url.tls { url.host.clone() } else { String::new() });
         peer.options.connection_timeout = Some(timeouts.connect.get());
         peer.options.total_connection_timeout = Some(timeouts.connect.get());
@@ -34,7 +37,7 @@ impl Target {
             addr,
             label: addr.to_string().into(),
             authority,
-            peer,
+            peer: ArcSwap::from_pointee(security.and_then(|security| security.secure(&peer)).unwrap_or(peer)),
             healthy: AtomicBool::new(true),
             last_probe: Mutex::new(Ok(())),
         }
@@ -81,7 +84,14 @@ impl Target {
 
     /// Where to connect, and with which deadlines.
     #[must_use]
-    pub(crate) fn peer(&self) -> &HttpPeer {
-        &self.peer
+    pub(crate) fn peer(&self) -> Guard<Arc<HttpPeer>> {
+        self.peer.load()
+    }
+
+    /// Has new connections secured by what `security` holds now.
+    pub(super) fn secure(&self, security: &Security) {
+        if let Some(peer) = security.secure(&self.peer()) {
+            self.peer.store(Arc::new(peer));
+        }
     }
 }

@@ -84,6 +84,20 @@ impl Gateway {
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
+    /// Status and body of a call that has the configuration read again, as of a web page of `origin`.
+    pub(crate) async fn reload_by_call(&self, origin: Option<&str>) -> (u16, String) {
+        let call = self.client.post(format!("http://{}/reload", self.admin));
+        let call = origin.into_iter().fold(call, |call, origin| call.header("Origin", origin));
+        let answer = call.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// Changes the file of the configuration, and nothing else.
+    pub(crate) fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.config).expect("reads");
+        std::fs::write(&self.config, change(text)).expect("writes");
+    }
+
     /// The value of the series `name`, written with its labels as `/metrics` shows it.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let (_, text) = self.admin("/metrics").await;

@@ -171,6 +171,9 @@ pub(super) fn check_step<'f>(
         IdentityStep::BasicAuth(basic) => {
             refer(Kind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
         }
+        IdentityStep::ClientCertificate(certificate) => {
+            refer(Kind::Certificate, &certificate.provider, &at.key("client_certificate"), file, used, report);
+        }
         IdentityStep::AnyOf(ways) => {
             let here = at.key("any_of");
             if ways.len() < 2 {
@@ -208,6 +211,9 @@ fn check_way<'f>(
             IdentityFile::BasicAuth(basic) => {
                 refer(Kind::BasicAuth, &basic.provider, &here.key("basic_auth"), file, used, report);
             }
+            IdentityFile::ClientCertificate(certificate) => {
+                refer(Kind::Certificate, &certificate.provider, &here.key("client_certificate"), file, used, report);
+            }
         }
     }
 }
@@ -216,6 +222,7 @@ enum Kind {
     Jwt,
     ApiKey,
     BasicAuth,
+    Certificate,
 }
 
 fn refer<'f>(
@@ -231,6 +238,9 @@ fn refer<'f>(
         Kind::Jwt => (refers_to("provider", name, &file.jwt_providers, &here, report), &mut used.providers),
         Kind::ApiKey => (refers_to("provider", name, &file.api_keys, &here, report), &mut used.api_keys),
         Kind::BasicAuth => (refers_to("provider", name, &file.basic_auth, &here, report), &mut used.basic_auth),
+        Kind::Certificate => {
+            (refers_to("provider", name, &file.client_certificates, &here, report), &mut used.client_certificates)
+        }
     };
     if is_known {
         used.insert(name);

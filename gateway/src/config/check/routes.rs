@@ -10,7 +10,7 @@ use super::shape::{self, Scope, Shape};
 use super::{
     Used, conditions, identity, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY, size_is_within, split,
 };
-use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
+use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, RouteFile};
 use crate::config::pattern::RateLimitKey;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -92,6 +92,7 @@ impl<'f> Chain<'f> {
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::ClientCertificate(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => {
                     identity::check_step(step, &here, file, used, report);
@@ -113,6 +114,15 @@ impl<'f> Chain<'f> {
                     if !self.asks && identity::asks_who(rule) {
                         report.problem(&here, "no step before this one asks who is there");
                     }
+                }
+                MiddlewareFile::ForwardAuth(asked) => {
+                    let here = here.key("forward_auth").key("provider");
+                    if refers_to("provider", &asked.provider, &file.forward_auth, &here, report) {
+                        used.forward_auth.insert(&asked.provider);
+                    }
+                    // Where nobody passes without an answer, somebody has said of each request that it may.
+                    let service = file.forward_auth.get(&asked.provider);
+                    self.asks |= service.is_none_or(|service| service.on_error == OnAuthError::Refuse);
                 }
                 MiddlewareFile::RateLimit(limits) => {
                     let here = here.key("rate_limit").key("policies");

@@ -66,6 +66,8 @@ impl Shape {
             MiddlewareFile::Jwt(_)
             | MiddlewareFile::ApiKey(_)
             | MiddlewareFile::BasicAuth(_)
+            | MiddlewareFile::ClientCertificate(_)
+            | MiddlewareFile::ForwardAuth(_)
             | MiddlewareFile::AnyOf(_)
             | MiddlewareFile::AllOf(_)
             | MiddlewareFile::Authorize(_)

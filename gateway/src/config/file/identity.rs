@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::MiddlewareFile;
+use super::{ClientCertificateFile, MiddlewareFile};
 use crate::config::pattern::Predicate;
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
@@ -20,6 +20,8 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+    /// By a certificate that was shown on the connection.
+    ClientCertificate(ClientCertificateFile),
 }
 
 /// By what somebody can prove who is there.
@@ -31,6 +33,8 @@ pub enum ProofKind {
     ApiKey,
     /// A name and its password.
     BasicAuth,
+    /// A certificate that was shown on the connection.
+    ClientCertificate,
 }
 
 impl ProofKind {
@@ -41,6 +45,7 @@ impl ProofKind {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_key",
             Self::BasicAuth => "basic_auth",
+            Self::ClientCertificate => "client_certificate",
         }
     }
 }
@@ -53,6 +58,7 @@ impl IdentityFile {
             Self::Jwt(file) => (ProofKind::Jwt, &file.provider),
             Self::ApiKey(file) => (ProofKind::ApiKey, &file.provider),
             Self::BasicAuth(file) => (ProofKind::BasicAuth, &file.provider),
+            Self::ClientCertificate(file) => (ProofKind::ClientCertificate, &file.provider),
         }
     }
 }
@@ -66,6 +72,8 @@ pub(crate) enum IdentityStep<'f> {
     ApiKey(&'f ApiKeyFile),
     /// By name and password.
     BasicAuth(&'f BasicAuthFile),
+    /// By a certificate.
+    ClientCertificate(&'f ClientCertificateFile),
     /// By one of several ways.
     AnyOf(&'f [Vec<IdentityFile>]),
     /// By everything of one way.
@@ -79,10 +87,12 @@ impl MiddlewareFile {
             Self::Jwt(file) => IdentityStep::Jwt(file),
             Self::ApiKey(file) => IdentityStep::ApiKey(file),
             Self::BasicAuth(file) => IdentityStep::BasicAuth(file),
+            Self::ClientCertificate(file) => IdentityStep::ClientCertificate(file),
             Self::AnyOf(ways) => IdentityStep::AnyOf(ways),
             Self::AllOf(way) => IdentityStep::AllOf(way),
             Self::RateLimit(_)
             | Self::Authorize(_)
+            | Self::ForwardAuth(_)
             | Self::Headers(_)
             | Self::Cors(_)
             | Self::Compress(_)
@@ -100,6 +110,7 @@ impl MiddlewareFile {
             Some(IdentityStep::Jwt(file)) => vec![vec![(ProofKind::Jwt, &file.provider)]],
             Some(IdentityStep::ApiKey(file)) => vec![vec![(ProofKind::ApiKey, &file.provider)]],
             Some(IdentityStep::BasicAuth(file)) => vec![vec![(ProofKind::BasicAuth, &file.provider)]],
+            Some(IdentityStep::ClientCertificate(file)) => vec![vec![(ProofKind::ClientCertificate, &file.provider)]],
             Some(IdentityStep::AnyOf(ways)) => ways.iter().map(|way| asked(way)).collect(),
             Some(IdentityStep::AllOf(way)) => vec![asked(way)],
         }
