@@ -1,11 +1,12 @@
 //! How many requests a key may make: the gateway's rate limits, knowing nothing of HTTP servers or sessions.
 //!
-//! A [`Policy`] is asked with a key and answers with a [`Verdict`]. It counts either in this process (an estimate in
-//! constant memory) or in Redis for all gateways together (exactly); while Redis does not answer it does what its failure
-//! mode says. [`QuotaHeaders`] turns verdicts into response headers.
+//! A [`Policy`] is asked with a key and answers with a [`Verdict`]. It counts either in this process or in Redis for all
+//! gateways together, exactly both ways (or here by an estimate in constant memory, if it is told to); while Redis does not
+//! answer it does what its failure mode says. [`QuotaHeaders`] turns verdicts into response headers.
 
 mod gcra;
 mod headers;
+mod local;
 mod metrics;
 mod policy;
 mod redis_link;

@@ -111,16 +111,8 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 8] = [
-    "secret_file",
-    "public_key",
-    "public_key_file",
-    "algorithms",
-    "jwks_file",
-    "jwks_url",
-    "burst",
-    "on_redis_failure",
-];
+const CONTRADICTORY: [&str; 7] =
+    ["secret_file", "public_key", "public_key_file", "algorithms", "jwks_file", "jwks_url", "on_redis_failure"];
 
 /// Each line `# key: value` that shows a default says what is so without it.
 #[test]

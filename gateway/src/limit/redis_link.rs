@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::gcra::{Gcra, Reply};
+use super::gcra::{Decision, Gcra};
 use crate::config::file::RedisFile;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
@@ -278,7 +278,7 @@ impl Link {
             .set_concurrency_limit(MAX_CALLS);
         let attempt = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            Gcra::PROBE.invocation(&self.probe_key).invoke_async::<Reply>(&mut connection).await?;
+            Gcra::PROBE.invocation(&self.probe_key).invoke_async::<Decision>(&mut connection).await?;
             Ok(Arc::new(Live { connection, failures_in_a_row: AtomicU32::new(0) }))
         };
         match timeout(CONNECT_TIMEOUT, attempt).await {
