@@ -7,7 +7,7 @@ use http::header::{
 };
 
 use crate::config::file::{GatewayFile, MiddlewareFile, RouteFile};
-use crate::config::pattern::{Condition, Test};
+use crate::config::pattern::{Condition, Reference, Test, Variable};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 
@@ -53,6 +53,16 @@ fn missing(route: &RouteFile) -> Option<String> {
         Condition::Header(_, Test::Present(false)) | Condition::Cookie(_, Test::Present(false)) => None,
         Condition::Header(name, _) => (!is_sent(name)).then(|| format!("the header `{name}`")),
         Condition::Cookie(..) => Some("cookies".to_owned()),
+        Condition::Expression(predicate) => {
+            let asked = predicate.expression().references();
+            let is_missing = |asked: &Reference| match (asked.variable, &asked.name) {
+                (Variable::Cookies, _) | (Variable::Headers, None) => true,
+                (Variable::Headers, Some(name)) => name.parse().is_ok_and(|name: HeaderName| !is_sent(&name)),
+                _ => false,
+            };
+            let missing = asked.iter().find(|asked| is_missing(asked))?;
+            Some(format!("the `{}` that its expression asks for", missing.variable.name()))
+        }
         Condition::Query(..) | Condition::Client(_) => None,
     })
 }

@@ -106,6 +106,7 @@ fn a_condition_that_no_preflight_has_is_doubtful_where_pages_are_let_in() {
         (ONE, "the header `x`"),
         ("headers: [{ name: x, present: true }]", "the header `x`"),
         ("cookies: [{ name: c, value: 1 }]", "cookies"),
+        ("expression: cookies.c == \"1\"", "the `cookies` that its expression asks for"),
     ] {
         let expected = format!(
             "f:3:17: routes[0].match: a browser's preflight comes without {missing}, so it does not reach this route and its \
