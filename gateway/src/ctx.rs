@@ -13,7 +13,7 @@ pub use crate::client_addr::{ClientAddr, PeerAddr};
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
-use crate::middleware::Encoder;
+use crate::middleware::{CLIENT, Encoder};
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Target;
@@ -154,6 +154,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What it calls whoever it is of: the subject, or the program.
+    #[must_use]
+    pub fn name(&self) -> Option<std::borrow::Cow<'_, str>> {
+        self.claim("sub").or_else(|| self.claim(CLIENT))
+    }
+
     /// The claim `name` as text, if it is a text, a number or a truth value.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
