@@ -26,6 +26,7 @@ pub mod path;
 mod proxy;
 mod rehearsal;
 pub mod reply;
+mod revocation;
 pub mod router;
 mod screen;
 mod server;

@@ -6,6 +6,7 @@ mod identity;
 mod jwt;
 mod limits;
 mod overlaps;
+mod revocation;
 mod routes;
 mod server;
 mod shape;
@@ -32,6 +33,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let top = KeyPath::default();
     server::check(file, report);
     limits::check(file, report);
+    revocation::check(file, report);
     upstreams::check(file, report);
     let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
     let api_keys = identity::api_keys(file, directory, report);

@@ -2,6 +2,7 @@
 
 mod identity;
 mod keys;
+mod revocation;
 mod routes;
 mod shape;
 

@@ -11,6 +11,7 @@ mod lifecycle;
 mod matching;
 mod process;
 mod retirement;
+mod revocation;
 mod shaping;
 mod strictness;
 mod support;
