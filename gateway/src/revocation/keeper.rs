@@ -29,7 +29,7 @@ pub(super) struct Keeper {
 }
 
 enum Source {
-    Redis(RedisSource),
+    Redis(Box<RedisSource>),
     Services(HttpSource),
 }
 
@@ -58,7 +58,7 @@ impl Keeper {
     pub(super) fn new(settings: &SourceSettings, shared: Arc<Shared>) -> Result<Self, RevocationError> {
         let source = match settings {
             SourceSettings::Redis(link) => {
-                Source::Redis(RedisSource::new(link.client().map_err(RevocationError::Redis)?))
+                Source::Redis(Box::new(RedisSource::new(link.client().map_err(RevocationError::Redis)?)))
             }
             SourceSettings::Services { targets, secret } => {
                 Source::Services(HttpSource::new(targets, secret).map_err(RevocationError::Client)?)
