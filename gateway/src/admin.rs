@@ -57,13 +57,18 @@ impl Admin {
             Some(link) => Some(check("redis", link.check().await.map_err(|error| Chain(&error).to_string()))),
             None => None,
         };
+        let lost = snapshot.providers.revocations().map(|revocations| revocations.check());
+        // Others may follow their source, and then they serve those whom this one would refuse.
+        let refuses = matches!(&lost, Some(Err(lost)) if lost.refuses);
+        let revocations = lost.map(|lost| check("revocations", lost.map_err(|lost| lost.detail)));
         let upstream = |pool: &Arc<Pool>| check(&format!("upstream {}", pool.name()), usable(&pool.targets()));
-        let checks: Vec<Value> = snapshot.pools.values().map(upstream).chain(redis).collect();
+        let checks: Vec<Value> = snapshot.pools.values().map(upstream).chain(redis).chain(revocations).collect();
         let degraded = checks.iter().any(|check| check["status"] != UP);
-        let (status, state) = match (draining, degraded) {
-            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            (false, true) => (StatusCode::OK, "degraded"),
-            (false, false) => (StatusCode::OK, "ready"),
+        let (status, state) = match (draining, refuses, degraded) {
+            (true, ..) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            (false, true, _) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+            (false, false, true) => (StatusCode::OK, "degraded"),
+            (false, false, false) => (StatusCode::OK, "ready"),
         };
         json_response(status, &json!({"status": state, "checks": checks}))
     }
@@ -81,6 +86,12 @@ impl Admin {
             (pool.name().to_owned(), pool.targets().into_iter().map(target).collect::<Value>())
         });
         json_response(StatusCode::OK, &Value::Object(pools.collect()))
+    }
+
+    fn revocations(&self) -> Response<Vec<u8>> {
+        let snapshot = self.shared.snapshot.load();
+        let state = snapshot.providers.revocations().map_or(Value::Null, |revocations| revocations.state());
+        json_response(StatusCode::OK, &state)
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
@@ -118,11 +129,8 @@ impl ServeHttp for Admin {
             "/ready" => self.ready().await,
             "/metrics" => self.metrics(),
             "/upstreams" => self.upstreams(),
-            _ => problem(
-                StatusCode::NOT_FOUND,
-                "no_route",
-                "There are /health, /ready, /metrics, /upstreams and, for POST, /reload.",
-            ),
+            "/revocations" => self.revocations(),
+            _ => problem(StatusCode::NOT_FOUND, "no_route", ROUTES),
         }
     }
 }
@@ -140,6 +148,7 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
 }
 
 const UP: &str = "up";
+const ROUTES: &str = "There are /health, /ready, /metrics, /upstreams and /revocations.";
 
 fn check(name: &str, found: Result<(), String>) -> Value {
     match found {

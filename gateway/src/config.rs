@@ -38,7 +38,7 @@ use values::{Authorities, Certificate, KnownKey, PasswordHash, UpstreamTls};
 /// A file without problems.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What it says. `redis` is `None` also when its host is empty.
+    /// What it says. `redis` is `None` also when its host is empty, and `revocation` when its secret is.
     pub file: GatewayFile,
     /// The key of each provider under `jwt_providers`, wherever it came from.
     pub keys: BTreeMap<String, ProviderKey>,
@@ -102,6 +102,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         return Err(ConfigProblems::new(path, report.problems));
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
+    file.revocation = file.revocation.filter(|revocation| !revocation.is_off());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
     let check::Found {
         keys,

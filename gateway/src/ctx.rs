@@ -16,7 +16,7 @@ use crate::config::file::ProofKind;
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
-use crate::middleware::{Encoder, Prepared};
+use crate::middleware::{CLIENT, Encoder, Prepared};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
@@ -178,6 +178,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What it calls whoever it is of: the subject, or the program.
+    #[must_use]
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        self.claim("sub").or_else(|| self.claim(CLIENT))
+    }
+
     /// The claim `name` as text, if it is a text, a number or a truth value.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {

@@ -30,6 +30,7 @@ mod peer_certificate;
 mod proxy;
 mod rehearsal;
 pub mod reply;
+mod revocation;
 pub mod router;
 mod screen;
 mod server;

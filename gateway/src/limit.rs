@@ -21,11 +21,11 @@ use tokio::runtime::Handle;
 
 use self::metrics::{PolicyMetrics, redis_seconds, redis_up};
 use self::policy::Settings;
-use self::redis_link::LinkSettings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::headers::{Listed, QuotaHeaders, retry_after};
 pub use self::policy::{Policy, PolicyProblem};
+pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
 pub use self::verdict::{AnsweredBy, Outcome, Quota, Verdict};
 

@@ -29,6 +29,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use pingora_http::RequestHeader;
 
+pub(crate) use api_key::CLIENT;
 pub(crate) use authorize::Authorize;
 pub(crate) use compress::{Compress, Encoder, Prepared};
 pub(crate) use cors::{Cors, preflight_method};

@@ -324,7 +324,7 @@ impl ProxyHttp for Proxy {
             return;
         }
         let request = session.req_header();
-        let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
+        let user = ctx.identity.as_ref().and_then(|identity| identity.name());
         self.shared.access_log.write(&Line {
             timestamp: Timestamp::of(ctx.began),
             request_id: ctx.request_id.to_str().unwrap_or_default(),
@@ -337,7 +337,7 @@ impl ProxyHttp for Proxy {
             rejected: ctx.rejection.as_ref().map(Rejection::code),
             rule: ctx.denied_by.as_deref(),
             limited_by: ctx.limited_by,
-            user: subject.as_deref(),
+            user: user.as_deref(),
             upstream: ctx.chosen.as_ref().map(|pool| pool.name()),
             target: ctx.target.as_ref().map(|target| target.label()),
             retries: ctx.failed.len(),

@@ -68,6 +68,10 @@ pub enum Rejection {
     TokenMissing,
     /// Its token is not to be believed.
     TokenInvalid,
+    /// Its token was revoked.
+    TokenRevoked,
+    /// Whether its token was revoked cannot be said.
+    RevocationsUnknown,
     /// It needs a key of a program and has none.
     ApiKeyMissing,
     /// Its key is not known.
@@ -189,6 +193,12 @@ impl Rejection {
             Self::TokenInvalid => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
+            Self::TokenRevoked => (S::UNAUTHORIZED, "invalid_token", "The access token was revoked; log in again."),
+            Self::RevocationsUnknown => (
+                S::SERVICE_UNAVAILABLE,
+                "revocations_unavailable",
+                "Tokens cannot be checked at the moment; try again soon.",
+            ),
             Self::ApiKeyMissing => (S::UNAUTHORIZED, "missing_api_key", "Send the key that your program was given."),
             Self::ApiKeyInvalid => (S::UNAUTHORIZED, "invalid_api_key", "The key is not known or no longer known."),
             Self::PasswordMissing(_) => (S::UNAUTHORIZED, "missing_password", "Send your name and your password."),
@@ -276,9 +286,14 @@ impl Rejection {
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
+            Self::TokenRevoked => {
+                let told = "Bearer realm=\"gateway\", error=\"invalid_token\", error_description=\"revoked\"";
+                add(WWW_AUTHENTICATE, HeaderValue::from_static(told));
+            }
             Self::NoHealthyTarget
             | Self::TooManyConnections
             | Self::KeysUnavailable
+            | Self::RevocationsUnknown
             | Self::AuthUnavailable
             | Self::PasswordsBusy => {
                 add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));

@@ -6,6 +6,7 @@ mod identity;
 mod instances;
 mod purchases;
 mod quotas;
+mod revocation;
 mod start;
 mod support;
 mod tour;

@@ -27,7 +27,7 @@ impl Authenticator {
     async fn authenticate(&self, token: &str) -> Result<Claims, Problem> {
         let claims = self.verifier.verify(token).map_err(|error| Problem::invalid_token(error.to_string()))?;
         // A store that does not answer lets nobody in: 503, by the error's conversion.
-        if self.revocations.is_revoked(claims.jti).await? {
+        if self.revocations.is_revoked(claims.marks()).await? {
             return Err(Problem::invalid_token("the token was revoked"));
         }
         Ok(claims)

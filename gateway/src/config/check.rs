@@ -11,6 +11,7 @@ mod jwt;
 mod limits;
 mod overlaps;
 mod preflights;
+mod revocation;
 mod routes;
 mod server;
 mod service;
@@ -40,6 +41,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let top = KeyPath::default();
     server::check(file, report);
     limits::check(file, report);
+    revocation::check(file, report);
     upstreams::check(file, report);
     client_certificates::check(file, report);
     let forward_auth = forward_auth::check(file, directory, report);

@@ -7,6 +7,7 @@ mod forward_auth;
 mod identity;
 mod jwt;
 mod matches;
+mod revocation;
 mod shape;
 mod split;
 mod tls;
@@ -31,6 +32,7 @@ pub use identity::{
 };
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
+pub use revocation::{OnLoss, RevocationFile, RevocationSource};
 pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
     RewriteFile, Scheme,
@@ -51,6 +53,8 @@ pub struct GatewayFile {
     pub access_log: AccessLogFile,
     /// The Redis that gateways share; needed by rate limits of scope `redis`. An empty host counts as no Redis.
     pub redis: Option<RedisFile>,
+    /// How the gateway hears of tokens that are void before their time; it does not when left out.
+    pub revocation: Option<RevocationFile>,
     /// Who issues tokens, by name.
     #[serde(default)]
     pub jwt_providers: BTreeMap<String, JwtProviderFile>,

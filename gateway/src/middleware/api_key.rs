@@ -21,7 +21,7 @@ use crate::ctx::Identity;
 use crate::reply::{API_KEY, Rejection};
 
 /// The claim that has a program's name.
-pub(super) const CLIENT: &str = "client";
+pub(crate) const CLIENT: &str = "client";
 
 /// Those of one configuration, by name.
 pub(crate) struct ApiKeys {

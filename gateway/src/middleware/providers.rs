@@ -13,6 +13,7 @@ use super::jwt::{Jwt, JwtProviders, ProviderError};
 use crate::config::Loaded;
 use crate::config::file::{IdentityFile, IdentityStep, MiddlewareFile};
 use crate::ctx::Prover;
+use crate::revocation::Revocations;
 
 /// All of one configuration.
 pub(crate) struct IdentityProviders {
@@ -20,6 +21,7 @@ pub(crate) struct IdentityProviders {
     api_keys: ApiKeys,
     basic_auth: BasicAuthProviders,
     client_certificates: ClientCertificates,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl IdentityProviders {
@@ -32,7 +34,17 @@ impl IdentityProviders {
         previous: Option<&Self>,
         control: &Handle,
     ) -> Result<Self, ProviderError> {
+        let kept = previous.and_then(|previous| previous.revocations.as_ref());
+        let (file, redis) = (loaded.file.revocation.as_ref(), loaded.file.redis.as_ref());
+        let revocations = match file {
+            Some(file) => {
+                let compiled = Revocations::compile(file, redis, kept, control).await;
+                Some(compiled.map_err(ProviderError::Revocation)?)
+            }
+            None => None,
+        };
         Ok(Self {
+            revocations,
             jwt: JwtProviders::compile(loaded, previous.map(|previous| &previous.jwt), control).await?,
             api_keys: ApiKeys::compile(loaded),
             basic_auth: BasicAuthProviders::compile(loaded, previous.map(|previous| &previous.basic_auth))?,
@@ -43,6 +55,15 @@ impl IdentityProviders {
     /// Ends the background work of whatever `successor` has not taken over.
     pub(crate) fn retire(&self, successor: &Self) {
         self.jwt.retire(&successor.jwt);
+        let kept = successor.revocations.as_ref();
+        if let Some(own) = self.revocations.as_ref().filter(|own| !kept.is_some_and(|kept| Arc::ptr_eq(kept, own))) {
+            own.retire();
+        }
+    }
+
+    /// The revocations that tokens are looked up in, if any are.
+    pub(crate) const fn revocations(&self) -> Option<&Arc<Revocations>> {
+        self.revocations.as_ref()
     }
 
     /// Puts the series of every provider into `registry`.
@@ -51,6 +72,7 @@ impl IdentityProviders {
     /// When it has series of these names already.
     pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         self.jwt.register(registry)?;
+        self.revocations.as_ref().map_or(Ok(()), |revocations| revocations.register(registry))?;
         self.basic_auth.register(registry)
     }
 
@@ -92,7 +114,8 @@ impl IdentityProviders {
     }
 
     fn jwt<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {
-        self.jwt.get(name).map(|provider| Arc::new(Jwt::new(Arc::clone(provider))) as _).ok_or(name)
+        let revocations = self.revocations.clone().filter(|revocations| revocations.concerns(name));
+        self.jwt.get(name).map(|provider| Arc::new(Jwt::new(Arc::clone(provider), revocations)) as _).ok_or(name)
     }
 
     fn api_key<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {

@@ -17,6 +17,7 @@ mod mutual_tls;
 mod pki;
 mod process;
 mod retirement;
+mod revocation;
 mod shaping;
 mod split;
 mod strictness;

@@ -77,6 +77,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         readiness: readiness(&store, config.redis.as_ref())?,
         metrics,
         limits: config.limits,
+        internal: Vec::new(),
     };
     let running = service.bind(config.addr).await?;
     Ok(match refresh {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use common::auth::{HashingLimits, TokenSettings};
+use common::auth::{HashingLimits, SigningSecret, TokenSettings};
 use common::config::{ConfigError, Env, Reader};
 use common::dynamo::DynamoConfig;
 use common::health::RedisSettings;
@@ -20,8 +20,10 @@ pub struct Config {
     pub tokens: TokenSettings,
     /// Where accounts and revocations are kept.
     pub store: DynamoConfig,
-    /// The Redis that must answer for the service to be ready.
+    /// The Redis that must answer for the service to be ready, and where revocations are published.
     pub redis: Option<RedisSettings>,
+    /// What those say who may follow revocations; nobody may where there is none.
+    pub revocation_secret: Option<SigningSecret>,
     /// How many passwords may be on their way.
     pub hashing: HashingLimits,
     /// What it takes on at most.
@@ -39,11 +41,19 @@ impl Config {
         let tokens = TokenSettings::read(&mut reader);
         let store = DynamoConfig::read(&mut reader);
         let redis = RedisSettings::read(&mut reader);
+        let revocation_secret = revocation_secret(&mut reader);
         let hashing = HashingLimits::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let required = tokens.zip(store);
-        reader.finish(required.map(|(tokens, store)| Self { addr, tokens, store, redis, hashing, limits }))
+        let config = |(tokens, store)| Self { addr, tokens, store, redis, revocation_secret, hashing, limits };
+        reader.finish(required.map(config))
     }
+}
+
+fn revocation_secret(reader: &mut Reader<'_>) -> Option<SigningSecret> {
+    const NAME: &str = "REVOCATION_SECRET";
+    let secret = SigningSecret::new(reader.secret(NAME)?);
+    secret.map_err(|weak| reader.problem(NAME, format_args!("is too weak: {weak}"))).ok()
 }
 
 #[cfg(test)]
@@ -60,9 +70,12 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_reported_at_once() {
-        let env = Env::default().with("USER_SERVICE_ADDR", "everywhere").with("PASSWORD_WORKERS", "0");
-        let error = Config::from_env(&env).expect_err("three problems").to_string();
-        for name in ["USER_SERVICE_ADDR", "JWT_SECRET_KEY", "PASSWORD_WORKERS"] {
+        let env = Env::default()
+            .with("USER_SERVICE_ADDR", "everywhere")
+            .with("PASSWORD_WORKERS", "0")
+            .with("REVOCATION_SECRET", "changeme");
+        let error = Config::from_env(&env).expect_err("four problems").to_string();
+        for name in ["USER_SERVICE_ADDR", "JWT_SECRET_KEY", "PASSWORD_WORKERS", "REVOCATION_SECRET"] {
             assert!(error.contains(name), "{error}");
         }
     }
@@ -75,6 +88,7 @@ mod tests {
             "DYNAMODB_TABLE_PREFIX",
             "REDIS_HOST",
             "PASSWORD_QUEUE",
+            "REVOCATION_SECRET",
             "LOG_LEVEL",
         ] {
             assert!(VARIABLES.contains(name), "{name}");

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::claims::Lifetime;
 use super::metrics::CacheMetrics;
 use crate::ctx::Identity;
+use crate::revocation::Marks;
 
 /// What an entry is reckoned to take when the number of entries to expect is asked for.
 const USUAL_ENTRY_BYTES: u64 = 2048;
@@ -29,9 +30,11 @@ pub(super) struct TokenCache {
 }
 
 /// What a token was found to say.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Verified {
     pub(super) identity: Arc<Identity>,
+    /// By which it may be revoked.
+    pub(super) marks: Marks,
     pub(super) lifetime: Lifetime,
     /// That of the keys by which it was verified.
     pub(super) epoch: u64,
@@ -174,7 +177,8 @@ mod tests {
         let Value::Object(mut claims) = claims else { unreachable!("a block") };
         claims.extend([("iss".to_owned(), json!("i")), ("aud".to_owned(), json!("a")), ("exp".to_owned(), json!(1))]);
         let lifetime = Rules::new(["i"], ["a"], 0).lifetime(&claims).expect("claims");
-        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), lifetime, epoch: 0 }
+        let marks = Marks::of(&claims);
+        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), marks, lifetime, epoch: 0 }
     }
 
     fn token(number: usize) -> Vec<u8> {

@@ -21,6 +21,7 @@ use crate::config::file::{JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 use crate::config::values::{ByteSize, IdentityHeader, Scalar, Span, Texts};
 use crate::credential::{Found, Place};
 use crate::ctx::Identity;
+use crate::revocation::Marks;
 
 /// A longer token is refused before it is looked at; ours have about 400 bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -159,8 +160,8 @@ impl JwtProvider {
         self.settings.forward_token
     }
 
-    /// Whom `token` identifies at `now`, in seconds since 1970.
-    pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+    /// Whom `token` identifies at `now`, in seconds since 1970. Whether it was revoked is not asked here.
+    pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         match &self.keys {
             Keys::Fixed(keys) => self.identify_with(keys, token, now),
             Keys::Remote(remote) => match &*remote.present() {
@@ -171,7 +172,7 @@ impl JwtProvider {
     }
 
     /// The same for a `token` whose key was unknown a moment ago: the issuer is asked for it, or was not long ago.
-    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         let (Keys::Remote(remote), Some(id)) = (&self.keys, jws::key_id(token)) else {
             return Err(BadToken::UnknownKey);
         };
@@ -189,13 +190,13 @@ impl JwtProvider {
         }
     }
 
-    fn identify_with(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+    fn identify_with(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         let Some(cache) = &self.cache else {
-            return self.verify(keys, token, now).map(|verified| verified.identity);
+            return self.verify(keys, token, now);
         };
         if let Some(found) = cache.find(token, keys.epoch()) {
             return match found.lifetime.includes(now) {
-                Ok(()) => Ok(found.identity),
+                Ok(()) => Ok(found),
                 Err(bad) => {
                     cache.remove(token);
                     Err(bad)
@@ -204,7 +205,7 @@ impl JwtProvider {
         }
         let verified = self.verify(keys, token, now)?;
         cache.keep(token, verified.clone());
-        Ok(verified.identity)
+        Ok(verified)
     }
 
     fn verify(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Verified, BadToken> {
@@ -216,8 +217,9 @@ impl JwtProvider {
         let lifetime = self.rules.lifetime(&claims)?;
         lifetime.includes(now)?;
         let headers = self.claims_to_headers.write(&claims).map_err(|_| BadToken::NoHeader)?;
+        let marks = Marks::of(&claims);
         let identity = Identity { claims, headers };
-        Ok(Verified { identity: Arc::new(identity), lifetime, epoch: keys.epoch() })
+        Ok(Verified { identity: Arc::new(identity), marks, lifetime, epoch: keys.epoch() })
     }
 }
 

@@ -11,6 +11,7 @@ use super::metrics::{CacheMetrics, FetchMetrics};
 use super::provider::{JwtProvider, Keys, Settings};
 use super::remote::RemoteKeys;
 use crate::config::{Loaded, ProviderKey, RemoteJwks};
+use crate::revocation::RevocationError;
 
 /// All providers of one configuration.
 pub(crate) struct JwtProviders {
@@ -32,6 +33,9 @@ pub enum ProviderError {
         #[source]
         source: reqwest::Error,
     },
+    /// Revocations cannot be followed.
+    #[error("revocation")]
+    Revocation(#[source] RevocationError),
     /// What it is called for browsers cannot stand in a header. The check finds this first.
     #[error("a realm cannot stand in a header")]
     Realm(#[source] http::header::InvalidHeaderValue),
