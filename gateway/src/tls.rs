@@ -201,29 +201,57 @@ impl Tls {
         Some(Arc::new(trust))
     }
 
-    /// Puts the series of its certificates into `registry`, to be shown now.
+    /// Says in `series` how its certificates and authorities are.
+    pub(crate) fn show(&self, series: &CertificateSeries) {
+        if let Some(source) = &self.authorities {
+            series.show(source, None);
+        }
+        for (source, certificate) in self.sources.iter().zip(&self.present.load().certificates) {
+            series.show(source, Some(certificate));
+        }
+    }
+}
+
+/// What is told of the files that are looked at again. Made when it is shown.
+pub(crate) struct CertificateSeries {
+    not_after: IntGaugeVec,
+    success: IntGaugeVec,
+}
+
+impl CertificateSeries {
+    /// The series, with nothing in them.
+    ///
+    /// # Errors
+    /// Never: the names and the label are legal.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &["certificate"]);
+        Ok(Self {
+            not_after: gauge(
+                "gateway_tls_cert_not_after_seconds",
+                "The last second in which a certificate that is shown counts, since 1970",
+            )?,
+            success: gauge(
+                "gateway_tls_cert_last_reload_success",
+                "Whether files of certificates are used as they are now; 0 when those cannot be used",
+            )?,
+        })
+    }
+
+    /// Says whether the files of `source` could be used, and how long the `certificate` counts that they have come to.
+    pub(crate) fn show(&self, source: &Source, certificate: Option<&Certificate>) {
+        self.success.with_label_values(&[source.name()]).set(i64::from(source.is_usable()));
+        if let Some(certificate) = certificate {
+            self.not_after.with_label_values(&[source.name()]).set(certificate.not_after());
+        }
+    }
+
+    /// Puts the series into `registry`.
     ///
     /// # Errors
     /// When it has series of these names already.
-    pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &["certificate"]);
-        let not_after = gauge(
-            "gateway_tls_cert_not_after_seconds",
-            "The last second in which a certificate that is shown counts, since 1970",
-        )?;
-        let success = gauge(
-            "gateway_tls_cert_last_reload_success",
-            "Whether a certificate is shown as its files are now; 0 when those cannot be used",
-        )?;
-        if let Some(source) = &self.authorities {
-            success.with_label_values(&[source.name()]).set(i64::from(source.is_usable()));
-        }
-        for (source, certificate) in self.sources.iter().zip(&self.present.load().certificates) {
-            not_after.with_label_values(&[source.name()]).set(certificate.not_after());
-            success.with_label_values(&[source.name()]).set(i64::from(source.is_usable()));
-        }
-        registry.register(Box::new(not_after))?;
-        registry.register(Box::new(success))
+    pub(crate) fn register(self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.not_after))?;
+        registry.register(Box::new(self.success))
     }
 }
 

@@ -135,7 +135,7 @@ async fn what_a_service_has_allowed_counts_again_for_the_very_same_question_only
     assert_eq!(ask(Method::POST, "/x/y", "a").await, (200, 2));
     assert_eq!(ask(Method::GET, "/x/z", "a").await, (200, 3));
     assert_eq!(ask(Method::GET, "/x/y?q", "a").await, (200, 4));
-    service.behave(Behaviour::Say(NO));
+    service.behave(Behaviour::Say("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
     assert_eq!(ask(Method::GET, "/x/y", "b").await.1, 5);
     assert_eq!(ask(Method::GET, "/x/y", "b").await.1, 6, "a refusal is never remembered");
     assert_eq!(ask(Method::GET, "/x/y", "a").await, (200, 6));

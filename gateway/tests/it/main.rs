@@ -7,6 +7,7 @@ mod credentials;
 mod failover;
 mod forward_auth;
 mod forwarding;
+mod introspection;
 mod jwks;
 mod lifecycle;
 mod matching;

@@ -166,6 +166,9 @@ pub(super) fn check_step<'f>(
         MiddlewareFile::BasicAuth(basic) => {
             refer(Kind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
         }
+        MiddlewareFile::Introspection(token) => {
+            refer(Kind::Introspection, &token.provider, &at.key("introspection"), file, used, report);
+        }
         MiddlewareFile::ClientCertificate(certificate) => {
             refer(Kind::Certificate, &certificate.provider, &at.key("client_certificate"), file, used, report);
         }
@@ -191,6 +194,8 @@ pub(super) fn check_step<'f>(
     }
 }
 
+const TOGETHER: &str = "what is asked for together with others is not optional";
+
 fn check_way<'f>(
     way: &'f [IdentityFile],
     at: &KeyPath,
@@ -207,13 +212,20 @@ fn check_way<'f>(
             IdentityFile::Jwt(jwt) => {
                 let here = here.key("jwt");
                 if jwt.optional {
-                    report.problem(&here.key("optional"), "what is asked for together with others is not optional");
+                    report.problem(&here.key("optional"), TOGETHER);
                 }
                 refer(Kind::Jwt, &jwt.provider, &here, file, used, report);
             }
             IdentityFile::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &here.key("api_key"), file, used, report),
             IdentityFile::BasicAuth(basic) => {
                 refer(Kind::BasicAuth, &basic.provider, &here.key("basic_auth"), file, used, report);
+            }
+            IdentityFile::Introspection(token) => {
+                let here = here.key("introspection");
+                if token.optional {
+                    report.problem(&here.key("optional"), TOGETHER);
+                }
+                refer(Kind::Introspection, &token.provider, &here, file, used, report);
             }
             IdentityFile::ClientCertificate(certificate) => {
                 refer(Kind::Certificate, &certificate.provider, &here.key("client_certificate"), file, used, report);
@@ -227,6 +239,7 @@ enum Kind {
     ApiKey,
     BasicAuth,
     Certificate,
+    Introspection,
 }
 
 fn refer<'f>(
@@ -242,6 +255,9 @@ fn refer<'f>(
         Kind::Jwt => (refers_to("provider", name, &file.jwt_providers, &here, report), &mut used.providers),
         Kind::ApiKey => (refers_to("provider", name, &file.api_keys, &here, report), &mut used.api_keys),
         Kind::BasicAuth => (refers_to("provider", name, &file.basic_auth, &here, report), &mut used.basic_auth),
+        Kind::Introspection => {
+            (refers_to("provider", name, &file.token_introspection, &here, report), &mut used.introspection)
+        }
         Kind::Certificate => {
             (refers_to("provider", name, &file.client_certificates, &here, report), &mut used.client_certificates)
         }

@@ -83,6 +83,7 @@ impl<'f> Chain<'f> {
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
                 | MiddlewareFile::ClientCertificate(_)
+                | MiddlewareFile::Introspection(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => {
                     identity::check_step(step, &here, file, used, report);
@@ -90,7 +91,11 @@ impl<'f> Chain<'f> {
                         let message = "a step before this one asks who is there already; put both into one `all_of`";
                         report.problem(&here, message);
                     }
-                    self.asks |= !matches!(step, MiddlewareFile::Jwt(jwt) if jwt.optional);
+                    self.asks |= match step {
+                        MiddlewareFile::Jwt(jwt) => !jwt.optional,
+                        MiddlewareFile::Introspection(token) => !token.optional,
+                        _ => true,
+                    };
                 }
                 MiddlewareFile::Authorize(rule) => {
                     let here = here.key("authorize");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ClientCertificateFile;
+use super::{ClientCertificateFile, IntrospectionFile};
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
 /// One way to prove who is there; written as `- name: { settings }`.
@@ -19,6 +19,8 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+    /// By a token that its issuer says is active.
+    Introspection(IntrospectionFile),
     /// By a certificate that was shown on the connection.
     ClientCertificate(ClientCertificateFile),
 }
