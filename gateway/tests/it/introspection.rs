@@ -6,7 +6,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use testkit::{Issuer, Upstream};
 
-use crate::support::{Gateway, code};
+use crate::support::{Gateway, code, token};
 
 fn gateway(upstream: &Upstream, issuer: &Issuer, more: &str) -> Gateway {
     Gateway::start(&file(upstream, issuer, more))
@@ -215,4 +215,20 @@ async fn a_reload_keeps_what_is_known_unless_the_provider_changes() {
     gateway.reload(&file(&upstream, &issuer, "issuer: other")).expect("taken");
     assert_eq!(answered(&gateway, "t").await, refused(401, "invalid_token"));
     assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn signed_and_opaque_tokens_may_come_to_one_route() {
+    let upstream = Upstream::start().await.expect("starts");
+    let issuer = Issuer::start(&active(|answer| answer["sub"] = "bob".into())).await.expect("starts");
+    let one = "middleware: [introspection: { provider: opaque }]";
+    let either = "middleware: [any_of: [[jwt: { provider: us }], [introspection: { provider: opaque }]]]";
+    let gateway = Gateway::start(&file(&upstream, &issuer, "").replacen(one, either, 1));
+    for (token, user, calls) in [(token(|_| {}), "ann", 0), ("opaque".to_owned(), "bob", 1)] {
+        assert_eq!(answered(&gateway, &token).await, refused(200, ""));
+        assert_eq!(upstream.arrived().pop().expect("a request").header("x-user-id"), [user]);
+        assert_eq!(issuer.fetches(), calls);
+    }
+    issuer.publish("{\"active\":false}");
+    assert_eq!(answered(&gateway, "unknown").await, refused(401, "invalid_token"));
 }
