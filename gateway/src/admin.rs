@@ -148,7 +148,7 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
 }
 
 const UP: &str = "up";
-const ROUTES: &str = "There are /health, /ready, /metrics, /upstreams and /revocations.";
+const ROUTES: &str = "There are /health, /ready, /metrics, /upstreams, /revocations and, for POST, /reload.";
 
 fn check(name: &str, found: Result<(), String>) -> Value {
     match found {

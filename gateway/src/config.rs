@@ -31,7 +31,7 @@ use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
-pub use remote_service::RemoteService;
+pub use remote_service::{IntrospectionService, RemoteService};
 use report::Report;
 use values::{Authorities, Certificate, KnownKey, PasswordHash, UpstreamTls};
 
@@ -54,6 +54,8 @@ pub struct Loaded {
     pub upstream_tls: BTreeMap<String, UpstreamTls>,
     /// The services under `forward_auth`, by name.
     pub forward_auth: BTreeMap<String, RemoteService>,
+    /// The services under `token_introspection`, by name.
+    pub introspection: BTreeMap<String, IntrospectionService>,
     /// Where relative paths in the file begin.
     pub directory: PathBuf,
     /// What routes answer with by themselves, by the name of the file that holds it.
@@ -112,6 +114,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         client_authorities,
         upstream_tls,
         forward_auth,
+        introspection,
         bodies,
     } = found;
     let directory = directory.to_owned();
@@ -124,6 +127,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         client_authorities,
         upstream_tls,
         forward_auth,
+        introspection,
         directory,
         bodies,
         warnings,

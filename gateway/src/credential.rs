@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
+use crate::config::file::TokenPlaceFile;
 use crate::cookies::{self, cookies};
 use crate::ctx::RequestContext;
 
@@ -85,6 +86,43 @@ fn only<'r>(mut found: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
         (Some(one), None) => Found::One(one),
         (Some(_), Some(_)) => Found::Several,
     }
+}
+
+/// The places of the file, or else the usual one.
+pub(crate) fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
+    if files.is_empty() {
+        return [Place::authorization("Bearer")].into();
+    }
+    let places = files.iter().flat_map(|file| {
+        let header = file
+            .header
+            .as_ref()
+            .map(|header| Place::Header { name: header.get().clone(), scheme: file.scheme.as_deref().map(Box::from) });
+        let cookie = file.cookie.as_deref().map(|name| Place::Cookie(name.into()));
+        let query = file.query.as_deref().map(|name| Place::Query(name.into()));
+        header.into_iter().chain(cookie).chain(query)
+    });
+    places.collect()
+}
+
+/// More than one credential, of which the upstream may believe another than the one that was looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Several;
+
+/// The credential that stands at one of `places` in the request with this `head`, or at several of them, always the same.
+pub(crate) fn find_one<'r>(places: &[Place], head: &'r RequestHeader) -> Result<Option<Cow<'r, [u8]>>, Several> {
+    let mut credential = None;
+    for place in places {
+        match place.find(head) {
+            Found::Nothing => {}
+            Found::Several => return Err(Several),
+            Found::One(other) if credential.as_ref().is_some_and(|credential| *credential != other) => {
+                return Err(Several);
+            }
+            Found::One(found) => credential = Some(found),
+        }
+    }
+    Ok(credential)
 }
 
 /// The query of `request` without the credentials that the route keeps to itself.

@@ -14,6 +14,7 @@ mod cors;
 mod forward_auth;
 mod headers;
 mod identity;
+mod introspection;
 mod jwt;
 mod providers;
 mod rate_limit;

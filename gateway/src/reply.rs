@@ -94,6 +94,8 @@ pub enum Rejection {
     InsufficientScope(HeaderValue),
     /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
     KeysUnavailable,
+    /// Whether its token is to be believed cannot be said, for its issuer does not say it.
+    IntrospectionUnavailable,
     /// Whether it may go on cannot be said, for no service answers that.
     AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
@@ -226,6 +228,11 @@ impl Rejection {
             Self::KeysUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
             }
+            Self::IntrospectionUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "introspection_unavailable",
+                "Tokens cannot be checked at the moment; try again soon.",
+            ),
             Self::AuthUnavailable => (
                 S::SERVICE_UNAVAILABLE,
                 "auth_unavailable",
@@ -295,6 +302,7 @@ impl Rejection {
             | Self::KeysUnavailable
             | Self::RevocationsUnknown
             | Self::AuthUnavailable
+            | Self::IntrospectionUnavailable
             | Self::PasswordsBusy => {
                 add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
             }

@@ -31,7 +31,7 @@ use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::split::{Share, Split};
-use crate::tls::{Tls, TlsError};
+use crate::tls::{CertificateSeries, Tls, TlsError};
 use crate::upstream::{Pool, Security};
 
 /// A configuration, compiled.
@@ -116,7 +116,7 @@ pub(crate) struct Workshop {
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// Who says who is there cannot be made.
-    #[error("jwt_providers, api_keys or basic_auth")]
+    #[error("a provider of identities")]
     Provider(#[from] ProviderError),
     /// A rate limit cannot be made.
     #[error("rate_limits")]
@@ -260,9 +260,12 @@ impl Snapshot {
         registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
         self.providers.register(registry)?;
         self.forward_auths.register(registry)?;
+        let certificates = CertificateSeries::new()?;
         if let Some(tls) = &self.tls {
-            tls.register(registry)?;
+            tls.show(&certificates);
         }
+        self.pools.values().for_each(|pool| pool.show_certificates(&certificates));
+        certificates.register(registry)?;
         self.policies.register(registry)
     }
 }
@@ -369,6 +372,7 @@ impl Parts<'_> {
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
                 | MiddlewareFile::ClientCertificate(_)
+                | MiddlewareFile::Introspection(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => continue,
             };

@@ -4,29 +4,31 @@
 //! those that are good are shown from the next handshake on, each for itself. What cannot be used changes nothing.
 
 mod by_name;
+mod reading;
+mod series;
 mod source;
 mod trust;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use prometheus::{IntGaugeVec, Opts, Registry};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, version};
-use secrecy::{ExposeSecret, SecretString};
 
 use by_name::ByName;
+use reading::{Unread, read_certificate};
+pub(crate) use reading::{read_authorities, read_identity};
+pub(crate) use series::CertificateSeries;
 pub(crate) use source::Source;
 pub(crate) use trust::Introduction;
 use trust::Trust;
 
 use crate::config::Loaded;
 use crate::config::file::{CertificateFile, ClientCertificateMode, TlsFile, TlsVersion};
-use crate::config::values::{Authorities, BadAuthorities, BadCertificate, Certificate, ClientIdentity, read_pem};
+use crate::config::values::{BadAuthorities, BadCertificate, Certificate};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 
@@ -201,29 +203,14 @@ impl Tls {
         Some(Arc::new(trust))
     }
 
-    /// Puts the series of its certificates into `registry`, to be shown now.
-    ///
-    /// # Errors
-    /// When it has series of these names already.
-    pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        let gauge = |name, help| IntGaugeVec::new(Opts::new(name, help), &["certificate"]);
-        let not_after = gauge(
-            "gateway_tls_cert_not_after_seconds",
-            "The last second in which a certificate that is shown counts, since 1970",
-        )?;
-        let success = gauge(
-            "gateway_tls_cert_last_reload_success",
-            "Whether a certificate is shown as its files are now; 0 when those cannot be used",
-        )?;
+    /// Says in `series` how its certificates and authorities are.
+    pub(crate) fn show(&self, series: &CertificateSeries) {
         if let Some(source) = &self.authorities {
-            success.with_label_values(&[source.name()]).set(i64::from(source.is_usable()));
+            series.show(source, None);
         }
         for (source, certificate) in self.sources.iter().zip(&self.present.load().certificates) {
-            not_after.with_label_values(&[source.name()]).set(certificate.not_after());
-            success.with_label_values(&[source.name()]).set(i64::from(source.is_usable()));
+            series.show(source, Some(certificate));
         }
-        registry.register(Box::new(not_after))?;
-        registry.register(Box::new(success))
     }
 }
 
@@ -274,49 +261,6 @@ impl Present {
         };
         Ok(Self { trust, certificates, by_name, config: Arc::new(config) })
     }
-}
-
-/// Why files are of no use.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unread {
-    #[error("`{path}` cannot be read")]
-    File {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("the certificate cannot be used")]
-    Certificate(#[from] BadCertificate),
-    #[error("the authorities cannot be used")]
-    Authorities(#[from] BadAuthorities),
-}
-
-/// The certificate in the first of `paths` with its key in the second, if it counts at `now`.
-pub(crate) fn read_certificate(paths: &[PathBuf], now: i64) -> Result<Certificate, Unread> {
-    let [certificate, key] = paths else { return Err(BadCertificate::NoKey.into()) };
-    let certificate = Certificate::from_pem(read(certificate)?.expose_secret(), &read(key)?)?;
-    certificate.counts_at(now)?;
-    Ok(certificate)
-}
-
-/// The certificate for no name in the first of `paths` with its key in the second, if it counts at `now`.
-pub(crate) fn read_identity(paths: &[PathBuf], now: i64) -> Result<ClientIdentity, Unread> {
-    let [certificate, key] = paths else { return Err(BadCertificate::NoKey.into()) };
-    let identity = ClientIdentity::from_pem(read(certificate)?.expose_secret(), &read(key)?)?;
-    identity.certificate().counts_at(now)?;
-    Ok(identity)
-}
-
-/// The authorities in the first of `paths`, with what they have revoked in the second if there is one.
-pub(crate) fn read_authorities(paths: &[PathBuf]) -> Result<Authorities, Unread> {
-    let (ca, crl) = paths.split_first().ok_or(BadAuthorities::NoCertificate)?;
-    let crl = crl.first().map(|crl| read(crl)).transpose()?;
-    let crl = crl.as_ref().map(ExposeSecret::expose_secret);
-    Ok(Authorities::from_pem(read(ca)?.expose_secret(), crl)?)
-}
-
-fn read(path: &Path) -> Result<SecretString, Unread> {
-    read_pem(path).map_err(|source| Unread::File { path: path.to_owned(), source })
 }
 
 /// Seconds since 1970, as certificates count them.

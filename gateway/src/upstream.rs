@@ -24,6 +24,7 @@ pub(crate) use tls::Security;
 
 use crate::config::file::{Balance, UpstreamFile};
 use crate::config::values::{Target as TargetUrl, UpstreamTls};
+use crate::tls::CertificateSeries;
 
 /// How often host names are looked up again.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -134,6 +135,13 @@ impl Pool {
     /// How often [`Self::renew`] wants to be called; never when this is nothing.
     pub(crate) fn reload_interval(&self) -> Option<Duration> {
         self.security.as_ref()?.reload_interval()
+    }
+
+    /// Says in `series` how the certificates are that its connections are secured by.
+    pub(crate) fn show_certificates(&self, series: &CertificateSeries) {
+        if let Some(security) = &self.security {
+            security.show(series);
+        }
     }
 
     /// Looks whether the files have changed that connections are secured by, and has new ones secured by what is good of

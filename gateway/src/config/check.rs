@@ -7,6 +7,7 @@ mod conditions;
 mod expressions;
 mod forward_auth;
 mod identity;
+mod introspection;
 mod jwt;
 mod limits;
 mod overlaps;
@@ -32,7 +33,7 @@ use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
 use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, Span, UpstreamTls};
-use super::{ProviderKey, RemoteService};
+use super::{IntrospectionService, ProviderKey, RemoteService};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
@@ -44,6 +45,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     revocation::check(file, report);
     upstreams::check(file, report);
     client_certificates::check(file, report);
+    let introspection = introspection::check(file, directory, report);
     let forward_auth = forward_auth::check(file, directory, report);
     let upstream_tls = upstream_tls::check(file, directory, report);
     let client_authorities = tls::client_authorities(file, directory, report);
@@ -57,6 +59,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         ("api_keys", "provider", keys(&file.api_keys), used.api_keys),
         ("basic_auth", "provider", keys(&file.basic_auth), used.basic_auth),
         ("client_certificates", "provider", keys(&file.client_certificates), used.client_certificates),
+        ("token_introspection", "provider", keys(&file.token_introspection), used.introspection),
         ("forward_auth", "provider", keys(&file.forward_auth), used.forward_auth),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
@@ -73,6 +76,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         client_authorities,
         upstream_tls,
         forward_auth,
+        introspection,
         keys: keys_of_providers,
         api_keys,
         passwords,
@@ -94,6 +98,8 @@ pub(super) struct Found {
     pub client_authorities: Option<Authorities>,
     /// What upstreams are spoken to with over TLS, by name.
     pub upstream_tls: BTreeMap<String, UpstreamTls>,
+    /// The services under `token_introspection`, by name.
+    pub introspection: BTreeMap<String, IntrospectionService>,
     /// The services under `forward_auth`, by name.
     pub forward_auth: BTreeMap<String, RemoteService>,
     /// What routes answer with by themselves, by the name of the file.
@@ -109,6 +115,7 @@ struct Used<'f> {
     basic_auth: BTreeSet<&'f str>,
     client_certificates: BTreeSet<&'f str>,
     forward_auth: BTreeSet<&'f str>,
+    introspection: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
     bodies: BTreeMap<PathBuf, Bytes>,
 }

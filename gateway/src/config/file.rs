@@ -5,6 +5,7 @@
 mod client_certificate;
 mod forward_auth;
 mod identity;
+mod introspection;
 mod jwt;
 mod matches;
 mod revocation;
@@ -30,6 +31,7 @@ pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
     ProofKind, RolesFile, RuleFile,
 };
+pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use revocation::{OnLoss, RevocationFile, RevocationSource};
@@ -67,6 +69,9 @@ pub struct GatewayFile {
     /// Clients that are known by their certificate, by name.
     #[serde(default)]
     pub client_certificates: BTreeMap<String, ClientCertificatesFile>,
+    /// Issuers that say themselves what each of their tokens is worth, by name.
+    #[serde(default)]
+    pub token_introspection: BTreeMap<String, IntrospectionProviderFile>,
     /// Services that say whether requests may go on, by name.
     #[serde(default)]
     pub forward_auth: BTreeMap<String, ForwardAuthServiceFile>,
@@ -92,7 +97,9 @@ impl GatewayFile {
         let passwords = self.basic_auth.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
         let certificates = self.client_certificates.iter();
         let certificates = certificates.map(|(name, provider)| (name, &provider.claims_to_headers));
-        let all = tokens.chain(keys).chain(passwords).chain(certificates);
+        let opaque = self.token_introspection.iter();
+        let opaque = opaque.map(|(name, provider)| (name, &provider.claims_to_headers));
+        let all = tokens.chain(opaque).chain(keys).chain(passwords).chain(certificates);
         let services = self
             .forward_auth
             .iter()
@@ -431,6 +438,8 @@ pub enum MiddlewareFile {
     BasicAuth(BasicAuthFile),
     /// Requires the certificate of a known client.
     ClientCertificate(ClientCertificateFile),
+    /// Requires a token that its issuer says is active.
+    Introspection(IntrospectionFile),
     /// Requires what one of these lists asks for, whichever a request has; of a list, everything.
     AnyOf(Vec<Vec<IdentityFile>>),
     /// Requires everything that this list asks for.

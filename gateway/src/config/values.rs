@@ -20,7 +20,7 @@ use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, de};
 
 pub use authorities::{Authorities, BadAuthorities};
@@ -154,6 +154,12 @@ impl Secret {
     #[must_use]
     pub const fn as_secret(&self) -> &SecretString {
         &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
     }
 }
 

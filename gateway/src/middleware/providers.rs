@@ -9,6 +9,7 @@ use super::api_key::ApiKeys;
 use super::basic_auth::BasicAuthProviders;
 use super::client_certificate::ClientCertificates;
 use super::identity::{Authenticator, Require, Way};
+use super::introspection::Introspections;
 use super::jwt::{Jwt, JwtProviders, ProviderError};
 use crate::config::Loaded;
 use crate::config::file::{IdentityFile, IdentityStep, MiddlewareFile};
@@ -22,6 +23,7 @@ pub(crate) struct IdentityProviders {
     basic_auth: BasicAuthProviders,
     client_certificates: ClientCertificates,
     revocations: Option<Arc<Revocations>>,
+    introspection: Introspections,
 }
 
 impl IdentityProviders {
@@ -49,6 +51,7 @@ impl IdentityProviders {
             api_keys: ApiKeys::compile(loaded),
             basic_auth: BasicAuthProviders::compile(loaded, previous.map(|previous| &previous.basic_auth))?,
             client_certificates: ClientCertificates::compile(&loaded.file),
+            introspection: Introspections::compile(loaded, previous.map(|previous| &previous.introspection))?,
         })
     }
 
@@ -73,12 +76,14 @@ impl IdentityProviders {
     pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         self.jwt.register(registry)?;
         self.revocations.as_ref().map_or(Ok(()), |revocations| revocations.register(registry))?;
+        self.introspection.register(registry)?;
         self.basic_auth.register(registry)
     }
 
     /// Every header in which some provider tells an upstream who is there.
     pub(crate) fn asserted_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let credentials = self.jwt.asserted_headers().chain(self.api_keys.asserted_headers());
+        let tokens = self.jwt.asserted_headers().chain(self.introspection.asserted_headers());
+        let credentials = tokens.chain(self.api_keys.asserted_headers());
         credentials.chain(self.basic_auth.asserted_headers()).chain(self.client_certificates.asserted_headers())
     }
 
@@ -93,6 +98,7 @@ impl IdentityProviders {
             IdentityStep::ApiKey(file) => Require::one(self.api_key(&file.provider)?, false),
             IdentityStep::BasicAuth(file) => Require::one(self.basic_auth(&file.provider)?, false),
             IdentityStep::ClientCertificate(file) => Require::one(self.client_certificate(&file.provider)?, false),
+            IdentityStep::Introspection(file) => Require::one(self.introspection(&file.provider)?, file.optional),
             IdentityStep::AnyOf(ways) => {
                 Require::any_of(ways.iter().map(|way| self.way(way)).collect::<Result<Vec<_>, _>>()?)
             }
@@ -108,6 +114,7 @@ impl IdentityProviders {
             IdentityFile::Jwt(file) => self.jwt(&file.provider),
             IdentityFile::ApiKey(file) => self.api_key(&file.provider),
             IdentityFile::BasicAuth(file) => self.basic_auth(&file.provider),
+            IdentityFile::Introspection(file) => self.introspection(&file.provider),
             IdentityFile::ClientCertificate(file) => self.client_certificate(&file.provider),
         };
         way.iter().map(authenticator).collect()
@@ -120,6 +127,10 @@ impl IdentityProviders {
 
     fn api_key<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {
         self.api_keys.get(name).map(|provider| Arc::clone(provider) as _).ok_or(name)
+    }
+
+    fn introspection<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {
+        self.introspection.get(name).map(|provider| Arc::clone(provider) as _).ok_or(name)
     }
 
     fn client_certificate<'f>(&self, name: &'f str) -> Result<Arc<dyn Authenticator>, &'f str> {

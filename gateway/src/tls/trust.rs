@@ -136,3 +136,27 @@ impl TlsAccept for Introduction {
         Some(Arc::new(Arc::new(certificate)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::unix_time;
+
+    #[test]
+    fn a_request_comes_only_with_what_is_believed_and_counts_now() {
+        let generate = || rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
+        let (own, other) = (generate(), generate());
+        let trust = |of: &rcgen::CertifiedKey<rcgen::KeyPair>, mode| {
+            Trust::new(Authorities::from_pem(&of.cert.pem(), None).expect("authorities"), mode).expect("a trust")
+        };
+        let required = trust(&own, ClientCertificateMode::Required);
+        let certificate = PeerCertificate::read(&[own.cert.der().clone()], required.epoch).expect("readable");
+        let now = u64::try_from(unix_time()).expect("after 1970");
+        assert_eq!(required.admit(Some(&certificate), now), Ok(()));
+        assert_eq!(required.admit(Some(&certificate), u64::MAX), Err(Rejection::CertificateInvalid));
+        assert_eq!(required.admit(None, now), Err(Rejection::CertificateMissing));
+        let optional = trust(&other, ClientCertificateMode::Optional);
+        assert_eq!(optional.admit(None, now), Ok(()));
+        assert_eq!(optional.admit(Some(&certificate), now), Err(Rejection::CertificateInvalid), "of another authority");
+    }
+}

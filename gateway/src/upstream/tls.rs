@@ -12,8 +12,8 @@ use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use secrecy::ExposeSecret;
 
 use crate::config::file::UpstreamTlsFile;
-use crate::config::values::UpstreamTls;
-use crate::tls::{Source, read_authorities, read_identity, unix_time};
+use crate::config::values::{ClientIdentity, UpstreamTls};
+use crate::tls::{CertificateSeries, Source, read_authorities, read_identity, unix_time};
 
 /// What connections to one pool's targets are secured with, renewed when its files change.
 pub(crate) struct Security {
@@ -72,6 +72,16 @@ impl Security {
         // Pingora's own key of a connection does not tell authorities apart.
         peer.group_key = present.epoch;
         Some(peer)
+    }
+
+    /// Says in `series` how its files are.
+    pub(super) fn show(&self, series: &CertificateSeries) {
+        if let Some(source) = &self.authorities {
+            series.show(source, None);
+        }
+        if let Some(source) = &self.identity {
+            series.show(source, self.present.load().read.identity.as_ref().map(ClientIdentity::certificate));
+        }
     }
 
     /// Looks whether the files have changed, and takes what is good of them. Blocks while it reads.

@@ -1,8 +1,10 @@
 //! A service that says whether requests may go on, and all the ways in which it may not.
 
+use rcgen::SanType;
 use reqwest::Method;
 use testkit::{Behaviour, Upstream};
 
+use crate::pki::{Authority, dns, put};
 use crate::support::{Gateway, PATIENCE, code, token};
 
 const YES: &str = "HTTP/1.1 200 OK\r\nX-Auth-User: ann\r\nX-Auth-Groups: a\r\nX-Auth-Groups: b\r\nX-Other: o\r\nContent-Length: 2\r\n\
@@ -135,7 +137,7 @@ async fn what_a_service_has_allowed_counts_again_for_the_very_same_question_only
     assert_eq!(ask(Method::POST, "/x/y", "a").await, (200, 2));
     assert_eq!(ask(Method::GET, "/x/z", "a").await, (200, 3));
     assert_eq!(ask(Method::GET, "/x/y?q", "a").await, (200, 4));
-    service.behave(Behaviour::Say(NO));
+    service.behave(Behaviour::Say("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
     assert_eq!(ask(Method::GET, "/x/y", "b").await.1, 5);
     assert_eq!(ask(Method::GET, "/x/y", "b").await.1, 6, "a refusal is never remembered");
     assert_eq!(ask(Method::GET, "/x/y", "a").await, (200, 6));
@@ -154,6 +156,33 @@ async fn the_service_is_told_who_was_proven_to_be_there() {
     assert_eq!(asked.send().await.expect("an answer").status(), 200);
     let question = service.arrived().pop().expect("a question");
     assert_eq!((question.header("x-user-id"), question.header("authorization")), (vec!["ann"], vec![]));
+}
+
+#[tokio::test]
+async fn a_service_is_believed_over_tls_by_its_authority_alone() {
+    let (upstream, _) = servers().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let authority = Authority::new("authority");
+    let name = SanType::IpAddress([127, 0, 0, 1].into());
+    authority.issue("service", 1, &[name, dns("service.example")], 2900).write(dir.path(), "service");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let tls = format!(
+        "tls: {{ listen: [\"127.0.0.1:0\"], certificates: [{{ certificate: \"{}\", key: \"{}\" }}] }}",
+        path("service.pem"),
+        path("service.key")
+    );
+    let agrees =
+        "routes: [{ name: yes, match: { path: /verify }, public: true, middleware: [respond: { status: 204 }] }]";
+    let service = Gateway::start_with(&tls, agrees);
+    let url = format!("https://{}", service.tls_addr());
+    let other = Authority::new("authority");
+    for (case, ca, status) in [("its own", &authority, 200), ("another of the same name", &other, 503)] {
+        let ca = put(dir.path(), "ca.pem", &ca.pem).display().to_string();
+        let gateway = gateway(&upstream, &url, &format!("timeout: 5s, ca_file: \"{ca}\","), "", false);
+        assert_eq!(gateway.get("/x/y").await.0, status, "{case}");
+    }
+    let gateway = gateway(&upstream, &url, "timeout: 5s,", "", false);
+    assert_eq!(gateway.get("/x/y").await.0, 503, "those of the system");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod forward_auth;
 mod forwarding;
 mod hostile;
 mod http2;
+mod introspection;
 mod jwks;
 mod lifecycle;
 mod matching;

@@ -268,7 +268,8 @@ async fn a_renewed_certificate_is_shown_to_the_upstream_on_new_connections() {
     testkit::eventually(PATIENCE, "the renewed one", async || serial().await == "08").await.expect("shown");
     // Neither what is over nor what does not fit takes its place.
     setting.issue(9, &[SPIFFE], 2001).write(dir, "client");
-    for _ in 0..5 {
-        assert_eq!(serial().await, "08");
-    }
+    let success = format!("gateway_tls_cert_last_reload_success{{certificate=\"{}\"}}", path("client.pem"));
+    let told = async || gateway.metric(&success).await == Some(0.0);
+    testkit::eventually(PATIENCE, "a failure", told).await.expect("told");
+    assert_eq!(serial().await, "08");
 }

@@ -30,7 +30,7 @@ impl Claims {
     /// What the first of a way says, and the name of a program that comes second.
     fn of_way(way: &[(ProofKind, &str)]) -> Self {
         let own = |kind: &ProofKind| match kind {
-            ProofKind::Jwt => Self::Any,
+            ProofKind::Jwt | ProofKind::Introspection => Self::Any,
             ProofKind::ApiKey => Self::These(BTreeSet::from(["client", "scope"])),
             ProofKind::BasicAuth => Self::These(BTreeSet::from(["sub"])),
             ProofKind::ClientCertificate => Self::These(BTreeSet::from(peer_certificate::CLAIMS)),

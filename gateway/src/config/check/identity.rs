@@ -171,6 +171,9 @@ pub(super) fn check_step<'f>(
         IdentityStep::BasicAuth(basic) => {
             refer(Kind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
         }
+        IdentityStep::Introspection(token) => {
+            refer(Kind::Introspection, &token.provider, &at.key("introspection"), file, used, report);
+        }
         IdentityStep::ClientCertificate(certificate) => {
             refer(Kind::Certificate, &certificate.provider, &at.key("client_certificate"), file, used, report);
         }
@@ -186,6 +189,8 @@ pub(super) fn check_step<'f>(
         IdentityStep::AllOf(way) => check_way(way, &at.key("all_of"), file, used, report),
     }
 }
+
+const TOGETHER: &str = "what is asked for together with others is not optional";
 
 fn check_way<'f>(
     way: &'f [IdentityFile],
@@ -203,13 +208,20 @@ fn check_way<'f>(
             IdentityFile::Jwt(jwt) => {
                 let here = here.key("jwt");
                 if jwt.optional {
-                    report.problem(&here.key("optional"), "what is asked for together with others is not optional");
+                    report.problem(&here.key("optional"), TOGETHER);
                 }
                 refer(Kind::Jwt, &jwt.provider, &here, file, used, report);
             }
             IdentityFile::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &here.key("api_key"), file, used, report),
             IdentityFile::BasicAuth(basic) => {
                 refer(Kind::BasicAuth, &basic.provider, &here.key("basic_auth"), file, used, report);
+            }
+            IdentityFile::Introspection(token) => {
+                let here = here.key("introspection");
+                if token.optional {
+                    report.problem(&here.key("optional"), TOGETHER);
+                }
+                refer(Kind::Introspection, &token.provider, &here, file, used, report);
             }
             IdentityFile::ClientCertificate(certificate) => {
                 refer(Kind::Certificate, &certificate.provider, &here.key("client_certificate"), file, used, report);
@@ -223,6 +235,7 @@ enum Kind {
     ApiKey,
     BasicAuth,
     Certificate,
+    Introspection,
 }
 
 fn refer<'f>(
@@ -238,6 +251,9 @@ fn refer<'f>(
         Kind::Jwt => (refers_to("provider", name, &file.jwt_providers, &here, report), &mut used.providers),
         Kind::ApiKey => (refers_to("provider", name, &file.api_keys, &here, report), &mut used.api_keys),
         Kind::BasicAuth => (refers_to("provider", name, &file.basic_auth, &here, report), &mut used.basic_auth),
+        Kind::Introspection => {
+            (refers_to("provider", name, &file.token_introspection, &here, report), &mut used.introspection)
+        }
         Kind::Certificate => {
             (refers_to("provider", name, &file.client_certificates, &here, report), &mut used.client_certificates)
         }

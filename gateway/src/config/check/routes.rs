@@ -93,6 +93,7 @@ impl<'f> Chain<'f> {
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
                 | MiddlewareFile::ClientCertificate(_)
+                | MiddlewareFile::Introspection(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => {
                     identity::check_step(step, &here, file, used, report);
@@ -101,7 +102,11 @@ impl<'f> Chain<'f> {
                         report.problem(&here, message);
                     }
                     self.claims = claims.or(Claims::of([step]));
-                    self.asks |= !matches!(step, MiddlewareFile::Jwt(jwt) if jwt.optional);
+                    self.asks |= match step {
+                        MiddlewareFile::Jwt(jwt) => !jwt.optional,
+                        MiddlewareFile::Introspection(token) => !token.optional,
+                        _ => true,
+                    };
                 }
                 MiddlewareFile::Authorize(rule) => {
                     let here = here.key("authorize");

@@ -67,6 +67,7 @@ impl Shape {
             | MiddlewareFile::ApiKey(_)
             | MiddlewareFile::BasicAuth(_)
             | MiddlewareFile::ClientCertificate(_)
+            | MiddlewareFile::Introspection(_)
             | MiddlewareFile::ForwardAuth(_)
             | MiddlewareFile::AnyOf(_)
             | MiddlewareFile::AllOf(_)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ClientCertificateFile, MiddlewareFile};
+use super::{ClientCertificateFile, IntrospectionFile, MiddlewareFile};
 use crate::config::pattern::Predicate;
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
@@ -20,6 +20,8 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+    /// By a token that its issuer says is active.
+    Introspection(IntrospectionFile),
     /// By a certificate that was shown on the connection.
     ClientCertificate(ClientCertificateFile),
 }
@@ -33,6 +35,8 @@ pub enum ProofKind {
     ApiKey,
     /// A name and its password.
     BasicAuth,
+    /// A token that its issuer is asked about.
+    Introspection,
     /// A certificate that was shown on the connection.
     ClientCertificate,
 }
@@ -45,6 +49,7 @@ impl ProofKind {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_key",
             Self::BasicAuth => "basic_auth",
+            Self::Introspection => "introspection",
             Self::ClientCertificate => "client_certificate",
         }
     }
@@ -58,6 +63,7 @@ impl IdentityFile {
             Self::Jwt(file) => (ProofKind::Jwt, &file.provider),
             Self::ApiKey(file) => (ProofKind::ApiKey, &file.provider),
             Self::BasicAuth(file) => (ProofKind::BasicAuth, &file.provider),
+            Self::Introspection(file) => (ProofKind::Introspection, &file.provider),
             Self::ClientCertificate(file) => (ProofKind::ClientCertificate, &file.provider),
         }
     }
@@ -72,6 +78,8 @@ pub(crate) enum IdentityStep<'f> {
     ApiKey(&'f ApiKeyFile),
     /// By name and password.
     BasicAuth(&'f BasicAuthFile),
+    /// By a token that its issuer is asked about.
+    Introspection(&'f IntrospectionFile),
     /// By a certificate.
     ClientCertificate(&'f ClientCertificateFile),
     /// By one of several ways.
@@ -87,6 +95,7 @@ impl MiddlewareFile {
             Self::Jwt(file) => IdentityStep::Jwt(file),
             Self::ApiKey(file) => IdentityStep::ApiKey(file),
             Self::BasicAuth(file) => IdentityStep::BasicAuth(file),
+            Self::Introspection(file) => IdentityStep::Introspection(file),
             Self::ClientCertificate(file) => IdentityStep::ClientCertificate(file),
             Self::AnyOf(ways) => IdentityStep::AnyOf(ways),
             Self::AllOf(way) => IdentityStep::AllOf(way),
@@ -110,6 +119,7 @@ impl MiddlewareFile {
             Some(IdentityStep::Jwt(file)) => vec![vec![(ProofKind::Jwt, &file.provider)]],
             Some(IdentityStep::ApiKey(file)) => vec![vec![(ProofKind::ApiKey, &file.provider)]],
             Some(IdentityStep::BasicAuth(file)) => vec![vec![(ProofKind::BasicAuth, &file.provider)]],
+            Some(IdentityStep::Introspection(file)) => vec![vec![(ProofKind::Introspection, &file.provider)]],
             Some(IdentityStep::ClientCertificate(file)) => vec![vec![(ProofKind::ClientCertificate, &file.provider)]],
             Some(IdentityStep::AnyOf(ways)) => ways.iter().map(|way| asked(way)).collect(),
             Some(IdentityStep::AllOf(way)) => vec![asked(way)],

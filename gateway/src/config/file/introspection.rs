@@ -21,7 +21,7 @@ pub struct IntrospectionFile {
 }
 
 /// An issuer of tokens that says itself what each of them is worth (RFC 7662).
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionProviderFile {
     /// Where it is asked, with `POST`: `https://`, or `http://` on this machine.

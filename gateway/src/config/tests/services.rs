@@ -36,10 +36,22 @@ fn a_service_that_decides_about_requests_is_checked() {
         ("url: https://a.example/v, on_error: open", "forward_auth.sso.on_error: `open` is none of `refuse`, `allow`"),
         ("url: https://a.example/v, cache: { ttl: 2h }", "forward_auth.sso.cache.ttl: `2h` is not between 1s and 1h"),
         ("url: https://a.example/v, max_body: 2MiB", "forward_auth.sso.max_body: `2MiB` is not between"),
-        ("url: https://a.example/v, request_headers: [X-Real-IP]", "forward_auth.sso.request_headers[0]: this header says who"),
-        ("url: https://a.example/v, request_headers: [Host]", "forward_auth.sso.request_headers[0]: `Host`: this header frames"),
-        ("url: https://a.example/v, upstream_headers: [Cookie]", "forward_auth.sso.upstream_headers[0]: `Cookie`: this header"),
-        ("url: https://a.example/v, upstream_headers: [X-A, X-A]", "upstream_headers[1]: `X-A` stands in this list already"),
+        (
+            "url: https://a.example/v, request_headers: [X-Real-IP]",
+            "forward_auth.sso.request_headers[0]: this header says who",
+        ),
+        (
+            "url: https://a.example/v, request_headers: [Host]",
+            "forward_auth.sso.request_headers[0]: `Host`: this header frames",
+        ),
+        (
+            "url: https://a.example/v, upstream_headers: [Cookie]",
+            "forward_auth.sso.upstream_headers[0]: `Cookie`: this header",
+        ),
+        (
+            "url: https://a.example/v, upstream_headers: [X-A, X-A]",
+            "upstream_headers[1]: `X-A` stands in this list already",
+        ),
         ("uri: https://a.example/v", "forward_auth.sso.uri: unknown key; did you mean `url`?"),
     ] {
         assert!(told(wrong, ASKS).contains(problem), "{wrong}: {}", told(wrong, ASKS));
@@ -66,4 +78,49 @@ fn two_who_tell_upstreams_something_in_one_header_are_refused() {
                   forward_auth: { sso: { url: https://a.example/v, upstream_headers: [x-user] } }";
     let told = told(blocks, ASKS);
     assert!(told.contains("upstream_headers[0]: `keys` tells upstreams something in this header already"), "{told}");
+}
+
+#[test]
+fn an_issuer_that_is_asked_about_tokens_is_checked() {
+    const STEP: &str = "middleware: [introspection: { provider: o }]";
+    let told = |provider: &str, route: &str| told(&format!("token_introspection: {{ o: {{ {provider} }} }}"), route);
+    let good = "endpoint: https://a.example/i, client_id: gateway, client_secret: s";
+    assert_eq!(told(good, STEP), "");
+    assert_eq!(told(good, "public: true, middleware: [introspection: { provider: o, optional: true }]"), "");
+    assert_eq!(told(&format!("{good}, issuer: i, audience: [a, b], stale_if_error: 1h"), STEP), "");
+    for (wrong, problem) in [
+        (
+            "endpoint: http://a.example/i, client_id: g, client_secret: s",
+            "token_introspection.o.endpoint: over http://",
+        ),
+        (
+            "endpoint: https://a.example/i, client_id: '', client_secret: s",
+            "token_introspection.o.client_id: the name is empty",
+        ),
+        (
+            "endpoint: https://a.example/i, client_id: g",
+            "token_introspection.o: a `client_secret` or a `client_secret_file` is",
+        ),
+        ("endpoint: https://a.example/i, client_id: g, client_secret: ''", "o.client_secret: the password is empty"),
+        (
+            "endpoint: https://a.example/i, client_id: g, client_secret_file: none",
+            "client_secret_file: `none` cannot be read",
+        ),
+    ] {
+        assert!(told(wrong, STEP).contains(problem), "{wrong}: {}", told(wrong, STEP));
+    }
+    for (wrong, problem) in [
+        ("cache: 1KiB", "token_introspection.o.cache: `1KiB` is not between 64KiB and"),
+        ("ttl: 2h", "token_introspection.o.ttl: `2h` is not between 0s and 1h"),
+        ("audience: []", "token_introspection.o.audience"),
+        ("token_from: [{}]", "token_introspection.o.token_from[0]: one of `header`, `cookie` and `query` is wanted"),
+        ("client_secret_file: x", "client_secret_file: there is a `client_secret` too"),
+    ] {
+        let wrong = format!("{good}, {wrong}");
+        assert!(told(&wrong, STEP).contains(problem), "{wrong}: {}", told(&wrong, STEP));
+    }
+    let optional = told(good, "middleware: [introspection: { provider: o, optional: true }]");
+    assert!(optional.contains("routes[0]: nobody has to say who is there"), "{optional}");
+    let together = told(good, "middleware: [all_of: [{ introspection: { provider: o, optional: true } }]]");
+    assert!(together.contains("optional: what is asked for together with others is not optional"), "{together}");
 }

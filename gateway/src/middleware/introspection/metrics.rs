@@ -8,7 +8,7 @@ pub(super) struct Metrics {
     calls: IntCounterVec,
     /// Requests that were answered by what was remembered.
     pub(super) remembered: IntCounter,
-    /// The same, though it was older than it should be, for no answer came.
+    /// Times that an answer went on counting beyond its time, for no new one came.
     pub(super) stale: IntCounter,
 }
 
@@ -28,7 +28,7 @@ impl Metrics {
             ))?,
             stale: IntCounter::with_opts(opts(
                 "gateway_introspection_stale_total",
-                "Requests whose token counted by an old answer, for no new one came",
+                "Times that an old answer about a token went on counting, for no new one came",
             ))?,
         })
     }

@@ -243,7 +243,10 @@ impl Introspection {
                 self.metrics.called(failure.outcome());
                 let is_of_use = |entry: &Entry| matches!(entry.found, Found::Active(..)) && asked < entry.stale_until;
                 match before.filter(is_of_use) {
-                    Some(entry) => Entry { fresh_until: (asked + PAUSE).min(entry.stale_until), ..entry },
+                    Some(entry) => {
+                        self.metrics.stale.inc();
+                        Entry { fresh_until: (asked + PAUSE).min(entry.stale_until), ..entry }
+                    }
                     None => Entry { found: Found::Unknown, fresh_until: asked + PAUSE, stale_until: asked },
                 }
             }

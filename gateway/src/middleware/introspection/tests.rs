@@ -25,7 +25,10 @@ fn an_answer_counts_for_whom_and_as_long_as_it_says() {
     assert_eq!(judged(json!({}), r#"{"active":true,"sub":"ann"}"#), ann(None));
     assert_eq!(judged(json!({}), r#"{"active":true,"sub":"ann","exp":1000000.9,"nbf":1000005}"#), ann(Some(NOW + 5)));
     assert_eq!(judged(json!({"audience": "a"}), r#"{"active":true,"sub":"ann","aud":"a"}"#), ann(None));
-    assert_eq!(judged(json!({"issuer": ["i", "j"]}), r#"{"active":true,"sub":"ann","iss":"j","scope":"a b"}"#), ann(None));
+    assert_eq!(
+        judged(json!({"issuer": ["i", "j"]}), r#"{"active":true,"sub":"ann","iss":"j","scope":"a b"}"#),
+        ann(None)
+    );
     for (rules, nobody) in [
         (json!({}), r#"{"active":false,"sub":"ann"}"#),
         (json!({}), r#"{"active":true,"sub":"ann","exp":999995}"#),

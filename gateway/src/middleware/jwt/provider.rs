@@ -19,7 +19,7 @@ use crate::claim::{ClaimHeaders, ClaimPath};
 use crate::config::ProviderKey;
 use crate::config::file::{JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 use crate::config::values::{ByteSize, IdentityHeader, Scalar, Span, Texts};
-use crate::credential::{Found, Place};
+use crate::credential::{Place, Several, find_one, places};
 use crate::ctx::Identity;
 use crate::revocation::Marks;
 
@@ -140,19 +140,7 @@ impl JwtProvider {
 
     /// The token of the request with this `head`, if it has one.
     pub(super) fn token_of<'r>(&self, head: &'r RequestHeader) -> Result<Option<Cow<'r, [u8]>>, BadToken> {
-        let mut token = None;
-        for place in &self.places {
-            match place.find(head) {
-                Found::Nothing => {}
-                Found::Several => return Err(BadToken::Several),
-                // The upstream may see both and believe the one that nobody has looked at.
-                Found::One(other) if token.as_ref().is_some_and(|token| *token != other) => {
-                    return Err(BadToken::Several);
-                }
-                Found::One(found) => token = Some(found),
-            }
-        }
-        Ok(token)
+        find_one(&self.places, head).map_err(|Several| BadToken::Several)
     }
 
     /// Whether the upstream sees the token.
@@ -221,21 +209,4 @@ impl JwtProvider {
         let identity = Identity { claims, headers };
         Ok(Verified { identity: Arc::new(identity), marks, lifetime, epoch: keys.epoch() })
     }
-}
-
-/// The places of the file, or else the usual one.
-fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
-    if files.is_empty() {
-        return [Place::authorization("Bearer")].into();
-    }
-    let places = files.iter().flat_map(|file| {
-        let header = file
-            .header
-            .as_ref()
-            .map(|header| Place::Header { name: header.get().clone(), scheme: file.scheme.as_deref().map(Box::from) });
-        let cookie = file.cookie.as_deref().map(|name| Place::Cookie(name.into()));
-        let query = file.query.as_deref().map(|name| Place::Query(name.into()));
-        header.into_iter().chain(cookie).chain(query)
-    });
-    places.collect()
 }
