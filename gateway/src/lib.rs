@@ -17,6 +17,8 @@ mod cookies;
 mod credential;
 pub mod ctx;
 mod forwarded;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heads;
 mod host;
 mod https;
