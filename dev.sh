@@ -23,6 +23,8 @@ usage: ./dev.sh <command>
   test [cargo test's arguments]
               all tests, against real servers that the tests start for themselves
   check       formatting, lints, licences and sources of dependencies, documentation
+  fuzz [seconds] [chunks|config|heads|paths|requests|tokens]
+              what reads bytes of strangers, under libFuzzer for so long (60 s each); what it finds is kept in target/fuzz/
   coverage    line coverage of the tests; fails under 80 %
   dist [gateway|user-service|inventory-service|order-processor|empty-pingora ...]
               the shipped, optimised binaries, under target/dist/; the gateway guided by a profile: built so that it
@@ -253,8 +255,23 @@ check() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --all-features --no-deps --document-private-items --quiet
     if have shellcheck; then
         say "Shell scripts"
-        shellcheck dev.sh .ci/run
+        shellcheck dev.sh .ci/run fuzz/instrumented
     fi
+}
+
+# With libFuzzer's counters in our own crates only, so that all others are those of the tests. That needs neither a nightly
+# compiler nor a sanitizer: what could go wrong here is a panic, an overflow or a promise that is not kept.
+fuzz() {
+    local seconds=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name
+    need_toolchain
+    RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/instrumented cargo build --package fuzz --features libfuzzer --bins
+    for name in chunks config heads paths requests tokens; do
+        [ -z "$only" ] || [ "$only" = "$name" ] || continue
+        say "$name, for $seconds s"
+        mkdir -p "$target/fuzz/$name"
+        FUZZ_CORPUS=$target/fuzz/$name "$target/debug/fuzz-$name" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
+            -print_final_stats=1 -verbosity=0 -artifact_prefix="$target/fuzz/$name-" "$target/fuzz/$name"
+    done
 }
 
 coverage() {
@@ -448,6 +465,7 @@ case $command in
     watch) watch "$@" ;;
     test) tests "$@" ;;
     check) check ;;
+    fuzz) fuzz "$@" ;;
     coverage) coverage "$@" ;;
     dist) dist "$@" ;;
     bench) bench "$@" ;;

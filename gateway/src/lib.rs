@@ -19,6 +19,8 @@ mod credential;
 pub mod ctx;
 mod expression;
 mod forwarded;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heads;
 mod host;
 mod https;

@@ -71,6 +71,13 @@ pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, pati
     }
 }
 
+/// Where the head in `bytes` ends, and whether a chunked body follows; none when it is refused, or not whole.
+pub(crate) fn whole(bytes: &[u8], limits: &Limits) -> Option<(usize, bool)> {
+    let end = find_end(bytes, 0).ok()??;
+    let body = screen(&bytes[..end], limits).ok()?;
+    Some((end, body == Body::Chunked))
+}
+
 /// Looks at the first bytes of a body, if they are chunks.
 fn begin(body: Body, bytes: &[u8], limits: &Limits) -> Result<Option<Chunks>, Rejection> {
     if body != Body::Chunked {

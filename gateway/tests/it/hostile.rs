@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, code, token};
 use case::{Case, Expected};
-use recorder::Recorder;
+use recorder::{Answers, Recorder};
 
 /// What is sent behind a request that leaves its connection open, to see that nothing of that is left.
 const AFTER: &[u8] = b"GET /open/after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -84,8 +84,36 @@ async fn chunks_that_come_late_have_one_reading_too() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// RFC 9112, section 9.3: an answer that comes before the body is no reason to take the body for a request.
+#[tokio::test]
+async fn a_body_that_the_upstream_has_not_waited_for_is_no_request() {
+    let (gateway, recorder) = start_before(Recorder::start(Answers::Heads).await);
+    let smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let size = smuggled.len();
+    let counted = (format!("Content-Length: {size}"), smuggled.to_owned());
+    let chunked = ("Transfer-Encoding: chunked".to_owned(), format!("{size:x}\r\n{smuggled}\r\n0\r\n\r\n"));
+    for (framing, body) in [counted, chunked] {
+        let head = format!("POST /open/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{framing}\r\n\r\n");
+        let mut stream = TcpStream::connect(gateway.addr()).await.expect("connects");
+        stream.write_all(head.as_bytes()).await.expect("writes");
+        let mut answer = Vec::new();
+        while whole_answer(&answer).is_none() && matches!(receive(&mut stream, &mut answer).await, Ok(1..)) {}
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", answer.escape_ascii());
+        // The gateway may have closed it by now.
+        let _ = stream.write_all(&[body.as_bytes(), AFTER].concat()).await;
+        while matches!(receive(&mut stream, &mut answer).await, Ok(1..)) {}
+        recorder.settle().await;
+        let arrived = recorder.take();
+        let is_smuggled = |request: &Vec<u8>| request.starts_with(b"GET /open/smuggled");
+        assert!(!arrived.iter().any(is_smuggled), "{framing}: {arrived:?}");
+    }
+}
+
 async fn start() -> (Gateway, Recorder) {
-    let recorder = Recorder::start().await;
+    start_before(Recorder::start(Answers::Whole).await)
+}
+
+fn start_before(recorder: Recorder) -> (Gateway, Recorder) {
     let routes = format!(
         "upstreams: {{ u: {{ targets: [\"http://{}\"] }} }}\n\
          routes:\n\

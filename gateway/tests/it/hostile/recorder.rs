@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::PATIENCE;
 
-/// Answers 200 to every whole request.
+/// Answers 200 to every request.
 pub(super) struct Recorder {
     addr: SocketAddr,
     seen: Arc<Mutex<Seen>>,
@@ -25,15 +25,24 @@ struct Seen {
     unfinished: usize,
 }
 
+/// When it does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// When all of the request is there.
+    Whole,
+    /// As soon as the head is there. The rest is still read.
+    Heads,
+}
+
 impl Recorder {
-    pub(super) async fn start() -> Self {
+    pub(super) async fn start(answers: Answers) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let addr = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(record(client, Arc::clone(&shared)));
+                tokio::spawn(record(client, Arc::clone(&shared), answers));
             }
         });
         Self { addr, seen, task }
@@ -61,9 +70,9 @@ impl Drop for Recorder {
     }
 }
 
-async fn record(mut client: TcpStream, seen: Arc<Mutex<Seen>>) {
+async fn record(mut client: TcpStream, seen: Arc<Mutex<Seen>>, when: Answers) {
     let mut buffer = Vec::new();
-    let mut was_within = false;
+    let (mut was_within, mut is_answered) = (false, false);
     loop {
         let read = client.read_buf(&mut buffer).await;
         let mut answers = 0;
@@ -71,6 +80,10 @@ async fn record(mut client: TcpStream, seen: Arc<Mutex<Seen>>) {
             let mut seen = lock(&seen);
             while let Some(end) = end_of_request(&buffer) {
                 seen.whole.push(buffer.drain(..end).collect());
+                answers += usize::from(!std::mem::take(&mut is_answered));
+            }
+            if when == Answers::Heads && !is_answered && find(&buffer, b"\r\n\r\n").is_some() {
+                is_answered = true;
                 answers += 1;
             }
             let ended = !matches!(read, Ok(1..));
