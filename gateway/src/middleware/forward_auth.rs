@@ -138,14 +138,8 @@ impl ForwardAuth {
         self.outcomes.with_label_values(&[outcome]).inc();
     }
 
-    async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
-        let Some(mut question) = self.question(head, ctx) else { return Flow::Reply(Rejection::Internal) };
-        let mark = self.cache.as_ref().map(|cache| cache.mark(&question));
-        if let Some(told) = self.cache.as_ref().zip(mark.as_ref()).and_then(|(cache, mark)| cache.find(mark)) {
-            self.count("remembered");
-            ctx.request_headers.extend(told.iter().cloned());
-            return Flow::Continue;
-        }
+    /// What the service says to `question`, which is remembered by `mark`.
+    async fn ask(&self, mut question: HeaderMap, mark: Option<[u8; 32]>, ctx: &mut RequestContext) -> Flow {
         question.insert(REQUEST_ID, ctx.request_id.clone());
         let most = usize::try_from(self.file.max_body.bytes()).unwrap_or(usize::MAX);
         let answered = self.caller.ask(Method::GET, question, None, most, |status| !status.is_success()).await;
@@ -264,7 +258,16 @@ impl ForwardAuth {
 
 impl Middleware for ForwardAuth {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
-        Step::Wait(Box::pin(self.decide(head, ctx)))
+        let Some(question) = self.question(head, ctx) else {
+            return Step::Done(Flow::Reply(Rejection::Internal));
+        };
+        let mark = self.cache.as_ref().map(|cache| cache.mark(&question));
+        if let Some(told) = self.cache.as_ref().zip(mark.as_ref()).and_then(|(cache, mark)| cache.find(mark)) {
+            self.count("remembered");
+            ctx.request_headers.extend(told.iter().cloned());
+            return Step::Done(Flow::Continue);
+        }
+        Step::Wait(Box::pin(self.ask(question, mark, ctx)))
     }
 
     fn sees_responses(&self) -> bool {
