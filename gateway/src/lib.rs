@@ -23,6 +23,7 @@ mod https;
 pub mod limit;
 mod metrics;
 pub mod middleware;
+mod mirror;
 pub mod path;
 mod proxy;
 mod rehearsal;

@@ -7,6 +7,7 @@ mod expressions;
 mod identity;
 mod jwt;
 mod limits;
+mod mirror;
 mod overlaps;
 mod routes;
 mod server;

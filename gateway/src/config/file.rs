@@ -5,6 +5,7 @@
 mod identity;
 mod jwt;
 mod matches;
+mod mirror;
 mod shape;
 mod split;
 mod tls;
@@ -18,6 +19,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::pattern::RateLimitKey;
+use crate::path::SlashPolicy;
+
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
@@ -25,6 +28,7 @@ pub use identity::{
 };
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
+pub use mirror::MirrorFile;
 pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
     RewriteFile, Scheme,
@@ -432,6 +436,14 @@ pub struct RouteFile {
     pub upstream: Option<String>,
     /// Where they go in place of one `upstream`: to one of several.
     pub split: Option<SplitFile>,
+    /// What encoded slashes (`%2F`) in the path are.
+    #[serde(default)]
+    pub encoded_slash: SlashPolicy,
+    /// What backslashes in the path are, encoded (`%5C`) or not.
+    #[serde(default)]
+    pub backslash: SlashPolicy,
+    /// A second upstream that gets copies of its requests.
+    pub mirror: Option<MirrorFile>,
     /// Says that no identity is asked for. A route has either this or a middleware that asks.
     #[serde(default)]
     pub public: bool,

@@ -10,6 +10,8 @@ mod forwarding;
 mod jwks;
 mod lifecycle;
 mod matching;
+mod mirroring;
+mod paths;
 mod process;
 mod retirement;
 mod shaping;
