@@ -17,6 +17,7 @@ use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
 use crate::middleware::{CLIENT, Encoder, Prepared};
+use crate::mirror::RequestCopy;
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
@@ -74,6 +75,10 @@ pub struct RequestContext {
     pub(crate) chosen: Option<Arc<Pool>>,
     /// The cookie that keeps its client with that one, if it is new.
     pub(crate) cookie: Option<HeaderValue>,
+    /// What goes to a second upstream, while the request goes by.
+    pub(crate) copy: Option<Box<RequestCopy>>,
+    /// Whether it was decided already that there is one, or none.
+    pub(crate) sampled: bool,
     /// Where it was sent last.
     pub(crate) target: Option<Arc<Target>>,
     /// Where sending it has failed.
@@ -117,6 +122,8 @@ impl RequestContext {
             verdicts: Vec::new(),
             chosen: None,
             cookie: None,
+            copy: None,
+            sampled: false,
             target: None,
             failed: Vec::new(),
             prepared: None,

@@ -10,7 +10,7 @@ use pingora_http::RequestHeader;
 use crate::config::Loaded;
 use crate::config::file::{HstsFile, TlsFile};
 use crate::host;
-use crate::path::{BadPath, normalise};
+use crate::path::{self, BadPath};
 use crate::reply::{Answer, Rejection};
 use crate::tls::Tls;
 
@@ -40,7 +40,8 @@ impl ToHttps {
     pub(crate) fn answer(&self, request: &RequestHeader) -> Result<Answer, Rejection> {
         let host = host::named(request).map(str::to_ascii_lowercase).filter(|host| self.tls.is_for(host));
         let host = host.ok_or(Rejection::Misdirected)?;
-        let path = normalise(request.uri.path()).map_err(Rejection::BadPath)?;
+        // What an encoded slash is, its route says when it comes again.
+        let path = path::view(request.uri.path()).map_err(Rejection::BadPath)?.path;
         let (mark, query) = request.uri.query().map_or(("", ""), |query| ("?", query));
         let location = HeaderValue::try_from(format!("https://{host}{}{path}{mark}{query}", self.port));
         let location = location.map_err(|_| Rejection::BadPath(BadPath::ForbiddenByte))?;

@@ -27,6 +27,7 @@ mod https;
 pub mod limit;
 mod metrics;
 pub mod middleware;
+mod mirror;
 pub mod path;
 mod peer_certificate;
 mod proxy;

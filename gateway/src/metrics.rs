@@ -13,6 +13,7 @@ use http::StatusCode;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
 use crate::config::file::NO_ROUTE;
+use crate::mirror::MirrorMetrics;
 use crate::upstream::Pool;
 
 /// Seconds, as OpenTelemetry's semantic conventions advise for `http.server.request.duration`.
@@ -94,6 +95,7 @@ pub(crate) struct RouteMetrics {
     rejections: IntCounterVec,
     expression_doubts: IntCounter,
     by_upstream: IntCounterVec,
+    mirror: OnceLock<MirrorMetrics>,
 }
 
 /// Statuses with a handle of their own; the others are looked up.
@@ -124,6 +126,7 @@ impl RouteMetrics {
             duration: Histogram::with_opts(duration.buckets(DURATION_BUCKETS.to_vec()).const_label("route", name))?,
             rejections: IntCounterVec::new(rejections.const_label("route", name), &["code"])?,
             by_upstream: IntCounterVec::new(split.const_label("route", name), &["upstream"])?,
+            mirror: OnceLock::new(),
             expression_doubts: IntCounter::with_opts(doubts.const_label("route", name))?,
         })
     }
@@ -136,6 +139,7 @@ impl RouteMetrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.duration.clone()))?;
         registry.register(Box::new(self.expression_doubts.clone()))?;
+        self.mirror.get().map_or(Ok(()), |mirror| mirror.register(registry))?;
         registry.register(Box::new(self.by_upstream.clone()))?;
         registry.register(Box::new(self.rejections.clone()))
     }
@@ -163,6 +167,17 @@ impl RouteMetrics {
     /// The counter of requests for which `upstream` was chosen among several.
     pub(crate) fn chosen(&self, upstream: &str) -> IntCounter {
         self.by_upstream.with_label_values(&[upstream])
+    }
+
+    /// What copies of the requests of this route, which is called `name`, are counted with.
+    ///
+    /// # Errors
+    /// Never: the name is legal.
+    pub(crate) fn mirror(&self, name: &str) -> Result<MirrorMetrics> {
+        match self.mirror.get() {
+            Some(metrics) => Ok(metrics.clone()),
+            None => MirrorMetrics::new(name).map(|metrics| self.mirror.get_or_init(|| metrics).clone()),
+        }
     }
 
     fn counter(&self, status: u16) -> IntCounter {

@@ -4,8 +4,15 @@
 //! `/%61dmin`). So there is one reading, made before anything looks at the path, and what cannot be read in one way only
 //! is refused: an encoded slash, a backslash in any spelling, a control byte, a broken percent-encoding, a dot segment with
 //! parameters, an overlong encoding.
+//!
+//! A route may take encoded slashes and backslashes all the same ([`SlashPolicy`]). A path is therefore matched with them kept as
+//! data of their segment, encoded, and the route that takes it says what they are. Where they are slashes, the path is matched
+//! anew with them, and belongs to the route that takes it then, if that says the same; so no spelling leads past a route.
 
 use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +40,79 @@ pub enum BadPath {
     Overlong,
 }
 
+/// What an encoded slash, or a backslash, in a path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SlashPolicy {
+    /// A mistake: 400.
+    #[default]
+    Reject,
+    /// Data of its segment, which goes on encoded.
+    Keep,
+    /// A slash.
+    Decode,
+}
+
+/// A path in normal form, in which encoded slashes and backslashes are data: `%2F` and `%5C`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View<'r> {
+    /// The path.
+    pub path: Cow<'r, str>,
+    /// Whether there is a `%2F` in it.
+    pub has_encoded_slash: bool,
+    /// Whether there is a `%5C` in it.
+    pub has_backslash: bool,
+}
+
+impl View<'_> {
+    /// What the path is for a route with these policies, and whether it has to be matched anew.
+    ///
+    /// # Errors
+    /// When the path has something that one of the policies rejects, or that would be a dot segment to whoever decodes it.
+    pub fn under(self, encoded_slash: SlashPolicy, backslash: SlashPolicy) -> Result<Taken, BadPath> {
+        let slash = if self.has_encoded_slash { encoded_slash } else { SlashPolicy::Keep };
+        let back = if self.has_backslash { backslash } else { SlashPolicy::Keep };
+        match (slash, back) {
+            (SlashPolicy::Reject, _) => return Err(BadPath::EncodedSlash),
+            (_, SlashPolicy::Reject) => return Err(BadPath::Backslash),
+            (SlashPolicy::Keep, SlashPolicy::Keep) => {}
+            _ => {
+                let mut decoded = self.path.into_owned();
+                if slash == SlashPolicy::Decode {
+                    decoded = decoded.replace(ENCODED_SLASH, "/");
+                }
+                if back == SlashPolicy::Decode {
+                    decoded = decoded.replace(ENCODED_BACKSLASH, "/");
+                }
+                let path = resolve(&decoded)?;
+                return if has_hidden_dots(&path) { Err(BadPath::EncodedSlash) } else { Ok(Taken::Anew(path)) };
+            }
+        }
+        let is_plain = !self.has_encoded_slash && !self.has_backslash;
+        if is_plain || !has_hidden_dots(&self.path) { Ok(Taken::AsItIs) } else { Err(BadPath::EncodedSlash) }
+    }
+}
+
+/// What becomes of a path on the route that takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It stays.
+    AsItIs,
+    /// It is this one, and may belong to another route.
+    Anew(String),
+}
+
+const ENCODED_SLASH: &str = "%2F";
+const ENCODED_BACKSLASH: &str = "%5C";
+
+/// Whether a segment would have dot segments in it if what is encoded were a slash: an upstream might take it so after all.
+fn has_hidden_dots(path: &str) -> bool {
+    let pieces = path.split('/').flat_map(|segment| segment.split(ENCODED_SLASH));
+    pieces
+        .flat_map(|piece| piece.split(ENCODED_BACKSLASH))
+        .any(|piece| matches!(piece, "." | "..") || is_dot_with_parameters(piece))
+}
+
 /// The normal form of `raw`, which is a path without its query: percent-encoded unreserved characters decoded and other
 /// encodings in upper case (RFC 3986, section 6.2.2), doubled slashes made one, dot segments resolved (section 5.2.4).
 ///
@@ -41,6 +121,19 @@ pub enum BadPath {
 /// # Errors
 /// See [`BadPath`].
 pub fn normalise(raw: &str) -> Result<Cow<'_, str>, BadPath> {
+    let View { path, has_encoded_slash, has_backslash } = view(raw)?;
+    match (has_encoded_slash, has_backslash) {
+        (false, false) => Ok(path),
+        (true, _) => Err(BadPath::EncodedSlash),
+        (false, true) => Err(BadPath::Backslash),
+    }
+}
+
+/// The same, with encoded slashes and backslashes kept as data.
+///
+/// # Errors
+/// See [`BadPath`].
+pub fn view(raw: &str) -> Result<View<'_>, BadPath> {
     if !raw.starts_with('/') {
         return Err(BadPath::NotAbsolute);
     }
@@ -48,7 +141,7 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, BadPath> {
     let mut previous = b'\0';
     for &byte in raw.as_bytes() {
         match byte {
-            b'\\' => return Err(BadPath::Backslash),
+            b'\\' => plain = false,
             _ if !is_path_byte(byte) => return Err(BadPath::ForbiddenByte),
             // Either is rare and costs the slow way: an encoding, a doubled slash, a segment that begins with a dot.
             b'%' => plain = false,
@@ -57,11 +150,16 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, BadPath> {
         }
         previous = byte;
     }
-    if plain { Ok(Cow::Borrowed(raw)) } else { rebuild(raw).map(Cow::Owned) }
+    if plain {
+        return Ok(View { path: Cow::Borrowed(raw), has_encoded_slash: false, has_backslash: false });
+    }
+    let path = resolve(&decode_unreserved(raw)?)?;
+    let (has_encoded_slash, has_backslash) = (path.contains(ENCODED_SLASH), path.contains(ENCODED_BACKSLASH));
+    Ok(View { path: Cow::Owned(path), has_encoded_slash, has_backslash })
 }
 
-fn rebuild(raw: &str) -> Result<String, BadPath> {
-    let decoded = decode_unreserved(raw)?;
+/// `decoded` without doubled slashes and dot segments.
+fn resolve(decoded: &str) -> Result<String, BadPath> {
     let mut normal = String::with_capacity(decoded.len());
     let mut segments = decoded.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -97,7 +195,7 @@ fn is_dot_with_parameters(segment: &str) -> bool {
 fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
     let mut decoded = String::with_capacity(raw.len());
     let mut rest = raw.split('%');
-    decoded.push_str(rest.next().unwrap_or_default());
+    push_plain(rest.next().unwrap_or_default(), &mut decoded);
     // The encoded byte that stands directly before the next one, if it is beyond ASCII.
     let mut lead = 0;
     for part in rest {
@@ -111,8 +209,6 @@ fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
         }
         lead = if tail.is_empty() { byte } else { 0 };
         match byte {
-            b'/' => return Err(BadPath::EncodedSlash),
-            b'\\' => return Err(BadPath::Backslash),
             0..=0x1F | 0x7F => return Err(BadPath::ForbiddenByte),
             _ if is_unreserved(byte) => decoded.push(char::from(byte)),
             _ => {
@@ -120,7 +216,7 @@ fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
                 decoded.push_str(&digits.to_ascii_uppercase());
             }
         }
-        decoded.push_str(tail);
+        push_plain(tail, &mut decoded);
     }
     Ok(decoded)
 }
@@ -128,6 +224,16 @@ fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
 /// Whether these two bytes begin a longer encoding than their character needs.
 const fn is_overlong(lead: u8, next: u8) -> bool {
     matches!((lead, next), (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F))
+}
+
+/// Puts what has no encodings behind `decoded`, its backslashes encoded.
+fn push_plain(text: &str, decoded: &mut String) {
+    let mut pieces = text.split('\\');
+    decoded.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        decoded.push_str(ENCODED_BACKSLASH);
+        decoded.push_str(piece);
+    }
 }
 
 /// `unreserved` of RFC 3986, section 2.3: encoded or not, it means the same.
@@ -217,7 +323,56 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_policy_says_what_an_encoded_slash_is() {
+        use SlashPolicy::{Decode, Keep, Reject};
+        let under = |raw: &str, slash, back| view(raw).and_then(|view| view.under(slash, back));
+        let anew = |path: &str| Ok(Taken::Anew(path.to_owned()));
+        for (raw, slash, back, taken) in [
+            ("/a/b", Reject, Reject, Ok(Taken::AsItIs)),
+            ("/a%2Fb", Reject, Keep, Err(BadPath::EncodedSlash)),
+            ("/a%5cb", Keep, Reject, Err(BadPath::Backslash)),
+            ("/a\\b", Decode, Reject, Err(BadPath::Backslash)),
+            ("/a%2fb", Keep, Reject, Ok(Taken::AsItIs)),
+            ("/a\\b", Reject, Keep, Ok(Taken::AsItIs)),
+            ("/a%2fb", Decode, Reject, anew("/a/b")),
+            ("/a%5cb\\c", Reject, Decode, anew("/a/b/c")),
+            ("/a%2f%2Fb%2f", Decode, Reject, anew("/a/b/")),
+            ("/a%2f..%2fb", Decode, Reject, anew("/b")),
+            ("/a/%2e%2e%2fb", Decode, Reject, anew("/b")),
+            ("/a%2fb%5cc", Decode, Keep, anew("/a/b%5Cc")),
+            ("/a%2f..%5cc", Decode, Keep, Err(BadPath::EncodedSlash)),
+            ("/a%2f..%2fb", Keep, Reject, Err(BadPath::EncodedSlash)),
+            ("/a/..%2fb", Keep, Reject, Err(BadPath::EncodedSlash)),
+            ("/a/..%5c..%5cb", Reject, Keep, Err(BadPath::EncodedSlash)),
+            ("/a%252Fb", Reject, Reject, Ok(Taken::AsItIs)),
+            ("/a%252Fb", Decode, Decode, Ok(Taken::AsItIs)),
+        ] {
+            assert_eq!(under(raw, slash, back), taken, "{raw} {slash:?} {back:?}");
+        }
+        assert_eq!(view("/a\\b%5cc%2fd").map(|view| view.path.into_owned()).as_deref(), Ok("/a%5Cb%5Cc%2Fd"));
+    }
+
     proptest! {
+        #[test]
+        fn whatever_a_policy_takes_is_in_normal_form(raw in "/[a./%2eEfF5cC\\\\0-9]{0,24}") {
+            use SlashPolicy::{Decode, Keep};
+            for (slash, back) in [(Keep, Keep), (Decode, Keep), (Keep, Decode), (Decode, Decode)] {
+                let Ok(seen) = view(&raw) else { continue };
+                let path = seen.path.clone().into_owned();
+                let path = match seen.under(slash, back) {
+                    Err(_) => continue,
+                    Ok(Taken::AsItIs) => path,
+                    Ok(Taken::Anew(path)) => path,
+                };
+                let again = view(&path).expect("a path");
+                prop_assert_eq!(&*again.path, &*path);
+                prop_assert!(!has_hidden_dots(&path) && !path.contains("//"));
+                prop_assert!(slash == Keep || !again.has_encoded_slash);
+                prop_assert!(back == Keep || !again.has_backslash);
+            }
+        }
+
         #[test]
         fn the_normal_form_is_stable_and_unambiguous(raw in "/[a./%2eEfF5cC\\\\0-9]{0,24}") {
             if let Ok(normal) = normalise(&raw) {

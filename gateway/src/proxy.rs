@@ -32,7 +32,7 @@ use crate::forwarded;
 use crate::heads::{change_request, change_response};
 use crate::host;
 use crate::middleware::{Flow, ResponseHead, preflight_method};
-use crate::path::normalise;
+use crate::path::{self, BadPath, Taken, View};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
 use crate::router::{Asked, RouteMatch};
@@ -57,6 +57,23 @@ impl Proxy {
     #[must_use]
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// Makes sure that the body keeps within its bounds with its next `part`.
+    fn measure(part: Option<&Bytes>, ctx: &mut RequestContext) -> Result<()> {
+        let Some(part) = part else { return Ok(()) };
+        ctx.body_bytes += part.len() as u64;
+        if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
+            // Only a chunked body comes this far; the part that is too much is never sent on.
+            ctx.rejection = Some(Rejection::BodyTooLarge);
+            return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
+        }
+        if ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
+            // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
+            ctx.rejection = Some(Rejection::ClientTimedOut);
+            return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
+        }
+        Ok(())
     }
 
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
@@ -199,30 +216,31 @@ impl ProxyHttp for Proxy {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         forward::drop_unasked(request, session.req_header());
-        prepare(request, ctx)
+        prepare(request, ctx)?;
+        if let Some(mirror) = ctx.route.as_ref().and_then(|route| route.mirror.as_ref()) {
+            match &mut ctx.copy {
+                Some(copy) => copy.restart(),
+                None if std::mem::replace(&mut ctx.sampled, true) => {}
+                None => ctx.copy = mirror.begin(request),
+            }
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         if session.was_upgraded() {
             return Ok(());
         }
-        let Some(part) = body else { return Ok(()) };
-        ctx.body_bytes += part.len() as u64;
-        if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
-            // Only a chunked body comes this far; the part that is too much is never sent on.
-            ctx.rejection = Some(Rejection::BodyTooLarge);
-            return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
-        }
-        if ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
-            // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
-            ctx.rejection = Some(Rejection::ClientTimedOut);
-            return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
+        Self::measure(body.as_ref(), ctx)?;
+        if let Some(copy) = ctx.copy.take() {
+            let mirror = ctx.route.as_ref().and_then(|route| route.mirror.as_ref());
+            ctx.copy = mirror.and_then(|mirror| mirror.push(copy, body.as_ref(), end_of_stream));
         }
         Ok(())
     }
@@ -386,7 +404,7 @@ pub(crate) fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &
 
 /// Brings the request's path into normal form and finds its route, were it made with `method`.
 fn find_route(request: &RequestHeader, method: &Method, ctx: &mut RequestContext) -> Result<Arc<Route>, Rejection> {
-    let path = normalise(request.uri.path()).map_err(Rejection::BadPath)?;
+    let view = path::view(request.uri.path()).map_err(Rejection::BadPath)?;
     let host = host::named(request).unwrap_or_default();
     let lower;
     let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -395,17 +413,47 @@ fn find_route(request: &RequestHeader, method: &Method, ctx: &mut RequestContext
     } else {
         host
     };
-    let asked =
-        Asked { host, path: &path, method, query: request.uri.query(), headers: &request.headers, client: ctx.client };
-    let route = match ctx.snapshot.router.find(&asked) {
-        RouteMatch::Route(route) => Arc::clone(route),
-        RouteMatch::OtherMethods(methods) => return Err(Rejection::MethodNotAllowed(methods)),
-        RouteMatch::None => return Err(Rejection::NoRoute),
+    let (router, client) = (&ctx.snapshot.router, ctx.client);
+    let find = |path: &str| {
+        let asked = Asked { host, path, method, query: request.uri.query(), headers: &request.headers, client };
+        match router.find(&asked) {
+            RouteMatch::Route(route) => Ok(Arc::clone(route)),
+            RouteMatch::OtherMethods(methods) => Err(Rejection::MethodNotAllowed(methods)),
+            RouteMatch::None => Err(Rejection::NoRoute),
+        }
     };
-    if let Cow::Owned(path) = path {
+    if view.has_encoded_slash || view.has_backslash {
+        let (route, path) = find_slashed(view, find)?;
+        ctx.path = Some(path);
+        return Ok(route);
+    }
+    let route = find(&view.path)?;
+    if let Cow::Owned(path) = view.path {
         ctx.path = Some(path);
     }
     Ok(route)
+}
+
+/// The route that takes a path with encoded slashes or backslashes, and the path that it is there. Where no route says what they
+/// are, they are a mistake.
+fn find_slashed(
+    view: View<'_>,
+    find: impl Fn(&str) -> Result<Arc<Route>, Rejection>,
+) -> Result<(Arc<Route>, String), Rejection> {
+    let bad = Rejection::BadPath(if view.has_encoded_slash { BadPath::EncodedSlash } else { BadPath::Backslash });
+    let (has_encoded_slash, has_backslash) = (view.has_encoded_slash, view.has_backslash);
+    let Ok(route) = find(&view.path) else { return Err(bad) };
+    let path = view.path.clone().into_owned();
+    match view.under(route.encoded_slash, route.backslash).map_err(Rejection::BadPath)? {
+        Taken::AsItIs => Ok((route, path)),
+        Taken::Anew(path) => {
+            let anew = find(&path)?;
+            // The other route says what they are, too; of two that do not agree, one would be walked around.
+            let agree = (!has_encoded_slash || anew.encoded_slash == route.encoded_slash)
+                && (!has_backslash || anew.backslash == route.backslash);
+            if agree { Ok((anew, path)) } else { Err(bad) }
+        }
+    }
 }
 
 /// What `Content-Length` says: the screen has made sure that it is one number, so what cannot be read is a very large one.

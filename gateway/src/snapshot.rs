@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 
 use crate::config::Loaded;
 use crate::config::file::{
-    GatewayFile, MiddlewareFile, RateLimitUseFile, RouteFile, ServerFile, ShareFile, SplitFile, UpstreamFile,
+    GatewayFile, MiddlewareFile, MirrorFile, RateLimitUseFile, RouteFile, ServerFile, ShareFile, SplitFile,
+    UpstreamFile,
 };
 use crate::credential::Hidden;
 use crate::expression::Params;
@@ -27,6 +28,8 @@ use crate::middleware::{
     self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, Key, Middleware,
     ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
+use crate::mirror::{Mirror, MirrorError};
+use crate::path::SlashPolicy;
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
@@ -97,6 +100,12 @@ pub(crate) struct Route {
     pub pool: Option<Arc<Pool>>,
     /// Where it goes in place of that: to one of several.
     pub split: Option<Box<Split>>,
+    /// Where copies of its requests go.
+    pub mirror: Option<Box<Mirror>>,
+    /// What encoded slashes in its paths are.
+    pub encoded_slash: SlashPolicy,
+    /// What backslashes in its paths are.
+    pub backslash: SlashPolicy,
     /// Bytes its body may have.
     pub max_body: u64,
     /// What it counts with.
@@ -133,6 +142,15 @@ pub enum CompileError {
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
     Tls(#[from] TlsError),
+    /// Copies of requests cannot be sent.
+    #[error("{place}: mirror")]
+    Mirror {
+        /// Whose.
+        place: String,
+        /// Why.
+        #[source]
+        source: MirrorError,
+    },
     /// A step cannot be made. The check finds this first.
     #[error("{place}: a step of its middleware cannot be made")]
     Step {
@@ -388,6 +406,9 @@ impl Parts<'_> {
             pool: pool.cloned(),
             split: file.split.as_ref().map(|split| self.split(split, &metrics, &place)).transpose()?.map(Box::new),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
+            encoded_slash: file.encoded_slash,
+            backslash: file.backslash,
+            mirror: file.mirror.as_ref().map(|mirror| self.mirror(mirror, file, &metrics)).transpose()?.map(Box::new),
             metrics,
         })
     }
@@ -403,6 +424,13 @@ impl Parts<'_> {
             Ok(Share::new(pool, share.weight, metrics.chosen(&share.name)))
         };
         Ok(Split::new(file, file.upstreams.iter().map(share).collect::<Result<_, CompileError>>()?))
+    }
+
+    fn mirror(&self, file: &MirrorFile, route: &RouteFile, metrics: &RouteMetrics) -> Result<Mirror, CompileError> {
+        let place = || format!("route `{}`", route.name);
+        let pool = Arc::clone(find(self.pools, &file.upstream, place)?);
+        Mirror::new(file, pool, metrics.mirror(&route.name)?)
+            .map_err(|source| CompileError::Mirror { place: place(), source })
     }
 
     fn policies(&self, file: &RateLimitUseFile, place: &dyn Fn() -> String) -> Result<Vec<Arc<Policy>>, CompileError> {

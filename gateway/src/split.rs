@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 use crate::claim::ClaimPath;
 use crate::client_addr;
 use crate::config::file::{SplitFile, StickyCookieFile, StickyFile};
-use crate::ctx::RequestContext;
 use crate::cookies;
+use crate::ctx::RequestContext;
 use crate::upstream::Pool;
 
 /// No cookie that the gateway gives is longer; a longer one is somebody else's.

@@ -3,6 +3,8 @@
 //! What a parameter is, stands in the route's pattern: the number of a segment. So a request's parameters are looked up in
 //! its path when a step asks for them, and cost nothing where none does.
 
+use std::borrow::Cow;
+
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
@@ -13,6 +15,7 @@ use crate::config::pattern::{Gap, Part, Segment};
 use crate::credential::shown_query;
 use crate::ctx::RequestContext;
 use crate::host;
+use crate::path::{self, BadPath, SlashPolicy};
 
 /// A text with gaps, for one route.
 #[derive(Debug)]
@@ -108,6 +111,17 @@ impl Template {
 /// The path that the request was matched by.
 pub(crate) fn normal_path<'a>(request: &'a RequestHeader, ctx: &'a RequestContext) -> &'a str {
     ctx.path.as_deref().unwrap_or_else(|| request.uri.path())
+}
+
+/// A `path` that a step has made, in normal form. Encoded slashes and backslashes may stand in it only where the route keeps them: what
+/// it decodes is decoded already.
+pub(crate) fn made_path<'p>(path: &'p str, ctx: &RequestContext) -> Result<Cow<'p, str>, BadPath> {
+    let kept = |policy: SlashPolicy| if policy == SlashPolicy::Keep { policy } else { SlashPolicy::Reject };
+    let policies = ctx.route.as_ref().map(|route| (kept(route.encoded_slash), kept(route.backslash)));
+    let (encoded_slash, backslash) = policies.unwrap_or_default();
+    let view = path::view(path)?;
+    let path = view.path.clone();
+    view.under(encoded_slash, backslash).map(|_| path)
 }
 
 /// What stands in `path` behind so many `segments`, without the slash before it; none when the path ends with them.

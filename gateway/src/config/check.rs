@@ -10,6 +10,7 @@ mod identity;
 mod introspection;
 mod jwt;
 mod limits;
+mod mirror;
 mod overlaps;
 mod preflights;
 mod revocation;

@@ -8,6 +8,7 @@ mod identity;
 mod introspection;
 mod jwt;
 mod matches;
+mod mirror;
 mod revocation;
 mod shape;
 mod split;
@@ -23,6 +24,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::pattern::RateLimitKey;
+use crate::path::SlashPolicy;
+
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
 pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
@@ -34,6 +37,7 @@ pub use identity::{
 pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
+pub use mirror::MirrorFile;
 pub use revocation::{OnLoss, RevocationFile, RevocationSource};
 pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
@@ -493,6 +497,14 @@ pub struct RouteFile {
     pub upstream: Option<String>,
     /// Where they go in place of one `upstream`: to one of several.
     pub split: Option<SplitFile>,
+    /// What encoded slashes (`%2F`) in the path are.
+    #[serde(default)]
+    pub encoded_slash: SlashPolicy,
+    /// What backslashes in the path are, encoded (`%5C`) or not.
+    #[serde(default)]
+    pub backslash: SlashPolicy,
+    /// A second upstream that gets copies of its requests.
+    pub mirror: Option<MirrorFile>,
     /// Says that no identity is asked for. A route has either this or a middleware that asks.
     #[serde(default)]
     pub public: bool,

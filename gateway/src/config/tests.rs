@@ -3,6 +3,7 @@
 mod expressions;
 mod identity;
 mod keys;
+mod mirror;
 mod revocation;
 mod routes;
 mod services;

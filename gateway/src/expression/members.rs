@@ -81,7 +81,7 @@ fn only<'r>(mut values: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
     }
 }
 
-fn name<'k>(key: &'k dyn Val) -> Result<&'k str, ExecutionError> {
+fn name(key: &dyn Val) -> Result<&str, ExecutionError> {
     key.downcast_ref::<CelString<'_>>().map(CelString::inner).ok_or_else(|| ExecutionError::UnexpectedType {
         got: key.get_type().name().to_owned(),
         want: "string".to_owned(),

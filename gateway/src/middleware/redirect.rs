@@ -14,9 +14,9 @@ use crate::config::file::{RedirectFile, RedirectStatus, RouteFile, Scheme};
 use crate::config::pattern::{Gap, Part};
 use crate::credential::shown_query;
 use crate::ctx::RequestContext;
-use crate::path::{BadPath, normalise};
+use crate::path::BadPath;
 use crate::reply::{Answer, Rejection};
-use crate::template::{Template, normal_path};
+use crate::template::{Template, made_path, normal_path};
 
 /// The step that sends clients elsewhere.
 pub(crate) struct Redirect {
@@ -74,7 +74,7 @@ impl Redirect {
                 let mut path = Vec::with_capacity(128);
                 template.fill(request, ctx, &mut path).ok_or(no_path)?;
                 let path = str::from_utf8(&path).map_err(|_| Rejection::BadPath(BadPath::ForbiddenByte))?;
-                location.extend_from_slice(normalise(path).map_err(Rejection::BadPath)?.as_bytes());
+                location.extend_from_slice(made_path(path, ctx).map_err(Rejection::BadPath)?.as_bytes());
             }
         }
         location.extend_from_slice(self.query.as_bytes());

@@ -12,9 +12,9 @@ use crate::config::file::{RewriteFile, RouteFile};
 use crate::config::pattern::ValueTemplate;
 use crate::credential::shown_query;
 use crate::ctx::RequestContext;
-use crate::path::{BadPath, normalise};
+use crate::path::BadPath;
 use crate::reply::Rejection;
-use crate::template::{Template, normal_path, rest};
+use crate::template::{Template, made_path, normal_path, rest};
 
 /// The step that changes what an upstream is asked for.
 pub(crate) struct Rewrite {
@@ -79,7 +79,7 @@ impl Rewrite {
             }
         }
         let path = str::from_utf8(&path).map_err(|_| Rejection::BadPath(BadPath::ForbiddenByte))?;
-        let mut target = normalise(path).map_err(Rejection::BadPath)?.into_owned();
+        let mut target = made_path(path, ctx).map_err(Rejection::BadPath)?.into_owned();
         self.query.write(request, ctx, &mut target);
         PathAndQuery::try_from(target).map_err(|_| Rejection::UriTooLong)
     }

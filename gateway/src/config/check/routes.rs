@@ -8,7 +8,8 @@ use super::claims::Claims;
 use super::expressions::{self, Moment};
 use super::shape::{self, Scope, Shape};
 use super::{
-    Used, conditions, identity, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY, size_is_within, split,
+    Used, conditions, identity, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
+    size_is_within, split,
 };
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, RouteFile};
 use crate::config::pattern::RateLimitKey;
@@ -52,6 +53,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         let scope = Scope { file, directory, route: route_at, claims: &Claims::None, claims_in_the_end: &claims };
         chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
         split::check(route, &file.upstreams, &chain.claims, &at, &mut used, report);
+        mirror::check(route, &file.upstreams, &chain.shape, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
