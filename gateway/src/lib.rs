@@ -18,6 +18,7 @@ pub mod ctx;
 mod forwarded;
 mod heads;
 mod host;
+mod http2;
 mod https;
 pub mod limit;
 mod metrics;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, OrErr, Result};
@@ -179,11 +179,17 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        prepare(request, ctx)
+        prepare(request, ctx)?;
+        // What an HTTP/2 upstream says before its answer gets lost on the way (h2 knows no interim answers).
+        if request.version == Version::HTTP_2 && request.headers.contains_key(EXPECT) {
+            change_request(request, |parts| parts.headers.remove(EXPECT));
+            session.write_continue_response().await?;
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
@@ -203,7 +209,9 @@ impl ProxyHttp for Proxy {
             ctx.rejection = Some(Rejection::BodyTooLarge);
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
         }
-        if ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
+        let is_late = ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body;
+        // A call of gRPC may well stream for hours.
+        if is_late && !reply::is_grpc(session.req_header()) {
             // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
             ctx.rejection = Some(Rejection::ClientTimedOut);
             return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
@@ -260,6 +268,18 @@ impl ProxyHttp for Proxy {
             *body = encoded.or_err(ErrorType::InternalError, "no memory to compress with")?;
         }
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Bytes>> {
+        // The end of a compressed body goes where the trailers would; there is room for one of the two. Whoever announces
+        // trailers, and every gRPC service, is not compressed.
+        let Some(mut encoder) = ctx.encoder.take() else { return Ok(None) };
+        encoder.push(None, true).or_err(ErrorType::InternalError, "no memory to compress with")
     }
 
     fn error_while_proxy(

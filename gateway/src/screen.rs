@@ -25,14 +25,27 @@ pub(crate) struct Limits {
     pub headers: usize,
 }
 
+/// How the body of a request of HTTP/1 is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// It has so many bytes; none when there is no body.
+    Length(u64),
+    /// It comes in chunks.
+    Chunked,
+    /// What comes may be of another protocol, if the upstream agrees.
+    Open,
+}
+
 /// As many as Pingora takes.
 const MOST_HEADERS: usize = 256;
 
 /// Looks at the syntax, the framing, the host and the size of `head`, a request's bytes up to and with its empty line.
 ///
+/// Gives how the body behind it is framed.
+///
 /// # Errors
 /// The first reason to refuse it.
-pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<(), Rejection> {
+pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Rejection> {
     let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut headers) {
@@ -52,7 +65,8 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<(), Rejection> {
     if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
     }
-    framing.check(request.version == Some(1), &target).map_err(Rejection::Ambiguous)
+    framing.check(request.version == Some(1), &target).map_err(Rejection::Ambiguous)?;
+    Ok(framing.of_body())
 }
 
 /// The same of an HTTP/2 request, whose syntax and framing its own codec has looked at, and the host that it is for.
@@ -95,6 +109,7 @@ struct Framing<'h> {
     encoding: &'h [u8],
     hosts: usize,
     host: &'h [u8],
+    upgrades: bool,
 }
 
 impl<'h> Framing<'h> {
@@ -111,9 +126,25 @@ impl<'h> Framing<'h> {
             } else if name.eq_ignore_ascii_case("host") {
                 framing.hosts += 1;
                 framing.host = value;
+            } else if name.eq_ignore_ascii_case("upgrade") {
+                framing.upgrades = true;
             }
         }
         framing
+    }
+
+    /// Of a head that was checked: a length is digits, so what cannot be read is a very large one.
+    fn of_body(&self) -> BodyFraming {
+        if self.upgrades {
+            BodyFraming::Open
+        } else if self.encodings > 0 {
+            BodyFraming::Chunked
+        } else if self.lengths > 0 {
+            let length = str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
+            BodyFraming::Length(length.unwrap_or(u64::MAX))
+        } else {
+            BodyFraming::Length(0)
+        }
     }
 
     fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Ambiguity> {
@@ -207,7 +238,7 @@ mod tests {
 
     fn head(line: &str, headers: &[&str]) -> Result<(), Rejection> {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        screen(format!("{line}\r\n{headers}\r\n").as_bytes(), &LIMITS)
+        screen(format!("{line}\r\n{headers}\r\n").as_bytes(), &LIMITS).map(drop)
     }
 
     fn post(headers: &[&str]) -> Result<(), Rejection> {

@@ -1,5 +1,6 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod http;
 mod identity;
 mod keys;
 mod routes;
@@ -107,7 +108,8 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 8] = [
+const CONTRADICTORY: [&str; 9] = [
+    "max_concurrent_streams",
     "secret_file",
     "public_key",
     "public_key_file",
