@@ -23,6 +23,7 @@ mod forwarded;
 pub mod fuzzing;
 mod heads;
 mod host;
+mod http2;
 mod https;
 pub mod limit;
 mod metrics;

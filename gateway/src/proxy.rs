@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, OrErr, Result};
@@ -59,8 +61,8 @@ impl Proxy {
         Self { shared }
     }
 
-    /// Makes sure that the body keeps within its bounds with its next `part`.
-    fn measure(part: Option<&Bytes>, ctx: &mut RequestContext) -> Result<()> {
+    /// Makes sure that the body keeps within its bounds with its next `part`; one that `may_take_long`, a call of gRPC, streams for hours.
+    fn measure(part: Option<&Bytes>, may_take_long: bool, ctx: &mut RequestContext) -> Result<()> {
         let Some(part) = part else { return Ok(()) };
         ctx.body_bytes += part.len() as u64;
         if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
@@ -68,7 +70,7 @@ impl Proxy {
             ctx.rejection = Some(Rejection::BodyTooLarge);
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
         }
-        if ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
+        if !may_take_long && ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
             // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
             ctx.rejection = Some(Rejection::ClientTimedOut);
             return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
@@ -224,6 +226,11 @@ impl ProxyHttp for Proxy {
                 None => ctx.copy = mirror.begin(request),
             }
         }
+        // What an HTTP/2 upstream says before its answer gets lost on the way (h2 knows no interim answers).
+        if request.version == Version::HTTP_2 && request.headers.contains_key(EXPECT) {
+            change_request(request, |parts| parts.headers.remove(EXPECT));
+            session.write_continue_response().await?;
+        }
         Ok(())
     }
 
@@ -237,7 +244,7 @@ impl ProxyHttp for Proxy {
         if session.was_upgraded() {
             return Ok(());
         }
-        Self::measure(body.as_ref(), ctx)?;
+        Self::measure(body.as_ref(), reply::is_grpc(session.req_header()), ctx)?;
         if let Some(copy) = ctx.copy.take() {
             let mirror = ctx.route.as_ref().and_then(|route| route.mirror.as_ref());
             ctx.copy = mirror.and_then(|mirror| mirror.push(copy, body.as_ref(), end_of_stream));
@@ -297,6 +304,18 @@ impl ProxyHttp for Proxy {
             *body = encoded.or_err(ErrorType::InternalError, "no memory to compress with")?;
         }
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Bytes>> {
+        // The end of a compressed body goes where the trailers would; there is room for one of the two. Whoever announces
+        // trailers, and every gRPC service, is not compressed.
+        let Some(mut encoder) = ctx.encoder.take() else { return Ok(None) };
+        encoder.push(None, true).or_err(ErrorType::InternalError, "no memory to compress with")
     }
 
     fn error_while_proxy(

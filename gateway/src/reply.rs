@@ -4,6 +4,8 @@
 //! The text of a problem is fixed per situation and tells the client what to do; the cause goes to the log line, never to
 //! the client.
 
+mod grpc;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 use crate::middleware::ResponseHead;
 use crate::path::BadPath;
 use crate::router::MethodSet;
+pub(crate) use grpc::{is_grpc, is_grpc_type};
 
 /// The header by which a request is found again in every log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -343,6 +346,9 @@ pub(crate) async fn reject(
     request_id: &HeaderValue,
     amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
 ) -> Result<()> {
+    if is_grpc(session.req_header()) {
+        return grpc::reject(session, rejection, request_id, amend).await;
+    }
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
     let mut head = head(status, request_id);

@@ -25,13 +25,15 @@ pub(crate) struct Limits {
     pub headers: usize,
 }
 
-/// How the end of a request's body is told.
+/// How the body of a request of HTTP/1 is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// By its chunks.
+pub(crate) enum BodyFraming {
+    /// It has so many bytes; none when there is no body.
+    Length(u64),
+    /// It comes in chunks.
     Chunked,
-    /// By its length, or there is none.
-    Counted,
+    /// What comes may be of another protocol, if the upstream agrees.
+    Open,
 }
 
 /// As many as Pingora takes.
@@ -41,11 +43,11 @@ const MOST_HEADERS: usize = 256;
 const MOST_LENGTH_DIGITS: usize = 18;
 
 /// Looks at the syntax, the framing, the host and the size of `head`, a request's bytes up to and with its empty line, and
-/// says what kind of body comes behind it.
+/// says how the body behind it is framed.
 ///
 /// # Errors
 /// The first reason to refuse it.
-pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<Body, Rejection> {
+pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Rejection> {
     let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut headers) {
@@ -63,7 +65,8 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<Body, Rejection> {
     if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
     }
-    framing.check(request.version == Some(1), &target)
+    framing.check(request.version == Some(1), &target)?;
+    Ok(framing.of_body())
 }
 
 /// Methods are told apart by case (RFC 9110, section 9.1), but not by everybody: what is a known one but for its case could be
@@ -122,6 +125,7 @@ struct Framing<'h> {
     host: &'h [u8],
     /// Whether there is an `Expect` that asks for something unknown.
     unknown_expectation: bool,
+    upgrades: bool,
 }
 
 impl<'h> Framing<'h> {
@@ -140,12 +144,27 @@ impl<'h> Framing<'h> {
                 framing.host = value;
             } else if name.eq_ignore_ascii_case("expect") {
                 framing.unknown_expectation |= !is_expectable(value);
+            } else if name.eq_ignore_ascii_case("upgrade") {
+                framing.upgrades = true;
             }
         }
         framing
     }
 
-    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<Body, Rejection> {
+    /// Of a head that was checked: a length is digits, so what cannot be read is a very large one.
+    fn of_body(&self) -> BodyFraming {
+        if self.encodings > 0 {
+            return BodyFraming::Chunked;
+        }
+        let length = str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
+        match length {
+            None | Some(0) if self.upgrades => BodyFraming::Open,
+            None if self.lengths == 0 => BodyFraming::Length(0),
+            length => BodyFraming::Length(length.unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Rejection> {
         // RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it. A length with a zero before
         // it is octal to some.
         let is_number = match self.length {
@@ -181,7 +200,7 @@ impl<'h> Framing<'h> {
         if self.unknown_expectation {
             return Err(Rejection::UnknownExpectation);
         }
-        Ok(if is_chunked { Body::Chunked } else { Body::Counted })
+        Ok(())
     }
 }
 
@@ -262,12 +281,12 @@ mod tests {
 
     const LIMITS: Limits = Limits { uri: 64, headers: 512 };
 
-    fn head(line: &str, headers: &[&str]) -> Result<Body, Rejection> {
+    fn head(line: &str, headers: &[&str]) -> Result<BodyFraming, Rejection> {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         screen(format!("{line}\r\n{headers}\r\n").as_bytes(), &LIMITS)
     }
 
-    fn post(headers: &[&str]) -> Result<Body, Rejection> {
+    fn post(headers: &[&str]) -> Result<BodyFraming, Rejection> {
         head("POST / HTTP/1.1", &[&["Host: a"], headers].concat())
     }
 
@@ -275,12 +294,12 @@ mod tests {
     fn length_beside_encoding_is_refused() {
         let both = ["content-LENGTH: 3", "Transfer-Encoding: chunked"];
         assert_eq!(post(&both), Err(Rejection::Ambiguous(Ambiguity::LengthAndEncoding)));
-        assert_eq!(post(&["X: content-length: 3", "Transfer-Encoding: chunked"]), Ok(Body::Chunked));
+        assert_eq!(post(&["X: content-length: 3", "Transfer-Encoding: chunked"]), Ok(BodyFraming::Chunked));
     }
 
     #[test]
     fn only_a_single_length_is_taken() {
-        assert_eq!(post(&["Content-Length: 5"]), Ok(Body::Counted));
+        assert_eq!(post(&["Content-Length: 5"]), Ok(BodyFraming::Length(5)));
         for bad in [&["5", "5"][..], &["5, 5"], &["+5"], &["-5"], &["5 5"], &["0x5"], &["05"], &["00"], &[""]] {
             let headers: Vec<_> = bad.iter().map(|value| format!("Content-Length: {value}")).collect();
             let headers: Vec<_> = headers.iter().map(String::as_str).collect();
@@ -290,7 +309,10 @@ mod tests {
 
     #[test]
     fn a_length_that_nobody_can_count_is_too_large() {
-        assert_eq!(post(&[&format!("Content-Length: {}", "9".repeat(18))]), Ok(Body::Counted));
+        assert_eq!(
+            post(&[&format!("Content-Length: {}", "9".repeat(18))]),
+            Ok(BodyFraming::Length(10_u64.pow(18) - 1))
+        );
         assert_eq!(post(&[&format!("Content-Length: {}", "9".repeat(19))]), Err(Rejection::BodyTooLarge));
     }
 
@@ -305,7 +327,7 @@ mod tests {
 
     #[test]
     fn nothing_but_the_go_ahead_may_be_expected() {
-        assert_eq!(post(&["Expect: 100-Continue", "Content-Length: 3"]), Ok(Body::Counted));
+        assert_eq!(post(&["Expect: 100-Continue", "Content-Length: 3"]), Ok(BodyFraming::Length(3)));
         for bad in ["", "100-continue, x", "x 100-continue", "200-ok"] {
             assert_eq!(post(&[&format!("Expect: {bad}")]), Err(Rejection::UnknownExpectation), "{bad}");
         }
@@ -313,7 +335,7 @@ mod tests {
 
     #[test]
     fn only_a_single_chunked_is_taken() {
-        assert_eq!(post(&["Transfer-Encoding: Chunked"]), Ok(Body::Chunked));
+        assert_eq!(post(&["Transfer-Encoding: Chunked"]), Ok(BodyFraming::Chunked));
         for bad in [&["gzip, chunked"][..], &["chunked", "chunked"], &["xchunked"], &["chunked,"], &["identity"], &[""]]
         {
             let headers: Vec<_> = bad.iter().map(|value| format!("Transfer-Encoding: {value}")).collect();
@@ -327,9 +349,9 @@ mod tests {
     #[test]
     fn exactly_one_valid_host_is_taken() {
         for good in ["example.com:8080", "[::1]:80", "[::1]", "a_b.example:"] {
-            assert_eq!(head("GET / HTTP/1.1", &[&format!("Host: {good}")]), Ok(Body::Counted), "{good}");
+            assert_eq!(head("GET / HTTP/1.1", &[&format!("Host: {good}")]), Ok(BodyFraming::Length(0)), "{good}");
         }
-        assert_eq!(head("GET / HTTP/1.0", &[]), Ok(Body::Counted));
+        assert_eq!(head("GET / HTTP/1.0", &[]), Ok(BodyFraming::Length(0)));
         assert_eq!(head("GET / HTTP/1.1", &[]), Err(Rejection::Ambiguous(Ambiguity::Host)));
         assert_eq!(post(&["Host: a"]), Err(Rejection::Ambiguous(Ambiguity::Host)), "named twice");
         for bad in [
@@ -344,7 +366,7 @@ mod tests {
     #[test]
     fn an_absolute_target_names_the_host_of_the_request() {
         for good in ["http://a.b/x", "HTTPS://a.b/x?y=http://c", "http://a.b", "http://a.b?x"] {
-            assert_eq!(head(&format!("GET {good} HTTP/1.1"), &["Host: a.b"]), Ok(Body::Counted), "{good}");
+            assert_eq!(head(&format!("GET {good} HTTP/1.1"), &["Host: a.b"]), Ok(BodyFraming::Length(0)), "{good}");
         }
         for bad in ["http://c/x", "http://a.b:81/x", "http://u@a.b/x", "http:///x", "http://A.b/x"] {
             let answer = head(&format!("GET {bad} HTTP/1.1"), &["Host: a.b"]);
@@ -418,8 +440,8 @@ mod tests {
         for bad in ["get", "Post", "cONNECT"] {
             assert_eq!(head(&format!("{bad} / HTTP/1.1"), &["Host: a"]), Err(Rejection::Malformed), "{bad}");
         }
-        assert_eq!(head("M-SEARCH / HTTP/1.1", &["Host: a"]), Ok(Body::Counted));
-        assert_eq!(head("report / HTTP/1.1", &["Host: a"]), Ok(Body::Counted));
+        assert_eq!(head("M-SEARCH / HTTP/1.1", &["Host: a"]), Ok(BodyFraming::Length(0)));
+        assert_eq!(head("report / HTTP/1.1", &["Host: a"]), Ok(BodyFraming::Length(0)));
     }
 
     #[test]

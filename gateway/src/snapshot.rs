@@ -21,6 +21,7 @@ use crate::config::file::{
 use crate::credential::Hidden;
 use crate::expression::Params;
 use crate::forwarded::TrustedProxies;
+use crate::http2::Http2Limits;
 use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
@@ -67,6 +68,10 @@ pub(crate) struct Snapshot {
     pub hsts: Option<HeaderValue>,
     /// Connections that may be open at once.
     pub most_connections: i64,
+    /// Requests that one connection may carry.
+    pub requests_per_connection: u32,
+    /// What a client may do on one HTTP/2 connection.
+    pub http2: Http2Limits,
 }
 
 /// How long clients may take.
@@ -230,6 +235,8 @@ impl Snapshot {
             tls,
             hsts: file.server.tls.as_ref().and_then(|tls| strict_transport_security(tls.hsts.as_ref()?)),
             most_connections: i64::from(file.server.max_connections),
+            requests_per_connection: file.server.keepalive_request_limit,
+            http2: Http2Limits::of(&file.server),
             pools,
             providers,
             forward_auths,

@@ -4,6 +4,7 @@
 
 mod client_certificate;
 mod forward_auth;
+mod http2;
 mod identity;
 mod introspection;
 mod jwt;
@@ -29,6 +30,7 @@ use crate::path::SlashPolicy;
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
 pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
+pub use http2::{Http2File, UpstreamProtocol};
 pub(crate) use identity::IdentityStep;
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
@@ -121,6 +123,11 @@ pub struct ServerFile {
     pub listen: Vec<SocketAddr>,
     /// The same over TLS; not at all when left out.
     pub tls: Option<TlsFile>,
+    /// The same without TLS for clients that begin with HTTP/2 at once (h2c by prior knowledge) and for those of HTTP/1.
+    #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8081"]}))]
+    pub h2c_listen: Vec<SocketAddr>,
+    /// What a client may do on one HTTP/2 connection.
+    pub http2: Http2File,
     /// Where metrics, readiness and state are shown; keep it off the public network.
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
@@ -141,6 +148,9 @@ pub struct ServerFile {
     pub max_connections: u32,
     /// How long a connection may be idle between two requests.
     pub keepalive_timeout: Span,
+    /// How many requests a connection may carry; it ends with the answer to the last one.
+    #[schemars(range(min = 1))]
+    pub keepalive_request_limit: u32,
     /// How long the head of a request may take to arrive.
     pub header_timeout: Span,
     /// How long a request may take to arrive with its body.
@@ -162,6 +172,8 @@ impl Default for ServerFile {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             tls: None,
+            h2c_listen: Vec::new(),
+            http2: Http2File::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::Either,
@@ -170,6 +182,7 @@ impl Default for ServerFile {
             shutdown_timeout: Span::from_secs(10),
             max_connections: 8000,
             keepalive_timeout: Span::from_secs(60),
+            keepalive_request_limit: 10_000,
             header_timeout: Span::from_secs(10),
             body_timeout: Span::from_secs(60),
             read_timeout: Span::from_secs(10),
@@ -329,6 +342,12 @@ pub enum RedisFailureMode {
 pub struct UpstreamFile {
     /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
     pub targets: Vec<Targets>,
+    /// What is spoken with them.
+    #[serde(default)]
+    pub protocol: UpstreamProtocol,
+    /// How many requests may be under way on one HTTP/2 connection; 100 when left out.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_concurrent_streams: Option<u32>,
     /// How a target is chosen.
     #[serde(default)]
     pub balance: Balance,

@@ -1,6 +1,7 @@
 //! Whole files through [`parse`] and [`load`].
 
 mod expressions;
+mod http;
 mod identity;
 mod keys;
 mod mirror;
@@ -113,8 +114,16 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 7] =
-    ["secret_file", "public_key", "public_key_file", "algorithms", "jwks_file", "jwks_url", "on_redis_failure"];
+const CONTRADICTORY: [&str; 8] = [
+    "max_concurrent_streams",
+    "secret_file",
+    "public_key",
+    "public_key_file",
+    "algorithms",
+    "jwks_file",
+    "jwks_url",
+    "on_redis_failure",
+];
 
 /// Each line `# key: value` that shows a default says what is so without it.
 #[test]

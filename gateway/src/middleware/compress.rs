@@ -24,6 +24,7 @@ use crate::config::file::{CompressFile, Encoding};
 use crate::config::values::MediaPattern;
 use crate::ctx::RequestContext;
 use crate::heads::{change_request, vary_by};
+use crate::reply::is_grpc_type;
 
 /// What says something of the very bytes of a body, and would no longer be true.
 const OF_THE_BYTES: [HeaderName; 4] = [
@@ -33,7 +34,7 @@ const OF_THE_BYTES: [HeaderName; 4] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// Never compressed: an event is short, and should be there at once.
+/// Never compressed, as gRPC never is: an event is short, and should be there at once.
 const EVENTS: &[u8] = b"text/event-stream";
 
 /// The step that compresses.
@@ -79,7 +80,9 @@ impl Compress {
     fn takes_type(&self, headers: &HeaderMap) -> bool {
         let Some(value) = headers.get(CONTENT_TYPE) else { return false };
         let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        !essence.eq_ignore_ascii_case(EVENTS) && self.types.iter().any(|pattern| pattern.takes(essence))
+        !essence.eq_ignore_ascii_case(EVENTS)
+            && !is_grpc_type(essence)
+            && self.types.iter().any(|pattern| pattern.takes(essence))
     }
 }
 

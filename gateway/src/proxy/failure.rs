@@ -1,5 +1,6 @@
 //! What follows when a request cannot be sent, or its answer not be read.
 
+use h2::Reason;
 use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue};
 use pingora_core::ErrorType as E;
@@ -16,16 +17,24 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whether the request may be sent a second time although the first may have arrived: its method or an idempotency key
 /// makes that harmless (RFC 9110, section 9.2.2), its body is still at hand, and nothing of an answer has reached the
-/// client. Not after a time-out: whoever was too slow once is not asked to do the work twice.
+/// client. Not after a time-out: whoever was too slow once is not asked to do the work twice. What an HTTP/2 upstream has
+/// refused, it has not begun.
 pub(super) fn is_repeatable(session: &Session, error: &Error, ctx: &RequestContext) -> bool {
     let request = session.req_header();
     let harmless = request.method.is_idempotent() || has_idempotency_key(request, &ctx.header_edits);
     let timed_out = matches!(error.etype(), E::ReadTimedout | E::WriteTimedout);
-    harmless
-        && !timed_out
+    (harmless && !timed_out || was_refused(error))
         && *error.esource() == ErrorSource::Upstream
         && !session.as_ref().retry_buffer_truncated()
         && reply::answered(session).is_none()
+}
+
+/// Whether the upstream says that it did nothing of the request at all (RFC 9113, section 8.7). Pingora marks more than these
+/// as harmless, whatever their method: a `GOAWAY`, and what it cannot read of an answer.
+fn was_refused(error: &Error) -> bool {
+    let refused =
+        |error: &h2::Error| error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+    error.root_cause().downcast_ref().is_some_and(refused)
 }
 
 /// Whether the upstream was sent a key: one that `Connection` names ends at the gateway (RFC 9110, section 7.6.1), and steps

@@ -5,21 +5,7 @@
 //! a proxy before the gateway may have read it otherwise, and then the two disagree about where the request ends. So a body
 //! that is not exactly what RFC 9112, section 7.1, says ends its request.
 
-use std::fmt;
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use async_trait::async_trait;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::reply::Rejection;
 
@@ -87,14 +73,15 @@ impl Chunks {
         Self { place: Place::Size(0), left: 0, allowance }
     }
 
-    /// Looks at the next bytes of the connection. Those behind the body are nobody's business here.
+    /// Looks at the next bytes of the connection, and says how many of them belong to the body.
     ///
     /// # Errors
     /// When the body must not go on.
-    pub(crate) fn look(&mut self, mut bytes: &[u8]) -> Result<(), BadChunks> {
+    pub(crate) fn look(&mut self, all: &[u8]) -> Result<usize, BadChunks> {
+        let mut bytes = all;
         while let Some((&byte, rest)) = bytes.split_first() {
             match self.place {
-                Place::Done => return Ok(()),
+                Place::Done => break,
                 Place::Data => {
                     let skipped = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = bytes.get(skipped..).unwrap_or_default();
@@ -108,7 +95,7 @@ impl Chunks {
             }
             bytes = rest;
         }
-        Ok(())
+        Ok(all.len() - bytes.len())
     }
 
     /// Whether its end has come.
@@ -162,130 +149,9 @@ const fn is_token(byte: u8) -> bool {
         )
 }
 
-/// A connection whose present request has a chunked body.
-pub(super) struct Watched {
-    stream: Stream,
-    chunks: Chunks,
-}
-
-/// `stream`, of whose request `chunks` have been looked at.
-pub(super) fn watch(stream: Stream, chunks: Chunks) -> Stream {
-    Box::new(Watched { stream, chunks })
-}
-
-/// The connection that was given to [`watch`].
-pub(super) fn unwatched(stream: Stream) -> Option<Stream> {
-    stream.into_any().downcast::<Watched>().ok().map(|watched| watched.stream)
-}
-
 /// Why a body could not be read, if it was for its chunks.
 pub(crate) fn bad_chunks(cause: &(dyn std::error::Error + 'static)) -> Option<BadChunks> {
     cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref().copied()
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").field("chunks", &self.chunks).finish_non_exhaustive()
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let read = buffer.filled().get(before..).unwrap_or_default();
-        Poll::Ready(self.chunks.look(read).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad)))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Watched {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
-    }
-}
-
-impl UniqueID for Watched {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Watched {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Watched {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Watched {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-
-    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.stream.set_proxy_digest(digest);
-    }
-}
-
-impl GetSocketDigest for Watched {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-
-    fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.stream.set_socket_digest(digest);
-    }
-}
-
-#[async_trait]
-impl Peek for Watched {
-    async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.stream.try_peek(buffer).await
-    }
 }
 
 #[cfg(test)]

@@ -14,19 +14,18 @@ use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
 use tokio::time::timeout;
 
-use super::chunks::{self, Chunks};
+use super::extent::Extent;
 use super::head::{self, Head, Patience};
 use super::idle::Idle;
 use super::listen::Transport;
+use super::preface::{self, Beginning};
+use super::turn::Turns;
 use super::{Shared, http2, refusal};
 use crate::proxy::Proxy;
 use crate::reply::Rejection;
 
 /// To Pingora: that a connection may be used again. For how long it may be idle is said here.
 const REUSABLE: Option<u64> = Some(60);
-
-/// A request's head, what came of its body with it, and how far that was looked at if it is chunked.
-type Request = (BytesMut, Option<Chunks>);
 
 /// The connections that one worker has of the plain listeners, or of those with TLS.
 pub(super) struct Front {
@@ -65,15 +64,19 @@ impl Front {
     }
 
     /// The next request of a connection that has had one before, or not; none when the connection is at its end.
-    async fn next_request(&self, stream: &mut Stream, reused: bool) -> Option<Result<Request, (Rejection, BytesMut)>> {
+    async fn next_request(&self, turns: &mut Turns, reused: bool) -> Option<Result<BytesMut, (Rejection, BytesMut)>> {
         let (limits, patience) = {
             let snapshot = self.shared.snapshot.load();
             let timeouts = &snapshot.client_timeouts;
             let first = if reused { timeouts.keepalive } else { timeouts.header };
             (snapshot.limits, Patience { first, whole: timeouts.header })
         };
-        match head::read(stream, &self.idle, &limits, &patience).await {
-            Head::Whole(bytes, chunks) => Some(Ok((bytes, chunks))),
+        let (begun, stream) = turns.next()?;
+        match head::read(stream, begun, &self.idle, &limits, &patience).await {
+            Head::Whole(bytes, head, framing) => {
+                let begun = turns.begin(bytes, head, Extent::of(framing, limits.headers));
+                Some(begun.map_err(|(bad, bytes)| (bad.into(), bytes)))
+            }
             Head::Refused(rejection, bytes) => Some(Err((rejection, bytes))),
             Head::None => None,
         }
@@ -84,8 +87,8 @@ impl Front {
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let most = self.shared.snapshot.load().most_connections;
-        let Some(_open) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
-            if self.over == Transport::Plain {
+        let Some(place) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
+            if self.over != Transport::Tls {
                 refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
             } else {
                 // It could only be told after a handshake, which costs what the cap is there to save.
@@ -100,26 +103,39 @@ impl ServerApp for Front {
                 return None;
             }
         }
+        let mut ahead = BytesMut::new();
+        if self.over == Transport::H2c {
+            let within = self.shared.snapshot.load().client_timeouts.header;
+            match preface::read(&mut stream, &self.idle, within).await? {
+                Beginning::Http2(start) => {
+                    // What Pingora accepts is a socket of its own, which can be given bytes back.
+                    let mut socket = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
+                    socket.rewind(&start);
+                    http2::serve(&self.shared, &self.proxy, socket, shutdown).await;
+                    return None;
+                }
+                Beginning::Other(start) => ahead = start,
+            }
+        }
+        let mut turns = Box::new(Turns::new(stream, ahead, place));
         let mut reused = false;
+        let mut left = self.shared.snapshot.load().requests_per_connection;
         loop {
-            let (request, chunks) = match self.next_request(&mut stream, reused).await? {
+            let request = match self.next_request(&mut turns, reused).await? {
                 Ok(request) => request,
                 Err((rejection, head)) => {
+                    let (stream, _place) = turns.into_parts()?;
                     refusal::send(&self.shared, stream, rejection, &head).await;
                     return None;
                 }
             };
-            let is_chunked = chunks.is_some();
-            if let Some(chunks) = chunks {
-                stream = chunks::watch(stream, chunks);
-            }
-            let mut session = ServerSession::new_http1(stream);
+            let mut session = ServerSession::new_http1(turns);
             session.set_keepalive(REUSABLE);
+            left = left.saturating_sub(1);
+            session.set_keepalive_reuses_remaining(Some(left));
             session.set_pipelined_prefix(request);
-            (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
-            if is_chunked {
-                stream = chunks::unwatched(stream)?;
-            }
+            let (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            turns = stream.into_any().downcast().ok()?;
             reused = true;
         }
     }
@@ -131,7 +147,8 @@ impl ServerApp for Front {
 }
 
 /// Counts a connection as open until it is dropped.
-struct OpenConnection(IntGauge);
+#[derive(Debug)]
+pub(super) struct OpenConnection(IntGauge);
 
 impl OpenConnection {
     /// Counts one more, unless there are `most` already. Workers that ask at the same moment may let in one each.

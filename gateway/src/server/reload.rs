@@ -98,10 +98,8 @@ fn needs_restart(running: &GatewayFile, file: &GatewayFile) -> Vec<&'static str>
     let (old, new) = (&running.server, &file.server);
     let changed = [
         ("server.listen", old.listen != new.listen),
+        ("server.h2c_listen", old.h2c_listen != new.h2c_listen),
         ("server.tls.listen", tls_addrs(old) != tls_addrs(new)),
-        ("server.keepalive_timeout for HTTP/2", new.tls.is_some() && old.keepalive_timeout != new.keepalive_timeout),
-        ("server.max_headers for HTTP/2", new.tls.is_some() && old.max_headers != new.max_headers),
-        ("server.max_uri for HTTP/2", new.tls.is_some() && old.max_uri != new.max_uri),
         ("server.admin", old.admin != new.admin),
         ("server.threads", old.threads != new.threads),
         ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),

@@ -1,5 +1,7 @@
 //! Starts gateways with a configuration of the test's own, and talks to them.
 
+pub(crate) mod http2;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,8 +45,13 @@ impl Gateway {
 
     /// The same with an access log at `path`, which is whole when the gateway was dropped.
     pub(crate) fn start_logging(path: &Path, yaml: &str) -> Self {
+        Self::start_logging_with("", path, yaml)
+    }
+
+    /// The same with more in its `server` block.
+    pub(crate) fn start_logging_with(server: &str, path: &Path, yaml: &str) -> Self {
         let log = format!("access_log: {{ path: \"{}\" }}", path.display());
-        Self::launch(with_server("", yaml).replace("access_log: { enabled: false }", &log), Vec::new())
+        Self::launch(with_server(server, yaml).replace("access_log: { enabled: false }", &log), Vec::new())
             .expect("the gateway starts")
     }
 
@@ -130,6 +137,11 @@ impl Gateway {
     /// The port of its first TLS listener.
     pub(crate) fn tls_addr(&self) -> SocketAddr {
         self.running.as_ref().expect("runs").tls_addrs()[0]
+    }
+
+    /// The port of its first listener that takes HTTP/2 without TLS too.
+    pub(crate) fn h2c_addr(&self) -> SocketAddr {
+        self.running.as_ref().expect("runs").h2c_addrs()[0]
     }
 
     /// Takes the handle out, to stop the gateway from another task.

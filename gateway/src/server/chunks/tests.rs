@@ -4,7 +4,7 @@ use super::*;
 fn look(body: &[u8]) -> Result<bool, BadChunks> {
     let whole = |parts: &[&[u8]]| {
         let mut chunks = Chunks::new(16);
-        parts.iter().try_for_each(|part| chunks.look(part)).map(|()| chunks.is_done())
+        parts.iter().try_for_each(|part| chunks.look(part).map(drop)).map(|()| chunks.is_done())
     };
     let at_once = whole(&[body]);
     for cut in 0..body.len() {
