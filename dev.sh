@@ -23,7 +23,7 @@ usage: ./dev.sh <command>
   test [cargo test's arguments]
               all tests, against real servers that the tests start for themselves
   check       formatting, lints, licences and sources of dependencies, documentation
-  fuzz [seconds] [chunks|config|heads|paths|requests|tokens]
+  fuzz [seconds] [chunks|config|heads|paths|requests|routes|tokens]
               what reads bytes of strangers, under libFuzzer for so long (60 s each); what it finds is kept in target/fuzz/
   coverage    line coverage of the tests; fails under 80 %
   dist [gateway|user-service|inventory-service|order-processor|empty-pingora ...]
@@ -265,7 +265,7 @@ fuzz() {
     local seconds=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name
     need_toolchain
     RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/instrumented cargo build --package fuzz --features libfuzzer --bins
-    for name in chunks config heads paths requests tokens; do
+    for name in chunks config heads paths requests routes tokens; do
         [ -z "$only" ] || [ "$only" = "$name" ] || continue
         say "$name, for $seconds s"
         mkdir -p "$target/fuzz/$name"

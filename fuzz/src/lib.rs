@@ -10,6 +10,7 @@ mod config;
 mod heads;
 mod paths;
 mod requests;
+mod routes;
 mod seeds;
 mod tokens;
 
@@ -18,5 +19,6 @@ pub use config::config;
 pub use heads::heads;
 pub use paths::paths;
 pub use requests::requests;
+pub use routes::routes;
 pub use seeds::plant;
 pub use tokens::tokens;

@@ -20,6 +20,14 @@ const TOKENS: [&str; 6] = [
     "",
 ];
 
+/// `GET a.x/a/b` of exact, parameter and prefix routes; of one of another method; of hosts beside each other.
+const ROUTES: [&[u8]; 4] = [
+    &[0, 2, 0, 1, 0, 0, 2, 0, 1, 0, 0, 0, 2, 0, 2, 0, 0, 0, 1, 0, 1, 0],
+    &[0, 2, 0, 1, 0, 0, 2, 0, 1, 0, 2],
+    &[0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 3, 1, 0, 1, 0],
+    &[3, 0, 1, 0, 0, 1, 0],
+];
+
 /// Writes what the target of this name begins with into the directory that `FUZZ_CORPUS` names, if it does.
 ///
 /// # Panics
@@ -61,6 +69,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let files = fs::read_dir(root.join("conf")).expect("conf/").map(|entry| entry.expect("an entry").path());
             files.filter(|path| path.extension().is_some_and(|kind| kind == "yaml")).map(|path| read(&path)).collect()
         }
+        "routes" => ROUTES.iter().map(|routes| routes.to_vec()).collect(),
         "tokens" => TOKENS.iter().map(|token| token.as_bytes().to_vec()).collect(),
         _ => panic!("there is no target {target}"),
     }
@@ -69,18 +78,19 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chunks, config, heads, paths, requests, tokens};
+    use crate::{chunks, config, heads, paths, requests, routes, tokens};
 
     type Target = fn(&[u8]);
 
     #[test]
     fn every_target_keeps_its_promise_over_its_seeds() {
-        let targets: [(&str, Target); 6] = [
+        let targets: [(&str, Target); 7] = [
             ("chunks", chunks),
             ("config", config),
             ("heads", heads),
             ("paths", paths),
             ("requests", requests),
+            ("routes", routes),
             ("tokens", tokens),
         ];
         for (target, run) in targets {
