@@ -89,8 +89,8 @@ fn what_costs_too_much_is_refused() {
     assert!(refused("path.matches(method)").starts_with("the pattern of `matches` is a text that stands here"));
     assert!(refused("path.matches('(')").starts_with("this is no regular expression"));
     assert!(refused("path.matches('(a{500}){500}')").starts_with("the regular expression is too large"));
-    assert_eq!(refused(&vec!["path == 'a'"; 70].join(" || ")), BadExpression::TooLarge { parts: 279 }.to_string());
-    assert!(refused(&vec!["path"; 10].join(" + ")).starts_with("an expression has at most 8 `+`"));
+    assert_eq!(refused(&["path == 'a'"; 70].join(" || ")), BadExpression::TooLarge { parts: 279 }.to_string());
+    assert!(refused(&["path"; 10].join(" + ")).starts_with("an expression has at most 8 `+`"));
     assert!(
         refused(&format!("path == '{}'", "a".repeat(MOST_TEXT))).starts_with("an expression has at most 2048 bytes")
     );
