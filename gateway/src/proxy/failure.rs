@@ -29,11 +29,15 @@ pub(super) fn is_repeatable(session: &Session, error: &Error, ctx: &RequestConte
         && reply::answered(session).is_none()
 }
 
-/// Whether the upstream says that it did nothing of the request at all (RFC 9113, section 8.7). Pingora marks more than these
-/// as harmless, whatever their method: a `GOAWAY`, and what it cannot read of an answer.
+/// Whether the upstream says that it did nothing of the request at all (RFC 9113, section 8.7): it refuses it, or goes away and
+/// does not count it among those that it may have begun. Pingora marks more than these as harmless, whatever their method.
 fn was_refused(error: &Error) -> bool {
-    let refused =
-        |error: &h2::Error| error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+    let refused = |error: &h2::Error| {
+        let reason = error.reason().filter(|_| error.is_remote());
+        // Requests that were begun get another error when their connection ends.
+        error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(Reason::NO_ERROR)
+    };
     error.root_cause().downcast_ref().is_some_and(refused)
 }
 

@@ -57,10 +57,6 @@ fn is_handshake(request: &RequestHeader) -> bool {
 pub(crate) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     change_request(request, |parts| {
         let hidden = ctx.route.as_ref().and_then(|route| route.hidden.as_deref());
-        if parts.headers.get(UPGRADE).is_some_and(asks_for_h2c) {
-            parts.headers.remove(UPGRADE);
-            parts.headers.remove(CONNECTION);
-        }
         assert_headers(&mut parts.headers, ctx, hidden)?;
         if let Some(target) = &ctx.rewritten {
             // Made of what may be shown; a parameter of the step's own may be called like a hidden one.
@@ -73,14 +69,6 @@ pub(crate) fn prepare(request: &mut RequestHeader, ctx: &RequestContext) -> Resu
         }
         Ok(())
     })
-}
-
-/// Whether HTTP/2 is to be spoken from here on. An upstream that agreed would get further requests that no route has seen; a
-/// server may pass over the wish (RFC 9110, section 7.8), as `curl --http2` expects.
-fn asks_for_h2c(upgrade: &HeaderValue) -> bool {
-    let mut protocols = upgrade.as_bytes().split(|byte| *byte == b',');
-    // With a version behind a slash too.
-    protocols.any(|protocol| protocol.trim_ascii().get(..2).is_some_and(|front| front.eq_ignore_ascii_case(b"h2")))
 }
 
 fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext, hidden: Option<&Hidden>) -> Result<()> {
@@ -172,20 +160,6 @@ fn with_path(uri: &Uri, path: Option<&str>, query: Option<&str>) -> Result<Uri> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn http_2_is_asked_for_under_each_of_its_names_and_by_nothing_else() {
-        for (value, asked) in [
-            ("h2c", true),
-            ("websocket, H2C", true),
-            ("h2c-14", true),
-            ("websocket", false),
-            ("", false),
-            ("xh2c", false),
-        ] {
-            assert_eq!(asks_for_h2c(&HeaderValue::from_static(value)), asked, "{value}");
-        }
-    }
 
     #[test]
     fn the_query_stays_when_the_path_changes() {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::{Barrier, Mutex};
 
-use crate::support::http2::{DATA, GREETING, HEADERS, Server, answer, frame, next_frame, read};
+use crate::support::http2::{DATA, GOAWAY, GREETING, HEADERS, Server, answer, frame, next_frame, read};
 use crate::support::{Gateway, PATIENCE, code};
 
 fn routes(upstream: &str, settings: &str) -> String {
@@ -75,41 +75,55 @@ async fn a_request_arrives_whole_and_so_does_its_answer() {
     assert!(!head.headers.contains_key("host"), "HTTP/2 names it elsewhere");
 }
 
-/// A server whose frames cannot be understood once it has a request, and how many connections it has had.
-async fn babbling() -> (String, Arc<AtomicUsize>) {
+/// A server that says `last` when it has a request and closes, and how many requests it has had.
+async fn broken(last: Vec<u8>) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let counted = Arc::clone(&counted);
+            let (counted, last) = (Arc::clone(&counted), last.clone());
             tokio::spawn(async move {
                 let mut preface = [0; 24];
                 stream.read_exact(&mut preface).await.expect("a preface");
                 stream.write_all(&GREETING[24..]).await.expect("writes");
-                while let Some((kind, ..)) = next_frame(&mut stream).await {
-                    if kind == HEADERS {
-                        counted.fetch_add(1, Ordering::Relaxed);
-                        // Data of no request.
-                        stream.write_all(&frame(DATA, 0, 0, b"?")).await.expect("writes");
-                    }
-                }
+                while next_frame(&mut stream).await.expect("a request").0 != HEADERS {}
+                counted.fetch_add(1, Ordering::Relaxed);
+                stream.write_all(&last).await.expect("writes");
+                stream.shutdown().await.expect("closes");
+                while next_frame(&mut stream).await.is_some() {}
             });
         }
     });
     (url, requests)
 }
 
+/// Says that the connection ends, and that the requests up to `last` may have been begun.
+fn goaway(last: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
+}
+
 #[tokio::test]
 async fn what_broke_off_in_http_2_is_sent_again_only_if_that_is_harmless() {
-    let (url, requests) = babbling().await;
-    let gateway = Gateway::start(&routes(&url, "retries: 2"));
-    let post = gateway.request(Method::POST, "/x").body("order").send().await.expect("an answer");
-    assert_eq!((post.status().as_u16(), &*code(&post.text().await.expect("a body"))), (502, "upstream_broken"));
-    assert_eq!(requests.swap(0, Ordering::Relaxed), 1, "a POST may have been done");
-    assert_eq!(gateway.get("/x").await.0, 502);
-    assert_eq!(requests.load(Ordering::Relaxed), 3);
+    for (what, last, posts) in [
+        ("data of no request", frame(DATA, 0, 0, b"?"), 1),
+        ("an end", Vec::new(), 1),
+        ("the request may have been begun", goaway(1), 1),
+        ("the request was not begun", goaway(0), 3),
+    ] {
+        let (url, requests) = broken(last).await;
+        let gateway = Gateway::start(&routes(&url, "retries: 2"));
+        let post = gateway.request(Method::POST, "/x").body("order").send().await.expect("an answer");
+        assert_eq!(
+            (post.status().as_u16(), &*code(&post.text().await.expect("a body"))),
+            (502, "upstream_broken"),
+            "{what}"
+        );
+        assert_eq!(requests.swap(0, Ordering::Relaxed), posts, "{what}");
+        assert_eq!(gateway.get("/x").await.0, 502);
+        assert_eq!(requests.load(Ordering::Relaxed), 3, "{what}");
+    }
 }
 
 #[tokio::test]
