@@ -107,6 +107,7 @@ impl ServeHttp for Admin {
             "/metrics" => self.metrics(),
             "/upstreams" => self.upstreams(),
             "/revocations" => self.revocations(),
+            "/jwks.json" => json_response(StatusCode::OK, &self.shared.snapshot.load().signers.jwks()),
             _ => problem(StatusCode::NOT_FOUND, "no_route", ROUTES),
         }
     }
@@ -125,7 +126,7 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
 }
 
 const UP: &str = "up";
-const ROUTES: &str = "There are /health, /ready, /metrics, /upstreams and /revocations.";
+const ROUTES: &str = "There are /health, /ready, /metrics, /upstreams, /revocations and /jwks.json.";
 
 fn check(name: &str, found: Result<(), String>) -> Value {
     match found {

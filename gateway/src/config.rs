@@ -31,7 +31,7 @@ use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
 use report::Report;
-use values::{Certificate, KnownKey, PasswordHash};
+use values::{Certificate, KnownKey, PasswordHash, SigningKey};
 
 /// A file without problems.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub file: GatewayFile,
     /// The key of each provider under `jwt_providers`, wherever it came from.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The key of each signer under `identity_tokens`.
+    pub signing_keys: BTreeMap<String, SigningKey>,
     /// The keys of programs under `api_keys`, by name, wherever they came from.
     pub api_keys: BTreeMap<String, Vec<KnownKey>>,
     /// The users under `basic_auth` with their passwords' hashes, by name, wherever they came from.
@@ -93,8 +95,8 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
     file.revocation = file.revocation.filter(|revocation| !revocation.is_off());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    let check::Found { keys, api_keys, passwords, certificates, bodies } = found;
-    Ok(Loaded { file, keys, api_keys, passwords, certificates, bodies, warnings })
+    let check::Found { keys, signing_keys, api_keys, passwords, certificates, bodies } = found;
+    Ok(Loaded { file, keys, signing_keys, api_keys, passwords, certificates, bodies, warnings })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.

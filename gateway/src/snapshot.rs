@@ -21,8 +21,8 @@ use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Middleware, ProviderError, RateLimit, Redirect,
-    Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, IdentitySigners, Middleware, ProviderError,
+    RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
@@ -38,6 +38,8 @@ pub(crate) struct Snapshot {
     pub pools: BTreeMap<String, Arc<Pool>>,
     /// Who says who is there, with what they have verified.
     pub providers: IdentityProviders,
+    /// What signs the gateway's word on who asks.
+    pub signers: IdentitySigners,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -155,6 +157,8 @@ impl Snapshot {
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
         let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
+        let missing = || CompileError::Step { place: "identity_tokens".to_owned() };
+        let signers = IdentitySigners::compile(loaded).ok_or_else(missing)?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -167,6 +171,7 @@ impl Snapshot {
             file,
             bodies: &loaded.bodies,
             providers: &providers,
+            signers: &signers,
             policies: &policies,
             pools: &pools,
             route_metrics: &route_metrics,
@@ -202,6 +207,7 @@ impl Snapshot {
             most_connections: i64::from(file.server.max_connections),
             pools,
             providers,
+            signers,
             route_metrics,
             policies,
         })
@@ -277,6 +283,7 @@ struct Parts<'a> {
     file: &'a GatewayFile,
     bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a IdentityProviders,
+    signers: &'a IdentitySigners,
     policies: &'a Policies,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
@@ -305,6 +312,12 @@ impl Parts<'_> {
                     Arc::new(RateLimit::new(policies))
                 }
                 MiddlewareFile::Authorize(file) => Arc::new(Authorize::new(file)?),
+                MiddlewareFile::IdentityToken(step) => {
+                    // A route that goes nowhere tells nobody.
+                    let Some(upstream) = &file.upstream else { continue };
+                    let audience = step.audience.as_ref().unwrap_or(upstream);
+                    Arc::new(self.signers.step(&step.signer, audience).ok_or_else(no_step)?)
+                }
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Cors(step) => {
                     Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _

@@ -3,6 +3,7 @@
 
 mod conditions;
 mod identity;
+mod identity_token;
 mod jwt;
 mod limits;
 mod overlaps;
@@ -24,7 +25,7 @@ use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{ByteSize, Certificate, KnownKey, PasswordHash, Span};
+use super::values::{ByteSize, Certificate, KnownKey, PasswordHash, SigningKey, Span};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
@@ -38,12 +39,14 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
     let api_keys = identity::api_keys(file, directory, report);
     let passwords = identity::passwords(file, directory, report);
+    let signing_keys = identity_token::check(file, directory, report);
     let used = routes::check(file, directory, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
         ("api_keys", "provider", keys(&file.api_keys), used.api_keys),
         ("basic_auth", "provider", keys(&file.basic_auth), used.basic_auth),
+        ("identity_tokens", "signer", keys(&file.identity_tokens), used.signers),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
         for name in names {
@@ -54,13 +57,15 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             }
         }
     }
-    Found { certificates, keys: keys_of_providers, api_keys, passwords, bodies: used.bodies }
+    Found { certificates, keys: keys_of_providers, signing_keys, api_keys, passwords, bodies: used.bodies }
 }
 
 /// What the file refers to.
 pub(super) struct Found {
     /// The key of each provider, by name.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The key of each signer, by name.
+    pub signing_keys: BTreeMap<String, SigningKey>,
     /// The keys of programs under `api_keys`, by name.
     pub api_keys: BTreeMap<String, Vec<KnownKey>>,
     /// The users under `basic_auth`, by name.
@@ -78,6 +83,7 @@ struct Used<'f> {
     providers: BTreeSet<&'f str>,
     api_keys: BTreeSet<&'f str>,
     basic_auth: BTreeSet<&'f str>,
+    signers: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
     bodies: BTreeMap<PathBuf, Bytes>,
 }

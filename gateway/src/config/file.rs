@@ -3,6 +3,7 @@
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
 mod identity;
+mod identity_token;
 mod jwt;
 mod matches;
 mod revocation;
@@ -23,6 +24,7 @@ pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
     RolesFile,
 };
+pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgorithm};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use revocation::{OnLoss, RevocationFile, RevocationSource};
@@ -55,6 +57,9 @@ pub struct GatewayFile {
     /// People who are known by name and password, by name.
     #[serde(default)]
     pub basic_auth: BTreeMap<String, BasicAuthUsersFile>,
+    /// What signs the gateway's word on who asks, by name.
+    #[serde(default)]
+    pub identity_tokens: BTreeMap<String, IdentityTokenSignerFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -389,6 +394,8 @@ pub enum MiddlewareFile {
     AllOf(Vec<IdentityFile>),
     /// Requires scopes, roles or claims of whoever the steps before have found.
     Authorize(AuthorizeFile),
+    /// Tells the upstream who asks, signed; behind whatever changes the path.
+    IdentityToken(IdentityTokenFile),
     /// Changes headers of requests and responses.
     Headers(HeadersFile),
     /// Lets web pages of other origins in.

@@ -1,6 +1,7 @@
 //! Whole files through [`parse`] and [`load`].
 
 mod identity;
+mod identity_tokens;
 mod keys;
 mod revocation;
 mod routes;

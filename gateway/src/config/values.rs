@@ -10,6 +10,7 @@ mod network;
 pub(crate) mod password_hash;
 mod public_key;
 mod scalar;
+mod signing_key;
 mod target;
 mod texts;
 
@@ -21,7 +22,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
 pub use certificate::{BadCertificate, Certificate};
-pub(crate) use header::{ABOUT_THE_CLIENT, same_but_for_underscores};
+pub(crate) use header::{ABOUT_THE_CLIENT, IDENTITY_TOKEN, same_but_for_underscores};
 pub use header::{BadEdit, BadHeader, BadValue, CredentialHeader, EditableHeader, FixedValue, IdentityHeader};
 pub use jwks::{BadJwks, Jwk, Jwks};
 pub(crate) use known_key::is_scope;
@@ -32,6 +33,7 @@ pub use network::{BadNetwork, Network, Networks};
 pub use password_hash::{BadPasswordHash, PasswordHash};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use scalar::Scalar;
+pub use signing_key::{BadSigningKey, SigningKey};
 pub use target::{BadTarget, Target, Targets};
 pub use texts::Texts;
 

@@ -92,6 +92,7 @@ impl IdentityProviders {
             MiddlewareFile::AllOf(way) => Require::any_of([self.way(way)?]),
             MiddlewareFile::RateLimit(_)
             | MiddlewareFile::Authorize(_)
+            | MiddlewareFile::IdentityToken(_)
             | MiddlewareFile::Headers(_)
             | MiddlewareFile::Cors(_)
             | MiddlewareFile::Compress(_)

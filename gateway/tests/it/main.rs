@@ -6,6 +6,7 @@ mod compression;
 mod credentials;
 mod failover;
 mod forwarding;
+mod identity_tokens;
 mod jwks;
 mod lifecycle;
 mod matching;

@@ -178,6 +178,7 @@ pub(super) fn check_step<'f>(
         MiddlewareFile::AllOf(way) => check_way(way, &at.key("all_of"), file, used, report),
         MiddlewareFile::RateLimit(_)
         | MiddlewareFile::Authorize(_)
+        | MiddlewareFile::IdentityToken(_)
         | MiddlewareFile::Headers(_)
         | MiddlewareFile::Cors(_)
         | MiddlewareFile::Compress(_)

@@ -60,6 +60,8 @@ struct Chain<'f> {
     asks: bool,
     /// Whether a step may find out who is there.
     looks: bool,
+    /// Whether a step has signed for the upstream.
+    signs: bool,
     policies: Vec<&'f str>,
     shape: Shape,
 }
@@ -97,6 +99,24 @@ impl<'f> Chain<'f> {
                     if !self.asks {
                         report.problem(&here, "no step before this one asks who is there");
                     }
+                }
+                MiddlewareFile::IdentityToken(step) => {
+                    let here = here.key("identity_token");
+                    if refers_to("signer", &step.signer, &file.identity_tokens, &here.key("signer"), report) {
+                        used.signers.insert(&step.signer);
+                    }
+                    if step.audience.as_ref().is_some_and(String::is_empty) {
+                        report.problem(&here.key("audience"), "this is empty; a token is for a certain audience");
+                    }
+                    if !self.looks {
+                        report.problem(&here, "no step before this one asks who is there");
+                    }
+                    if std::mem::replace(&mut self.signs, true) {
+                        report.problem(&here, "a step before this one signs already, in the same header");
+                    }
+                }
+                MiddlewareFile::Rewrite(_) if self.signs => {
+                    report.problem(&here, "a step before this one has signed another path; rewrite before it");
                 }
                 MiddlewareFile::RateLimit(limits) => {
                     let here = here.key("rate_limit").key("policies");
