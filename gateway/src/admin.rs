@@ -130,6 +130,7 @@ impl ServeHttp for Admin {
             "/metrics" => self.metrics(),
             "/upstreams" => self.upstreams(),
             "/revocations" => self.revocations(),
+            "/jwks.json" => json_response(StatusCode::OK, &self.shared.snapshot.load().signers.jwks()),
             _ => problem(StatusCode::NOT_FOUND, "no_route", ROUTES),
         }
     }
@@ -148,7 +149,8 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
 }
 
 const UP: &str = "up";
-const ROUTES: &str = "There are /health, /ready, /metrics, /upstreams, /revocations and, for POST, /reload.";
+const ROUTES: &str =
+    "There are /health, /ready, /metrics, /upstreams, /revocations, /jwks.json and, for POST, /reload.";
 
 fn check(name: &str, found: Result<(), String>) -> Value {
     match found {

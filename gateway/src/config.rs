@@ -33,7 +33,7 @@ pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
 pub use remote_service::{IntrospectionService, RemoteService};
 use report::Report;
-use values::{Authorities, Certificate, KnownKey, PasswordHash, UpstreamTls};
+use values::{Authorities, Certificate, KnownKey, PasswordHash, SigningKey, UpstreamTls};
 
 /// A file without problems.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Loaded {
     pub file: GatewayFile,
     /// The key of each provider under `jwt_providers`, wherever it came from.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The key of each signer under `identity_tokens`.
+    pub signing_keys: BTreeMap<String, SigningKey>,
     /// The keys of programs under `api_keys`, by name, wherever they came from.
     pub api_keys: BTreeMap<String, Vec<KnownKey>>,
     /// The users under `basic_auth` with their passwords' hashes, by name, wherever they came from.
@@ -108,6 +110,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
     let check::Found {
         keys,
+        signing_keys,
         api_keys,
         passwords,
         certificates,
@@ -121,6 +124,7 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     Ok(Loaded {
         file,
         keys,
+        signing_keys,
         api_keys,
         passwords,
         certificates,

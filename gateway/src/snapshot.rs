@@ -26,8 +26,8 @@ use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, Key, Middleware,
-    ProviderError, RateLimit, Redirect, Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, IdentitySigners,
+    Key, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::mirror::{Mirror, MirrorError};
 use crate::path::SlashPolicy;
@@ -48,6 +48,8 @@ pub(crate) struct Snapshot {
     pub providers: IdentityProviders,
     /// The services that say whether requests may go on.
     pub forward_auths: ForwardAuths,
+    /// What signs the gateway's word on who asks.
+    pub signers: IdentitySigners,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -187,6 +189,8 @@ impl Snapshot {
         let kept = previous.map(|previous| &previous.providers);
         let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
         let forward_auths = ForwardAuths::compile(loaded, previous.map(|previous| &previous.forward_auths))?;
+        let missing = || CompileError::Step { place: "identity_tokens".to_owned() };
+        let signers = IdentitySigners::compile(loaded).ok_or_else(missing)?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
@@ -200,6 +204,7 @@ impl Snapshot {
             bodies: &loaded.bodies,
             providers: &providers,
             forward_auths: &forward_auths,
+            signers: &signers,
             policies: &policies,
             told_apart: middleware::told_apart(file),
             pools: &pools,
@@ -240,6 +245,7 @@ impl Snapshot {
             pools,
             providers,
             forward_auths,
+            signers,
             route_metrics,
             policies,
         })
@@ -339,6 +345,7 @@ struct Parts<'a> {
     bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a IdentityProviders,
     forward_auths: &'a ForwardAuths,
+    signers: &'a IdentitySigners,
     policies: &'a Policies,
     /// The policies whose keys say by whom they are proven.
     told_apart: BTreeSet<&'a str>,
@@ -382,6 +389,11 @@ impl Parts<'_> {
                     Arc::clone(found) as Arc<ForwardAuth>
                 }
                 MiddlewareFile::Authorize(step) => Arc::new(Authorize::new(step, Params::of(&file.matches.path))?),
+                MiddlewareFile::IdentityToken(step) => {
+                    // A route that goes nowhere tells nobody; one that goes to several names its audience.
+                    let Some(audience) = step.audience.as_ref().or(file.upstream.as_ref()) else { continue };
+                    Arc::new(self.signers.step(&step.signer, audience).ok_or_else(no_step)?)
+                }
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Cors(step) => {
                     Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _

@@ -3,6 +3,7 @@
 mod all_in_one;
 mod config_reload;
 mod identity;
+mod identity_tokens;
 mod instances;
 mod purchases;
 mod quotas;

@@ -7,6 +7,7 @@ mod conditions;
 mod expressions;
 mod forward_auth;
 mod identity;
+mod identity_token;
 mod introspection;
 mod jwt;
 mod limits;
@@ -33,7 +34,7 @@ use common::names::did_you_mean;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, Span, UpstreamTls};
+use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, SigningKey, Span, UpstreamTls};
 use super::{IntrospectionService, ProviderKey, RemoteService};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
@@ -53,6 +54,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
     let api_keys = identity::api_keys(file, directory, report);
     let passwords = identity::passwords(file, directory, report);
+    let signing_keys = identity_token::check(file, directory, report);
     let used = routes::check(file, directory, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
@@ -62,6 +64,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         ("client_certificates", "provider", keys(&file.client_certificates), used.client_certificates),
         ("token_introspection", "provider", keys(&file.token_introspection), used.introspection),
         ("forward_auth", "provider", keys(&file.forward_auth), used.forward_auth),
+        ("identity_tokens", "signer", keys(&file.identity_tokens), used.signers),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
         for name in names {
@@ -79,6 +82,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         forward_auth,
         introspection,
         keys: keys_of_providers,
+        signing_keys,
         api_keys,
         passwords,
         bodies: used.bodies,
@@ -89,6 +93,8 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
 pub(super) struct Found {
     /// The key of each provider, by name.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The key of each signer, by name.
+    pub signing_keys: BTreeMap<String, SigningKey>,
     /// The keys of programs under `api_keys`, by name.
     pub api_keys: BTreeMap<String, Vec<KnownKey>>,
     /// The users under `basic_auth`, by name.
@@ -117,6 +123,7 @@ struct Used<'f> {
     client_certificates: BTreeSet<&'f str>,
     forward_auth: BTreeSet<&'f str>,
     introspection: BTreeSet<&'f str>,
+    signers: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
     bodies: BTreeMap<PathBuf, Bytes>,
 }

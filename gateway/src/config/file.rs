@@ -6,6 +6,7 @@ mod client_certificate;
 mod forward_auth;
 mod http2;
 mod identity;
+mod identity_token;
 mod introspection;
 mod jwt;
 mod matches;
@@ -36,6 +37,7 @@ pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
     ProofKind, RolesFile, RuleFile,
 };
+pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgorithm};
 pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
@@ -81,6 +83,9 @@ pub struct GatewayFile {
     /// Services that say whether requests may go on, by name.
     #[serde(default)]
     pub forward_auth: BTreeMap<String, ForwardAuthServiceFile>,
+    /// What signs the gateway's word on who asks, by name.
+    #[serde(default)]
+    pub identity_tokens: BTreeMap<String, IdentityTokenSignerFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -471,6 +476,8 @@ pub enum MiddlewareFile {
     ForwardAuth(ForwardAuthFile),
     /// Requires scopes, roles or claims of whoever the steps before have found.
     Authorize(AuthorizeFile),
+    /// Tells the upstream who asks, signed; behind whatever changes the path.
+    IdentityToken(IdentityTokenFile),
     /// Changes headers of requests and responses.
     Headers(HeadersFile),
     /// Lets web pages of other origins in.

@@ -3,6 +3,7 @@
 mod expressions;
 mod http;
 mod identity;
+mod identity_tokens;
 mod keys;
 mod mirror;
 mod revocation;

@@ -14,6 +14,7 @@ mod hostile;
 mod http2;
 mod http2_abuse;
 mod http2_upstreams;
+mod identity_tokens;
 mod introspection;
 mod jwks;
 mod lifecycle;

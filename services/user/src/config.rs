@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use common::auth::{HashingLimits, SigningSecret, TokenSettings};
+use common::auth::{HashingLimits, IdentityTokens, SigningSecret, TokenSettings};
 use common::config::{ConfigError, Env, Reader};
 use common::dynamo::DynamoConfig;
 use common::health::RedisSettings;
@@ -18,6 +18,8 @@ pub struct Config {
     pub addr: SocketAddr,
     /// How it signs tokens.
     pub tokens: TokenSettings,
+    /// By what it knows that a request came through the gateway, if that is asked.
+    pub identity_tokens: Option<IdentityTokens>,
     /// Where accounts and revocations are kept.
     pub store: DynamoConfig,
     /// The Redis that must answer for the service to be ready, and where revocations are published.
@@ -39,13 +41,15 @@ impl Config {
         let mut reader = Reader::new(env);
         let addr = reader.addr("USER_SERVICE_ADDR", (Ipv4Addr::UNSPECIFIED, 8000).into());
         let tokens = TokenSettings::read(&mut reader);
+        let identity_tokens = IdentityTokens::read(&mut reader, "user-service");
         let store = DynamoConfig::read(&mut reader);
         let redis = RedisSettings::read(&mut reader);
         let revocation_secret = revocation_secret(&mut reader);
         let hashing = HashingLimits::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let required = tokens.zip(store);
-        let config = |(tokens, store)| Self { addr, tokens, store, redis, revocation_secret, hashing, limits };
+        let config =
+            |(tokens, store)| Self { addr, tokens, identity_tokens, store, redis, revocation_secret, hashing, limits };
         reader.finish(required.map(config))
     }
 }

@@ -64,7 +64,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         description: "Accounts: register, log in, profile, log out.",
         version: env!("CARGO_PKG_VERSION"),
         api: Api { accounts },
-        authenticator: Authenticator::new(config.tokens.verifier(), revocations.clone()),
+        authenticator: Authenticator::new(config.tokens.verifier(), revocations.clone()).behind(config.identity_tokens),
         readiness: readiness(&store, config.redis.as_ref())?,
         metrics,
         limits: config.limits,

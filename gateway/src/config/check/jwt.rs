@@ -21,7 +21,7 @@ use crate::config::values::{ByteSize, IdentityHeader, KeyKind, PublicKey};
 
 /// RFC 8725 has no figure; a minute is what its implementers call generous.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
-const MOST_KEY_BYTES: u64 = 64 * 1024;
+pub(super) const MOST_KEY_BYTES: u64 = 64 * 1024;
 /// Holds some dozens of tokens; in less, each would drive out the one before.
 pub(super) const LEAST_CACHE: ByteSize = ByteSize::from_kib(64);
 pub(super) const MOST_CACHE: ByteSize = ByteSize::from_kib(16 << 20);

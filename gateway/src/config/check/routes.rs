@@ -55,6 +55,9 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         split::check(route, &file.upstreams, &chain.claims, &at, &mut used, report);
         mirror::check(route, &file.upstreams, &chain.shape, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
+        if let Some(at) = chain.to_whom.as_ref().filter(|_| route.split.is_some()) {
+            report.problem(at, "this route has several upstreams; say in `audience` whom the token is for");
+        }
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
     }
@@ -71,6 +74,10 @@ struct Chain<'f> {
     asks: bool,
     /// What the steps may find out of who is there.
     claims: Claims,
+    /// Whether a step has signed for the upstream.
+    signs: bool,
+    /// Where it does so without a word about whom it is for, other than that.
+    to_whom: Option<KeyPath>,
     policies: Vec<&'f str>,
     shape: Shape,
 }
@@ -130,6 +137,27 @@ impl<'f> Chain<'f> {
                     // Where nobody passes without an answer, somebody has said of each request that it may.
                     let service = file.forward_auth.get(&asked.provider);
                     self.asks |= service.is_none_or(|service| service.on_error == OnAuthError::Refuse);
+                }
+                MiddlewareFile::IdentityToken(step) => {
+                    let here = here.key("identity_token");
+                    if refers_to("signer", &step.signer, &file.identity_tokens, &here.key("signer"), report) {
+                        used.signers.insert(&step.signer);
+                    }
+                    if step.audience.as_ref().is_some_and(String::is_empty) {
+                        report.problem(&here.key("audience"), "this is empty; a token is for a certain audience");
+                    }
+                    if step.audience.is_none() {
+                        self.to_whom = Some(here.clone());
+                    }
+                    if self.claims == Claims::None {
+                        report.problem(&here, "no step before this one asks who is there");
+                    }
+                    if std::mem::replace(&mut self.signs, true) {
+                        report.problem(&here, "a step before this one signs already, in the same header");
+                    }
+                }
+                MiddlewareFile::Rewrite(_) if self.signs => {
+                    report.problem(&here, "a step before this one has signed another path; rewrite before it");
                 }
                 MiddlewareFile::RateLimit(limits) => {
                     let here = here.key("rate_limit").key("policies");

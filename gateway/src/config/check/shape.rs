@@ -72,6 +72,7 @@ impl Shape {
             | MiddlewareFile::AnyOf(_)
             | MiddlewareFile::AllOf(_)
             | MiddlewareFile::Authorize(_)
+            | MiddlewareFile::IdentityToken(_)
             | MiddlewareFile::RateLimit(_) => {}
             MiddlewareFile::Headers(headers) => headers::check(headers, &at.key("headers"), scope, report),
             MiddlewareFile::Cors(cors) => {

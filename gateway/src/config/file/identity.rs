@@ -102,6 +102,7 @@ impl MiddlewareFile {
             Self::RateLimit(_)
             | Self::Authorize(_)
             | Self::ForwardAuth(_)
+            | Self::IdentityToken(_)
             | Self::Headers(_)
             | Self::Cors(_)
             | Self::Compress(_)
