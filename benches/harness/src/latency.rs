@@ -21,7 +21,7 @@ use crate::scenario::{Scenario, Transport};
 /// How busy the load's core may be: beyond, requests queue there, and the same proxy shows times of several milliseconds.
 const LOAD_MAY_BE_BUSY: f64 = 0.5;
 /// The rate is lowered so often at most; the cost of a request grows as they get fewer.
-const TRIALS: usize = 4;
+const TRIALS: usize = 6;
 
 /// What one round showed, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,11 +39,12 @@ pub(crate) struct Latencies {
     pub(crate) rounds: BTreeMap<Peer, Vec<Timing>>,
 }
 
-/// One round, by each of the two that ask.
+/// One round, by each of the two that ask, and how busy the load's core was with the busier of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Timing {
     pub(crate) own: Latency,
     pub(crate) oha: Latency,
+    pub(crate) busy: f64,
 }
 
 /// Times `peers`, turn by turn, at `rate` requests per second or what the load's core bears of it.
@@ -66,15 +67,15 @@ pub(crate) fn measure(
     let mut measured: BTreeMap<Peer, Vec<Timing>> = BTreeMap::new();
     for number in 1..=rounds {
         for (peer, process) in &running {
-            let own = round(bench, scenario, process, rate, seconds)?;
-            let oha = oha::run(bench, scenario, process, rate, seconds)?;
+            let timing = both(bench, scenario, process, rate, seconds)?;
+            let Timing { own, oha, .. } = timing;
             let Latency { p50, p99, p999 } = own;
             eprintln!(
                 "    {number}/{rounds} {:14} p50 {p50:>6.0} p99 {p99:>6.0} p99.9 {p999:>6.0} us; oha: p99 {:>6.0}",
                 peer.title(),
                 oha.p99
             );
-            measured.entry(*peer).or_default().push(Timing { own, oha });
+            measured.entry(*peer).or_default().push(timing);
         }
     }
     Ok(Latencies { scenario: scenario.clone(), rate, rounds: measured })
@@ -85,9 +86,7 @@ fn bearable(bench: &Bench, scenario: &Scenario, running: &[(Peer, Running)], mut
     for _ in 0..TRIALS {
         let mut busiest: f64 = 0.0;
         for (_, process) in running {
-            let before = CoreTime::of(bench.cores.load)?;
-            round(bench, scenario, process, rate, 1)?;
-            busiest = busiest.max(CoreTime::of(bench.cores.load)?.busy_since(before));
+            busiest = busiest.max(both(bench, scenario, process, rate, 1)?.busy);
         }
         eprintln!("    at {rate:.0} requests/s the load's core is {:.0} % busy", busiest * 100.0);
         if busiest <= LOAD_MAY_BE_BUSY {
@@ -96,6 +95,16 @@ fn bearable(bench: &Bench, scenario: &Scenario, running: &[(Peer, Running)], mut
         rate *= LOAD_MAY_BE_BUSY / busiest;
     }
     Ok(rate)
+}
+
+/// One round by the harness and one by oha.
+fn both(bench: &Bench, scenario: &Scenario, peer: &Running, rate: f64, seconds: u32) -> Result<Timing> {
+    let begun = CoreTime::of(bench.cores.load)?;
+    let own = round(bench, scenario, peer, rate, seconds)?;
+    let between = CoreTime::of(bench.cores.load)?;
+    let oha = oha::run(bench, scenario, peer, rate, seconds)?;
+    let busy = CoreTime::of(bench.cores.load)?.busy_since(between).max(between.busy_since(begun));
+    Ok(Timing { own, oha, busy })
 }
 
 /// One round, in a process of its own on the load's core.
