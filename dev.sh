@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly CARGO_DENY=0.20.2
 readonly CARGO_LLVM_COV=0.9.1
+readonly OHA=1.16.0
 readonly MIN_LINE_COVERAGE=80
 
 usage() {
@@ -22,6 +23,8 @@ usage: ./dev.sh <command>
   test [cargo test's arguments]
               all tests, against real servers that the tests start for themselves
   check       formatting, lints, licences and sources of dependencies, documentation
+  fuzz [seconds] [chunks|config|heads|paths|requests|routes|tokens]
+              what reads bytes of strangers, under libFuzzer for so long (60 s each); what it finds is kept in target/fuzz/
   coverage    line coverage of the tests; fails under 80 %
   dist [gateway|user-service|inventory-service|order-processor|empty-pingora ...]
               the shipped, optimised binaries, under target/dist/; the gateway guided by a profile: built so that it
@@ -84,6 +87,9 @@ need_toolchain() {
 
 # Debian's package also starts a server on port 6379; the tests start their own on free ports and leave that one alone.
 need_redis() { have redis-server || install redis-server redis-server redis; }
+
+# HTTP/2 is tried with clients that are not of this ecosystem.
+need_nghttp2() { have h2load || install h2load nghttp2-client nghttp2; }
 
 # The printed tour is really run.
 need_curl() { have curl || install curl curl curl; }
@@ -216,6 +222,7 @@ watch() {
 tests() {
     need_toolchain
     need_redis
+    need_nghttp2
     need_curl
     if [ $# -gt 0 ]; then cargo test "$@"; else cargo test --workspace --all-features; fi
 }
@@ -248,13 +255,29 @@ check() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --all-features --no-deps --document-private-items --quiet
     if have shellcheck; then
         say "Shell scripts"
-        shellcheck dev.sh .ci/run
+        shellcheck dev.sh .ci/run fuzz/instrumented
     fi
+}
+
+# With libFuzzer's counters in our own crates only, so that all others are those of the tests. That needs neither a nightly
+# compiler nor a sanitizer: what could go wrong here is a panic, an overflow or a promise that is not kept.
+fuzz() {
+    local seconds=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name
+    need_toolchain
+    RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/instrumented cargo build --package fuzz --features libfuzzer --bins
+    for name in chunks config heads paths requests routes tokens; do
+        [ -z "$only" ] || [ "$only" = "$name" ] || continue
+        say "$name, for $seconds s"
+        mkdir -p "$target/fuzz/$name"
+        FUZZ_CORPUS=$target/fuzz/$name "$target/debug/fuzz-$name" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
+            -print_final_stats=1 -verbosity=0 -artifact_prefix="$target/fuzz/$name-" "$target/fuzz/$name"
+    done
 }
 
 coverage() {
     need_toolchain
     need_redis
+    need_nghttp2
     need_curl
     need_cargo_tool llvm-cov "$CARGO_LLVM_COV"
     need_llvm_tools
@@ -370,7 +393,11 @@ need_peers() {
     for tool in haproxy nginx wrk valgrind strace openssl; do
         have "$tool" || install "$tool" "$tool" "$tool"
     done
-    have h2load || install h2load nghttp2-client nghttp2
+    need_nghttp2
+    have oha || {
+        say "Installing oha $OHA (cargo install; some minutes)"
+        cargo install --quiet --locked oha --version "$OHA"
+    }
     have taskset || install taskset util-linux -
 }
 
@@ -438,6 +465,7 @@ case $command in
     watch) watch "$@" ;;
     test) tests "$@" ;;
     check) check ;;
+    fuzz) fuzz "$@" ;;
     coverage) coverage "$@" ;;
     dist) dist "$@" ;;
     bench) bench "$@" ;;

@@ -88,6 +88,8 @@ fn with_defaults(env: Env, store: Option<&EmbeddedStore>, data_dir: &Path) -> an
         None => env,
     };
     let env = or_else(env, "JWT_SECRET_KEY", || signing_secret::kept_in(data_dir))?;
+    // Between two parts of one process.
+    let env = or_else(env, "REVOCATION_SECRET", || Ok(signing_secret::random()))?;
     // Only the gateway is for the network.
     let env = or_else(env, "USER_SERVICE_ADDR", || Ok("127.0.0.1:8000".to_owned()))?;
     or_else(env, "INVENTORY_SERVICE_ADDR", || Ok("127.0.0.1:8001".to_owned()))

@@ -18,10 +18,15 @@ pub(crate) fn kept_in(directory: &Path) -> anyhow::Result<String> {
     .with_context(|| format!("cannot keep the signing secret in {}", path.display()))
 }
 
+/// A new secret of 32 bytes, as 64 hexadecimal digits.
+pub(crate) fn random() -> String {
+    let bytes: [u8; 32] = rand::random();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Writes a new secret that only its owner can read; under another name first, so that a crash leaves a whole one or none.
 fn make(path: &Path) -> io::Result<String> {
-    let bytes: [u8; 32] = rand::random();
-    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = random();
     let new = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(secret.as_bytes())?;

@@ -59,6 +59,8 @@ fn policies(control: &Handle) -> anyhow::Result<Policies> {
         limit: u32::MAX,
         window: Span::from_secs(3600),
         burst: None,
+        algorithm: None,
+        max_keys: None,
         key: RateLimitKey::ClientAddress,
         on_redis_failure: None,
     };

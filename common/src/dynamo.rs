@@ -111,9 +111,9 @@ impl Store {
         DynamoOrders::new(self.client.clone(), self.tables.orders.clone(), self.tables.assets.clone())
     }
 
-    /// Revoked tokens.
+    /// Revoked tokens, sessions and subjects.
     #[must_use]
     pub fn revocations(&self) -> DynamoRevocations {
-        DynamoRevocations::new(self.client.clone(), self.tables.revocations.clone())
+        DynamoRevocations::new(self.client.clone(), self.tables.revocations.clone(), self.tables.revocation_log.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! What the gateway and the services share.
 //!
 //! Each feature of the crate opens one layer, and no layer knows the ones above it:
-//! `dynamo ─► repository ─► entities ─► ids` and `auth ─► ids`. The gateway takes none of the store's layers, so it
+//! `dynamo ─► repository ─► entities ─► ids`, `repository ─► revocations ─► ids` and `auth ─► revocations`. The gateway takes none of the store's layers, so it
 //! never compiles the AWS SDK.
 
 pub mod auth;
@@ -9,6 +9,7 @@ pub mod config;
 pub mod health;
 pub mod ids;
 pub mod names;
+pub mod revocations;
 pub mod signals;
 pub mod telemetry;
 

@@ -12,5 +12,5 @@ mod users;
 pub use assets::AssetRepository;
 pub use error::RepositoryError;
 pub use orders::{OrderPage, OrderRepository, PlaceOrderError, Placed};
-pub use revocations::RevocationRepository;
+pub use revocations::{RevocationLog, RevocationRepository};
 pub use users::{CreateUserError, UpdateUserError, UserRepository};

@@ -20,6 +20,7 @@ mod running;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, EndpointExt, Response, Route};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService, ServerObject};
 use prometheus::Registry;
@@ -55,6 +56,8 @@ pub struct Service<A> {
     pub metrics: Registry,
     /// What it takes on at most.
     pub limits: Limits,
+    /// What it has beside its API, for other parts of the system: paths that stand in no document.
+    pub internal: Vec<(&'static str, BoxEndpoint<'static, Response>)>,
 }
 
 /// Why a service did not start to listen.
@@ -88,16 +91,15 @@ impl<A: OpenApi + 'static> Service<A> {
             // Wherever the document was fetched from.
             .server(ServerObject::new("/"))
             .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"));
-        let routes = Arc::new(routes::Routes::of(&api));
+        let routes = Arc::new(routes::Routes::of(&api, self.internal.iter().map(|(path, _)| *path)));
         let document = poem::get(api.spec_endpoint());
         let (swagger_ui, redoc) = (api.swagger_ui(), api.redoc());
         let limit = self.limits.body_bytes;
 
-        Ok(Route::new()
-            .nest("/", api)
-            .nest("/docs", swagger_ui)
-            .nest("/redoc", redoc)
-            .at("/openapi.json", document)
+        let all =
+            Route::new().nest("/", api).nest("/docs", swagger_ui).nest("/redoc", redoc).at("/openapi.json", document);
+        let all = self.internal.into_iter().fold(all, |all, (path, endpoint)| all.at(path, poem::get(endpoint)));
+        Ok(all
             .data(Arc::new(self.authenticator))
             // 4. A body is read whole, within a size and a time.
             .around(move |next, request| body::bounded(next, request, limit))

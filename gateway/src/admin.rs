@@ -5,25 +5,47 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use common::telemetry::Chain;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use pingora_http::RequestHeader;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
 use crate::reply;
-use crate::server::Shared;
+use crate::server::{Reloader, Shared};
 use crate::upstream::{Pool, TargetState};
 
 /// The application behind the admin listener.
 pub(crate) struct Admin {
     shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
 }
 
+/// Where a `POST` has the configuration read again.
+const RELOAD_PATH: &str = "/reload";
+
 impl Admin {
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) const fn new(shared: Arc<Shared>, reloader: Arc<Reloader>) -> Self {
+        Self { shared, reloader }
+    }
+
+    /// Does what a `SIGHUP` does, and says what came of it.
+    async fn reload(&self, request: &RequestHeader) -> Response<Vec<u8>> {
+        if request.method != Method::POST {
+            return only("POST");
+        }
+        // Of a page in a browser on this machine, which is no operator.
+        if request.headers.contains_key(ORIGIN) {
+            return problem(StatusCode::FORBIDDEN, "forbidden", "Web pages do not reload the configuration.");
+        }
+        match self.reloader.reload().await {
+            Ok(()) => json_response(StatusCode::OK, &json!({"status": "reloaded"})),
+            Err(error) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, "configuration_refused", &Chain(&error).to_string())
+            }
+        }
     }
 
     /// Whether a balancer should send requests here. An upstream or a Redis that is out of order is shown but no reason
@@ -35,13 +57,18 @@ impl Admin {
             Some(link) => Some(check("redis", link.check().await.map_err(|error| Chain(&error).to_string()))),
             None => None,
         };
+        let lost = snapshot.providers.revocations().map(|revocations| revocations.check());
+        // Others may follow their source, and then they serve those whom this one would refuse.
+        let refuses = matches!(&lost, Some(Err(lost)) if lost.refuses);
+        let revocations = lost.map(|lost| check("revocations", lost.map_err(|lost| lost.detail)));
         let upstream = |pool: &Arc<Pool>| check(&format!("upstream {}", pool.name()), usable(&pool.targets()));
-        let checks: Vec<Value> = snapshot.pools.values().map(upstream).chain(redis).collect();
+        let checks: Vec<Value> = snapshot.pools.values().map(upstream).chain(redis).chain(revocations).collect();
         let degraded = checks.iter().any(|check| check["status"] != UP);
-        let (status, state) = match (draining, degraded) {
-            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            (false, true) => (StatusCode::OK, "degraded"),
-            (false, false) => (StatusCode::OK, "ready"),
+        let (status, state) = match (draining, refuses, degraded) {
+            (true, ..) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            (false, true, _) => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+            (false, false, true) => (StatusCode::OK, "degraded"),
+            (false, false, false) => (StatusCode::OK, "ready"),
         };
         json_response(status, &json!({"status": state, "checks": checks}))
     }
@@ -59,6 +86,12 @@ impl Admin {
             (pool.name().to_owned(), pool.targets().into_iter().map(target).collect::<Value>())
         });
         json_response(StatusCode::OK, &Value::Object(pools.collect()))
+    }
+
+    fn revocations(&self) -> Response<Vec<u8>> {
+        let snapshot = self.shared.snapshot.load();
+        let state = snapshot.providers.revocations().map_or(Value::Null, |revocations| revocations.state());
+        json_response(StatusCode::OK, &state)
     }
 
     fn metrics(&self) -> Response<Vec<u8>> {
@@ -85,17 +118,20 @@ impl Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
+        if request.uri.path() == RELOAD_PATH {
+            return self.reload(request).await;
+        }
         if !matches!(request.method, Method::GET | Method::HEAD) {
-            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "There is only GET here.");
-            response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return only("GET, HEAD");
         }
         match request.uri.path() {
             "/health" => json_response(StatusCode::OK, &json!({"status": "ok"})),
             "/ready" => self.ready().await,
             "/metrics" => self.metrics(),
             "/upstreams" => self.upstreams(),
-            _ => problem(StatusCode::NOT_FOUND, "no_route", "There are /health, /ready, /metrics and /upstreams."),
+            "/revocations" => self.revocations(),
+            "/jwks.json" => json_response(StatusCode::OK, &self.shared.snapshot.load().signers.jwks()),
+            _ => problem(StatusCode::NOT_FOUND, "no_route", ROUTES),
         }
     }
 }
@@ -113,12 +149,22 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
 }
 
 const UP: &str = "up";
+const ROUTES: &str =
+    "There are /health, /ready, /metrics, /upstreams, /revocations, /jwks.json and, for POST, /reload.";
 
 fn check(name: &str, found: Result<(), String>) -> Value {
     match found {
         Ok(()) => json!({"name": name, "status": UP}),
         Err(detail) => json!({"name": name, "status": "down", "detail": detail}),
     }
+}
+
+/// Says which `methods` a path takes.
+fn only(methods: &'static str) -> Response<Vec<u8>> {
+    let detail = format!("This path takes {methods} only.");
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+    response.headers_mut().insert(ALLOW, http::HeaderValue::from_static(methods));
+    response
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Vec<u8>> {

@@ -87,6 +87,30 @@ fn scalar_text(value: &Value) -> Option<String> {
     }
 }
 
+/// About what claims take in memory, rather too much than too little.
+pub(crate) fn claims_bytes(map: &Map<String, Value>) -> usize {
+    /// A node of the tree has room for eleven pairs, and may have six of them.
+    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 64;
+    let nodes = if map.is_empty() { 0 } else { 1 + map.len() / 5 };
+    nodes * NODE + map.iter().map(|(key, value)| text_bytes(key) + value_bytes(value)).sum::<usize>()
+}
+
+/// Beyond the value itself, which is counted with what holds it.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text_bytes(text),
+        Value::Array(items) => {
+            items.capacity() * size_of::<Value>() + 16 + items.iter().map(value_bytes).sum::<usize>()
+        }
+        Value::Object(map) => claims_bytes(map),
+    }
+}
+
+fn text_bytes(text: &String) -> usize {
+    text.capacity() + 16
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -11,6 +11,7 @@ mod index;
 pub mod pattern;
 pub mod problems;
 mod provider_key;
+mod remote_service;
 mod report;
 mod schema;
 pub mod values;
@@ -30,22 +31,35 @@ use file::GatewayFile;
 use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
+pub use remote_service::{IntrospectionService, RemoteService};
 use report::Report;
-use values::{Certificate, KnownKey, PasswordHash};
+use values::{Authorities, Certificate, KnownKey, PasswordHash, SigningKey, UpstreamTls};
 
 /// A file without problems.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What it says. `redis` is `None` also when its host is empty.
+    /// What it says. `redis` is `None` also when its host is empty, and `revocation` when its secret is.
     pub file: GatewayFile,
     /// The key of each provider under `jwt_providers`, wherever it came from.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The key of each signer under `identity_tokens`.
+    pub signing_keys: BTreeMap<String, SigningKey>,
     /// The keys of programs under `api_keys`, by name, wherever they came from.
     pub api_keys: BTreeMap<String, Vec<KnownKey>>,
     /// The users under `basic_auth` with their passwords' hashes, by name, wherever they came from.
     pub passwords: BTreeMap<String, BTreeMap<String, PasswordHash>>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// Whose clients `server.tls` lets in, if it asks for certificates.
+    pub client_authorities: Option<Authorities>,
+    /// What upstreams with a block `tls` are spoken to with, by name.
+    pub upstream_tls: BTreeMap<String, UpstreamTls>,
+    /// The services under `forward_auth`, by name.
+    pub forward_auth: BTreeMap<String, RemoteService>,
+    /// The services under `token_introspection`, by name.
+    pub introspection: BTreeMap<String, IntrospectionService>,
+    /// Where relative paths in the file begin.
+    pub directory: PathBuf,
     /// What routes answer with by themselves, by the name of the file that holds it.
     pub bodies: BTreeMap<PathBuf, Bytes>,
     /// What is allowed and hardly meant, each as one line.
@@ -86,14 +100,42 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     };
     let mut file = decoded.file;
     let mut report = Report::new(decoded.index, decoded.stand_ins, problems);
-    let found = check::check(&file, path.parent().unwrap_or(Path::new("")), &mut report);
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let found = check::check(&file, directory, &mut report);
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));
     }
     file.redis = file.redis.filter(|redis| !redis.host.is_empty());
+    file.revocation = file.revocation.filter(|revocation| !revocation.is_off());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
-    let check::Found { keys, api_keys, passwords, certificates, bodies } = found;
-    Ok(Loaded { file, keys, api_keys, passwords, certificates, bodies, warnings })
+    let check::Found {
+        keys,
+        signing_keys,
+        api_keys,
+        passwords,
+        certificates,
+        client_authorities,
+        upstream_tls,
+        forward_auth,
+        introspection,
+        bodies,
+    } = found;
+    let directory = directory.to_owned();
+    Ok(Loaded {
+        file,
+        keys,
+        signing_keys,
+        api_keys,
+        passwords,
+        certificates,
+        client_authorities,
+        upstream_tls,
+        forward_auth,
+        introspection,
+        directory,
+        bodies,
+        warnings,
+    })
 }
 
 /// Checks the file at `path` for a person: the warnings and a closing line about what is there.

@@ -6,6 +6,8 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
+use crate::config::file::TokenPlaceFile;
+use crate::cookies::{self, cookies};
 use crate::ctx::RequestContext;
 
 /// A place where a credential may stand.
@@ -78,22 +80,49 @@ fn in_header<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: Option<&str>
     }
 }
 
-/// Names and values of all cookies (RFC 6265, section 4.2.1).
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let values = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    values.filter_map(|pair| {
-        let equals = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = pair.split_at(equals);
-        Some((name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()))
-    })
-}
-
 fn only<'r>(mut found: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
     match (found.next(), found.next()) {
         (None, _) => Found::Nothing,
         (Some(one), None) => Found::One(one),
         (Some(_), Some(_)) => Found::Several,
     }
+}
+
+/// The places of the file, or else the usual one.
+pub(crate) fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
+    if files.is_empty() {
+        return [Place::authorization("Bearer")].into();
+    }
+    let places = files.iter().flat_map(|file| {
+        let header = file
+            .header
+            .as_ref()
+            .map(|header| Place::Header { name: header.get().clone(), scheme: file.scheme.as_deref().map(Box::from) });
+        let cookie = file.cookie.as_deref().map(|name| Place::Cookie(name.into()));
+        let query = file.query.as_deref().map(|name| Place::Query(name.into()));
+        header.into_iter().chain(cookie).chain(query)
+    });
+    places.collect()
+}
+
+/// More than one credential, of which the upstream may believe another than the one that was looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Several;
+
+/// The credential that stands at one of `places` in the request with this `head`, or at several of them, always the same.
+pub(crate) fn find_one<'r>(places: &[Place], head: &'r RequestHeader) -> Result<Option<Cow<'r, [u8]>>, Several> {
+    let mut credential = None;
+    for place in places {
+        match place.find(head) {
+            Found::Nothing => {}
+            Found::Several => return Err(Several),
+            Found::One(other) if credential.as_ref().is_some_and(|credential| *credential != other) => {
+                return Err(Several);
+            }
+            Found::One(found) => credential = Some(found),
+        }
+    }
+    Ok(credential)
 }
 
 /// The query of `request` without the credentials that the route keeps to itself.
@@ -143,14 +172,10 @@ impl Hidden {
         if self.cookies.is_empty() || !cookies(headers).any(|(name, _)| is_hidden(name)) {
             return;
         }
-        let name_of = |pair: &[u8]| {
-            let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            pair.split_at(equals).0.trim_ascii().to_vec()
-        };
         let mut left = Vec::new();
         for value in headers.get_all(COOKIE) {
-            let pairs = value.as_bytes().split(|byte| *byte == b';').filter(|pair| !is_hidden(&name_of(pair)));
-            let pairs: Vec<&[u8]> = pairs.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).collect();
+            let shown = cookies::pairs(value.as_bytes()).filter(|pair| !is_hidden(cookies::name(pair).trim_ascii()));
+            let pairs: Vec<&[u8]> = shown.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).collect();
             left.extend((!pairs.is_empty()).then(|| HeaderValue::from_bytes(&pairs.join(&b"; "[..]))));
         }
         headers.remove(COOKIE);

@@ -16,8 +16,9 @@ use crate::config::file::ProofKind;
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
 use crate::limit::Verdict;
-use crate::middleware::Encoder;
+use crate::middleware::{CLIENT, Encoder, Prepared};
 use crate::mirror::RequestCopy;
+use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::{Pool, Target};
@@ -36,6 +37,8 @@ pub struct RequestContext {
     pub peer: PeerAddr,
     /// Whether that connection is encrypted.
     pub over_tls: bool,
+    /// What its client has shown on that connection.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// Who sent it: the peer, or whom a trusted proxy names.
     pub client: ClientAddr,
     /// What else a trusted proxy says of it.
@@ -80,6 +83,8 @@ pub struct RequestContext {
     pub(crate) target: Option<Arc<Target>>,
     /// Where sending it has failed.
     pub(crate) failed: Vec<Arc<Target>>,
+    /// The body of its answer, compressed beforehand, if it is one that is always the same.
+    pub(crate) prepared: Option<Arc<Prepared>>,
     /// What compresses the body of its answer.
     pub(crate) encoder: Option<Box<Encoder>>,
     /// Bytes of its body seen so far.
@@ -98,6 +103,7 @@ impl RequestContext {
             request_id: new_request_id(began),
             peer: PeerAddr::UNKNOWN,
             over_tls: false,
+            certificate: None,
             client: PeerAddr::UNKNOWN.into(),
             forwarded: None,
             route: None,
@@ -120,6 +126,7 @@ impl RequestContext {
             sampled: false,
             target: None,
             failed: Vec::new(),
+            prepared: None,
             encoder: None,
             body_bytes: 0,
             _in_flight: in_flight,
@@ -178,6 +185,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What it calls whoever it is of: the subject, or the program.
+    #[must_use]
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        self.claim("sub").or_else(|| self.claim(CLIENT))
+    }
+
     /// The claim `name` as text, if it is a text, a number or a truth value.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {

@@ -1,5 +1,7 @@
 //! Brings clients from plain HTTP to TLS, and has their browsers stay there.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -10,25 +12,25 @@ use crate::config::file::{HstsFile, TlsFile};
 use crate::host;
 use crate::path::{self, BadPath};
 use crate::reply::{Answer, Rejection};
+use crate::tls::Tls;
 
 /// The port that `https` means by itself.
 const HTTPS_PORT: u16 = 443;
 
 /// Where plain requests are sent.
 pub(crate) struct ToHttps {
-    /// The names of the certificates. Another host could not be shown that this is it, and a client must not be able to
+    /// Has the names of the certificates. Another host could not be shown that this is it, and a client must not be able to
     /// have a redirect to a host of its own made.
-    names: Box<[String]>,
+    tls: Arc<Tls>,
     /// `:8443`, or nothing for the usual port.
     port: Box<str>,
 }
 
 impl ToHttps {
-    /// Where `loaded` has plain requests sent, if it has.
-    pub(crate) fn compile(loaded: &Loaded) -> Option<Self> {
-        let tls = loaded.file.server.tls.as_ref().filter(|tls| tls.redirect_http)?;
-        let names = loaded.certificates.iter().flat_map(|certificate| certificate.names().iter().cloned());
-        Some(Self { names: names.collect(), port: port(tls).into() })
+    /// Where `loaded` has plain requests sent, if it has, for the hosts that `tls` has certificates for.
+    pub(crate) fn compile(loaded: &Loaded, tls: Option<&Arc<Tls>>) -> Option<Self> {
+        let file = loaded.file.server.tls.as_ref().filter(|tls| tls.redirect_http)?;
+        Some(Self { tls: Arc::clone(tls?), port: port(file).into() })
     }
 
     /// Sends `request` to the same place over TLS.
@@ -36,7 +38,7 @@ impl ToHttps {
     /// # Errors
     /// When there is no certificate for the host that it names, or its path is none.
     pub(crate) fn answer(&self, request: &RequestHeader) -> Result<Answer, Rejection> {
-        let host = host::named(request).map(str::to_ascii_lowercase).filter(|host| self.has_certificate(host));
+        let host = host::named(request).map(str::to_ascii_lowercase).filter(|host| self.tls.is_for(host));
         let host = host.ok_or(Rejection::Misdirected)?;
         // What an encoded slash is, its route says when it comes again.
         let path = path::view(request.uri.path()).map_err(Rejection::BadPath)?.path;
@@ -45,14 +47,6 @@ impl ToHttps {
         let location = location.map_err(|_| Rejection::BadPath(BadPath::ForbiddenByte))?;
         let headers = HeaderMap::from_iter([(LOCATION, location)]);
         Ok(Answer { status: StatusCode::PERMANENT_REDIRECT, headers, body: Bytes::new() })
-    }
-
-    fn has_certificate(&self, host: &str) -> bool {
-        let above = host.split_once('.').map(|(_, above)| above);
-        self.names.iter().any(|name| match name.strip_prefix("*.") {
-            Some(below) => above == Some(below),
-            None => name == host,
-        })
     }
 }
 
@@ -74,10 +68,10 @@ mod tests {
     use super::*;
 
     fn sent_to(port: &str, host: &str, target: &str) -> Result<String, Rejection> {
-        let names = ["a.example".to_owned(), "*.b.example".to_owned()];
+        let tls = crate::tls::tests::showing(&["a.example", "*.b.example"]);
         let mut request = RequestHeader::build("GET", target.as_bytes(), None).expect("a request");
         request.append_header("Host", host.to_owned()).expect("a header");
-        let answer = ToHttps { names: names.into(), port: port.into() }.answer(&request)?;
+        let answer = ToHttps { tls, port: port.into() }.answer(&request)?;
         Ok(answer.headers[LOCATION].to_str().expect("ascii").to_owned())
     }
 

@@ -1,11 +1,12 @@
 //! How many requests a key may make: the gateway's rate limits, knowing nothing of HTTP servers or sessions.
 //!
-//! A [`Policy`] is asked with a key and answers with a [`Verdict`]. It counts either in this process (an estimate in
-//! constant memory) or in Redis for all gateways together (exactly); while Redis does not answer it does what its failure
-//! mode says. [`QuotaHeaders`] turns verdicts into response headers.
+//! A [`Policy`] is asked with a key and answers with a [`Verdict`]. It counts either in this process or in Redis for all
+//! gateways together, exactly both ways (or here by an estimate in constant memory, if it is told to); while Redis does not
+//! answer it does what its failure mode says. [`QuotaHeaders`] turns verdicts into response headers.
 
 mod gcra;
 mod headers;
+mod local;
 mod metrics;
 mod policy;
 mod redis_link;
@@ -20,11 +21,11 @@ use tokio::runtime::Handle;
 
 use self::metrics::{PolicyMetrics, redis_seconds, redis_up};
 use self::policy::Settings;
-use self::redis_link::LinkSettings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::headers::{Listed, QuotaHeaders, retry_after};
 pub use self::policy::{Policy, PolicyProblem};
+pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
 pub use self::verdict::{AnsweredBy, Outcome, Quota, Verdict};
 

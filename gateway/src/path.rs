@@ -2,7 +2,8 @@
 //!
 //! Two servers that read one path differently are how a rule is walked around (`/admin`, `//admin`, `/x/../admin`,
 //! `/%61dmin`). So there is one reading, made before anything looks at the path, and what cannot be read in one way only
-//! is refused: an encoded slash, a backslash in any spelling, a control byte, a broken percent-encoding.
+//! is refused: an encoded slash, a backslash in any spelling, a control byte, a broken percent-encoding, a dot segment with
+//! parameters, an overlong encoding.
 //!
 //! A route may take encoded slashes and backslashes all the same ([`SlashPolicy`]). A path is therefore matched with them kept as
 //! data of their segment, encoded, and the route that takes it says what they are. Where they are slashes, the path is matched
@@ -31,6 +32,12 @@ pub enum BadPath {
     /// A byte that no path may have, plain or encoded: controls, spaces, `#`, and all beyond ASCII unless encoded.
     #[error("the path has a character that is not allowed")]
     ForbiddenByte,
+    /// `..;` and `.;`: servlet containers take the parameters off before they resolve the dots, and nobody else does.
+    #[error("the path has a dot segment with parameters")]
+    DotParameters,
+    /// `%C0%AF` and the like: some old servers take it for a slash, and it is no UTF-8 (RFC 3629, section 3).
+    #[error("the path has an overlong encoding")]
+    Overlong,
 }
 
 /// What an encoded slash, or a backslash, in a path is.
@@ -77,7 +84,7 @@ impl View<'_> {
                 if back == SlashPolicy::Decode {
                     decoded = decoded.replace(ENCODED_BACKSLASH, "/");
                 }
-                let path = resolve(&decoded);
+                let path = resolve(&decoded)?;
                 return if has_hidden_dots(&path) { Err(BadPath::EncodedSlash) } else { Ok(Taken::Anew(path)) };
             }
         }
@@ -101,7 +108,9 @@ const ENCODED_BACKSLASH: &str = "%5C";
 /// Whether a segment would have dot segments in it if what is encoded were a slash: an upstream might take it so after all.
 fn has_hidden_dots(path: &str) -> bool {
     let pieces = path.split('/').flat_map(|segment| segment.split(ENCODED_SLASH));
-    pieces.flat_map(|piece| piece.split(ENCODED_BACKSLASH)).any(|piece| matches!(piece, "." | ".."))
+    pieces
+        .flat_map(|piece| piece.split(ENCODED_BACKSLASH))
+        .any(|piece| matches!(piece, "." | "..") || is_dot_with_parameters(piece))
 }
 
 /// The normal form of `raw`, which is a path without its query: percent-encoded unreserved characters decoded and other
@@ -144,13 +153,13 @@ pub fn view(raw: &str) -> Result<View<'_>, BadPath> {
     if plain {
         return Ok(View { path: Cow::Borrowed(raw), has_encoded_slash: false, has_backslash: false });
     }
-    let path = resolve(&decode_unreserved(raw)?);
+    let path = resolve(&decode_unreserved(raw)?)?;
     let (has_encoded_slash, has_backslash) = (path.contains(ENCODED_SLASH), path.contains(ENCODED_BACKSLASH));
     Ok(View { path: Cow::Owned(path), has_encoded_slash, has_backslash })
 }
 
 /// `decoded` without doubled slashes and dot segments.
-fn resolve(decoded: &str) -> String {
+fn resolve(decoded: &str) -> Result<String, BadPath> {
     let mut normal = String::with_capacity(decoded.len());
     let mut segments = decoded.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -164,6 +173,7 @@ fn resolve(decoded: &str) -> String {
                     normal.push('/');
                 }
             }
+            _ if is_dot_with_parameters(segment) => return Err(BadPath::DotParameters),
             _ => {
                 normal.push('/');
                 normal.push_str(segment);
@@ -173,19 +183,31 @@ fn resolve(decoded: &str) -> String {
     if normal.is_empty() {
         normal.push('/');
     }
-    normal
+    Ok(normal)
+}
+
+fn is_dot_with_parameters(segment: &str) -> bool {
+    let Some(rest) = segment.strip_prefix('.') else { return false };
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    rest.starts_with(';') || rest.starts_with("%3B")
 }
 
 fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
     let mut decoded = String::with_capacity(raw.len());
     let mut rest = raw.split('%');
     push_plain(rest.next().unwrap_or_default(), &mut decoded);
+    // The encoded byte that stands directly before the next one, if it is beyond ASCII.
+    let mut lead = 0;
     for part in rest {
         let (digits, tail) = part.split_at_checked(2).ok_or(BadPath::BrokenEncoding)?;
         if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(BadPath::BrokenEncoding);
         }
         let byte = u8::from_str_radix(digits, 16).map_err(|_| BadPath::BrokenEncoding)?;
+        if is_overlong(lead, byte) {
+            return Err(BadPath::Overlong);
+        }
+        lead = if tail.is_empty() { byte } else { 0 };
         match byte {
             0..=0x1F | 0x7F => return Err(BadPath::ForbiddenByte),
             _ if is_unreserved(byte) => decoded.push(char::from(byte)),
@@ -197,6 +219,11 @@ fn decode_unreserved(raw: &str) -> Result<String, BadPath> {
         push_plain(tail, &mut decoded);
     }
     Ok(decoded)
+}
+
+/// Whether these two bytes begin a longer encoding than their character needs.
+const fn is_overlong(lead: u8, next: u8) -> bool {
+    matches!((lead, next), (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F))
 }
 
 /// Puts what has no encodings behind `decoded`, its backslashes encoded.
@@ -251,6 +278,8 @@ mod tests {
             ("/%7euser", "/~user"),
             ("/a%c3%a4", "/a%C3%A4"),
             ("/a%20b", "/a%20b"),
+            ("/a;x/...;/.b;c", "/a;x/...;/.b;c"),
+            ("/%e0%a4%85%f0%90%80%80%C0b", "/%E0%A4%85%F0%90%80%80%C0b"),
         ] {
             assert_eq!(normalise(raw).as_deref(), Ok(normal), "{raw}");
         }
@@ -281,6 +310,14 @@ mod tests {
             ("/a%4", BadPath::BrokenEncoding),
             ("/a%zz", BadPath::BrokenEncoding),
             ("/a%+1", BadPath::BrokenEncoding),
+            ("/a/..;/b", BadPath::DotParameters),
+            ("/a/..;x=y", BadPath::DotParameters),
+            ("/a/.;/b", BadPath::DotParameters),
+            ("/a/%2e.%3b/b", BadPath::DotParameters),
+            ("/a%c0%afb", BadPath::Overlong),
+            ("/%C0%AE%C0%AE/", BadPath::Overlong),
+            ("/%e0%80%af", BadPath::Overlong),
+            ("/%f0%80%80%af", BadPath::Overlong),
         ] {
             assert_eq!(normalise(raw), Err(why), "{raw}");
         }

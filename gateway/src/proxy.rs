@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, OrErr, Result};
@@ -33,6 +35,7 @@ use crate::heads::{change_request, change_response};
 use crate::host;
 use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::path::{self, BadPath, Taken, View};
+use crate::peer_certificate::PeerCertificate;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
 use crate::router::{Asked, RouteMatch};
 use crate::screen::screen_h2;
@@ -58,8 +61,8 @@ impl Proxy {
         Self { shared }
     }
 
-    /// Makes sure that the body keeps within its bounds with its next `part`.
-    fn measure(part: Option<&Bytes>, ctx: &mut RequestContext) -> Result<()> {
+    /// Makes sure that the body keeps within its bounds with its next `part`; one that `may_take_long`, a call of gRPC, streams for hours.
+    fn measure(part: Option<&Bytes>, may_take_long: bool, ctx: &mut RequestContext) -> Result<()> {
         let Some(part) = part else { return Ok(()) };
         ctx.body_bytes += part.len() as u64;
         if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
@@ -67,7 +70,7 @@ impl Proxy {
             ctx.rejection = Some(Rejection::BodyTooLarge);
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
         }
-        if ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
+        if !may_take_long && ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
             // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
             ctx.rejection = Some(Rejection::ClientTimedOut);
             return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
@@ -77,6 +80,9 @@ impl Proxy {
 
     /// Decides whether the request goes on: its path, its route, and what the route's middleware says.
     async fn admit(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Admitted, Rejection> {
+        if let Some(tls) = ctx.snapshot.tls.as_ref().filter(|_| ctx.over_tls) {
+            tls.admit(ctx.certificate.as_deref(), ctx.unix_time())?;
+        }
         let request = session.req_header_mut();
         forwarded::believe(&request.headers, ctx)?;
         // One of HTTP/1 was screened before it was a request.
@@ -147,7 +153,10 @@ impl ProxyHttp for Proxy {
             // So that its client comes back on another gateway, and not on this connection at the moment it is closed.
             session.set_keepalive(None);
         }
-        ctx.over_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        if let Some(tls) = session.digest().and_then(|digest| digest.ssl_digest.as_ref()) {
+            ctx.over_tls = true;
+            ctx.certificate = tls.extension.get::<Arc<PeerCertificate>>().map(Arc::clone);
+        }
         if let Some(addr) = session.client_addr().and_then(|addr| addr.as_inet()) {
             ctx.came_from(PeerAddr::new(addr.ip()));
         }
@@ -167,6 +176,10 @@ impl ProxyHttp for Proxy {
                 Box::pin(reply::answer(session, *answer, &request_id, amending(ctx))).await.map(|()| true)
             }
             Err(rejection) => {
+                if matches!(rejection, Rejection::CertificateInvalid | Rejection::CertificateMissing) {
+                    // On another connection its client may show another one.
+                    session.set_keepalive(None);
+                }
                 let request_id = ctx.request_id.clone();
                 Box::pin(reply::reject(session, &rejection, &request_id, amending(ctx))).await?;
                 ctx.rejection = Some(rejection);
@@ -180,7 +193,7 @@ impl ProxyHttp for Proxy {
             ctx.rejection = Some(Rejection::NoHealthyTarget);
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
-        let peer = Box::new(target.peer().clone());
+        let peer = Box::new((**target.peer()).clone());
         ctx.target = Some(target);
         // Each attempt sends the body from its beginning.
         ctx.body_bytes = 0;
@@ -200,10 +213,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        forward::drop_unasked(request, session.req_header());
         prepare(request, ctx)?;
         if let Some(mirror) = ctx.route.as_ref().and_then(|route| route.mirror.as_ref()) {
             match &mut ctx.copy {
@@ -211,6 +225,11 @@ impl ProxyHttp for Proxy {
                 None if std::mem::replace(&mut ctx.sampled, true) => {}
                 None => ctx.copy = mirror.begin(request),
             }
+        }
+        // What an HTTP/2 upstream says before its answer gets lost on the way (h2 knows no interim answers).
+        if request.version == Version::HTTP_2 && request.headers.contains_key(EXPECT) {
+            change_request(request, |parts| parts.headers.remove(EXPECT));
+            session.write_continue_response().await?;
         }
         Ok(())
     }
@@ -225,7 +244,7 @@ impl ProxyHttp for Proxy {
         if session.was_upgraded() {
             return Ok(());
         }
-        Self::measure(body.as_ref(), ctx)?;
+        Self::measure(body.as_ref(), reply::is_grpc(session.req_header()), ctx)?;
         if let Some(copy) = ctx.copy.take() {
             let mirror = ctx.route.as_ref().and_then(|route| route.mirror.as_ref());
             ctx.copy = mirror.and_then(|mirror| mirror.push(copy, body.as_ref(), end_of_stream));
@@ -254,7 +273,10 @@ impl ProxyHttp for Proxy {
             }
             headers.insert(REQUEST_ID, ctx.request_id.clone());
             amend(session.req_header(), &mut ResponseHead { status, headers }, ctx);
-            if ctx.encoder.is_some() {
+            if session.req_header().method == Method::HEAD {
+                // It is told how the body would be, and there is none.
+                ctx.encoder = None;
+            } else if ctx.encoder.is_some() {
                 // How long it will be, nobody knows any more.
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
@@ -282,6 +304,18 @@ impl ProxyHttp for Proxy {
             *body = encoded.or_err(ErrorType::InternalError, "no memory to compress with")?;
         }
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Bytes>> {
+        // The end of a compressed body goes where the trailers would; there is room for one of the two. Whoever announces
+        // trailers, and every gRPC service, is not compressed.
+        let Some(mut encoder) = ctx.encoder.take() else { return Ok(None) };
+        encoder.push(None, true).or_err(ErrorType::InternalError, "no memory to compress with")
     }
 
     fn error_while_proxy(
@@ -327,7 +361,7 @@ impl ProxyHttp for Proxy {
             return;
         }
         let request = session.req_header();
-        let subject = ctx.identity.as_ref().and_then(|identity| identity.claim("sub"));
+        let user = ctx.identity.as_ref().and_then(|identity| identity.name());
         self.shared.access_log.write(&Line {
             timestamp: Timestamp::of(ctx.began),
             request_id: ctx.request_id.to_str().unwrap_or_default(),
@@ -340,7 +374,7 @@ impl ProxyHttp for Proxy {
             rejected: ctx.rejection.as_ref().map(Rejection::code),
             rule: ctx.denied_by.as_deref(),
             limited_by: ctx.limited_by,
-            user: subject.as_deref(),
+            user: user.as_deref(),
             upstream: ctx.chosen.as_ref().map(|pool| pool.name()),
             target: ctx.target.as_ref().map(|target| target.label()),
             retries: ctx.failed.len(),

@@ -4,6 +4,8 @@
 //! The text of a problem is fixed per situation and tells the client what to do; the cause goes to the log line, never to
 //! the client.
 
+mod grpc;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 use crate::middleware::ResponseHead;
 use crate::path::BadPath;
 use crate::router::MethodSet;
+pub(crate) use grpc::{is_grpc, is_grpc_type};
 
 /// The header by which a request is found again in every log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,6 +41,9 @@ pub(crate) const BEARER: &str = "Bearer realm=\"gateway\"";
 /// section 11.6.1).
 pub(crate) const API_KEY: &str = "ApiKey realm=\"gateway\"";
 
+/// How a certificate is asked for; of our own making like the one before.
+pub(crate) const CLIENT_CERTIFICATE: &str = "ClientCertificate realm=\"gateway\"";
+
 /// Why the gateway answers in place of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -53,6 +59,8 @@ pub enum Rejection {
     HeadersTooLarge,
     /// Its body is too large.
     BodyTooLarge,
+    /// It expects something that is not known (RFC 9110, section 10.1.1).
+    UnknownExpectation,
     /// No route takes its path.
     NoRoute,
     /// It should come over TLS, and there is no certificate for its host.
@@ -63,6 +71,10 @@ pub enum Rejection {
     TokenMissing,
     /// Its token is not to be believed.
     TokenInvalid,
+    /// Its token was revoked.
+    TokenRevoked,
+    /// Whether its token was revoked cannot be said.
+    RevocationsUnknown,
     /// It needs a key of a program and has none.
     ApiKeyMissing,
     /// Its key is not known.
@@ -73,12 +85,22 @@ pub enum Rejection {
     PasswordInvalid(HeaderValue),
     /// Too many passwords are to be checked at once.
     PasswordsBusy,
+    /// It needs a certificate of its client, who has shown none on the connection.
+    CertificateMissing,
+    /// The certificate of its client counts no more, or cannot be told to the upstream.
+    CertificateInvalid,
+    /// The certificate of its client is none of those that may come.
+    CertificateNotPermitted,
     /// It needs a proof of who is there, of whichever kind, and has none. These are the challenges of all kinds.
     CredentialsMissing(Arc<[HeaderValue]>),
     /// Whoever is there may not do this. The challenge says what it would take, as far as scopes go.
     InsufficientScope(HeaderValue),
     /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
     KeysUnavailable,
+    /// Whether its token is to be believed cannot be said, for its issuer does not say it.
+    IntrospectionUnavailable,
+    /// Whether it may go on cannot be said, for no service answers that.
+    AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -160,6 +182,9 @@ impl Rejection {
                 (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request headers are too large together.")
             }
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large."),
+            Self::UnknownExpectation => {
+                (S::EXPECTATION_FAILED, "unknown_expectation", "The only Expect taken is `100-continue`.")
+            }
             Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served under this path."),
             Self::Misdirected => {
                 (S::MISDIRECTED_REQUEST, "misdirected_request", "Come over https, to a host that is served here.")
@@ -173,6 +198,12 @@ impl Rejection {
             Self::TokenInvalid => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
+            Self::TokenRevoked => (S::UNAUTHORIZED, "invalid_token", "The access token was revoked; log in again."),
+            Self::RevocationsUnknown => (
+                S::SERVICE_UNAVAILABLE,
+                "revocations_unavailable",
+                "Tokens cannot be checked at the moment; try again soon.",
+            ),
             Self::ApiKeyMissing => (S::UNAUTHORIZED, "missing_api_key", "Send the key that your program was given."),
             Self::ApiKeyInvalid => (S::UNAUTHORIZED, "invalid_api_key", "The key is not known or no longer known."),
             Self::PasswordMissing(_) => (S::UNAUTHORIZED, "missing_password", "Send your name and your password."),
@@ -180,6 +211,17 @@ impl Rejection {
             Self::PasswordsBusy => {
                 (S::SERVICE_UNAVAILABLE, "passwords_busy", "Too many log in at the moment; try again soon.")
             }
+            Self::CertificateMissing => {
+                (S::UNAUTHORIZED, "missing_certificate", "Connect over TLS with the certificate that you were given.")
+            }
+            Self::CertificateInvalid => {
+                (S::UNAUTHORIZED, "invalid_certificate", "Your certificate is not valid or no longer valid.")
+            }
+            Self::CertificateNotPermitted => (
+                S::FORBIDDEN,
+                "certificate_not_permitted",
+                "What your certificate says is not enough for this request.",
+            ),
             Self::CredentialsMissing(_) => {
                 (S::UNAUTHORIZED, "missing_credentials", "Say who you are in one of the ways of WWW-Authenticate.")
             }
@@ -189,6 +231,16 @@ impl Rejection {
             Self::KeysUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
             }
+            Self::IntrospectionUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "introspection_unavailable",
+                "Tokens cannot be checked at the moment; try again soon.",
+            ),
+            Self::AuthUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "auth_unavailable",
+                "Whether you may do this cannot be said now; try again soon.",
+            ),
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
             }
@@ -230,6 +282,9 @@ impl Rejection {
             // RFC 6750, section 3: no error code where the client has not tried to authenticate.
             Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER)),
             Self::ApiKeyMissing | Self::ApiKeyInvalid => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
+            Self::CertificateMissing | Self::CertificateInvalid => {
+                add(WWW_AUTHENTICATE, HeaderValue::from_static(CLIENT_CERTIFICATE));
+            }
             Self::CredentialsMissing(challenges) => {
                 challenges.iter().for_each(|challenge| add(WWW_AUTHENTICATE, challenge.clone()));
             }
@@ -241,7 +296,17 @@ impl Rejection {
             Self::TokenInvalid => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
-            Self::NoHealthyTarget | Self::TooManyConnections | Self::KeysUnavailable | Self::PasswordsBusy => {
+            Self::TokenRevoked => {
+                let told = "Bearer realm=\"gateway\", error=\"invalid_token\", error_description=\"revoked\"";
+                add(WWW_AUTHENTICATE, HeaderValue::from_static(told));
+            }
+            Self::NoHealthyTarget
+            | Self::TooManyConnections
+            | Self::KeysUnavailable
+            | Self::RevocationsUnknown
+            | Self::AuthUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::PasswordsBusy => {
                 add(RETRY_AFTER, HeaderValue::from(RETRY_OUTAGE_AFTER));
             }
             _ => {}
@@ -281,6 +346,9 @@ pub(crate) async fn reject(
     request_id: &HeaderValue,
     amend: impl FnOnce(&RequestHeader, &mut ResponseHead<'_>, &mut Bytes),
 ) -> Result<()> {
+    if is_grpc(session.req_header()) {
+        return grpc::reject(session, rejection, request_id, amend).await;
+    }
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
     let mut head = head(status, request_id);

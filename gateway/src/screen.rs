@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
-use http::header::HOST;
+use http::header::{EXPECT, HOST};
 use http::{HeaderValue, Method};
 use httparse::{Error, Header, Request, Status};
 use memchr::memchr;
@@ -25,14 +25,29 @@ pub(crate) struct Limits {
     pub headers: usize,
 }
 
+/// How the body of a request of HTTP/1 is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// It has so many bytes; none when there is no body.
+    Length(u64),
+    /// It comes in chunks.
+    Chunked,
+    /// What comes may be of another protocol, if the upstream agrees.
+    Open,
+}
+
 /// As many as Pingora takes.
 const MOST_HEADERS: usize = 256;
 
-/// Looks at the syntax, the framing, the host and the size of `head`, a request's bytes up to and with its empty line.
+/// As many as surely fit into 63 bits; there is no such body.
+const MOST_LENGTH_DIGITS: usize = 18;
+
+/// Looks at the syntax, the framing, the host and the size of `head`, a request's bytes up to and with its empty line, and
+/// says how the body behind it is framed.
 ///
 /// # Errors
 /// The first reason to refuse it.
-pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<(), Rejection> {
+pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Rejection> {
     let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut headers) {
@@ -44,15 +59,26 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<(), Rejection> {
     if target.len() > limits.uri {
         return Err(Rejection::UriTooLong);
     }
-    if method == Method::CONNECT.as_str() {
-        return Err(Rejection::MethodNotAllowed(MethodSet::ALL));
-    }
+    check_method(method)?;
     let target = Target::of(target)?;
     let framing = Framing::of(request.headers);
     if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
     }
-    framing.check(request.version == Some(1), &target).map_err(Rejection::Ambiguous)
+    framing.check(request.version == Some(1), &target)?;
+    Ok(framing.of_body())
+}
+
+/// Methods are told apart by case (RFC 9110, section 9.1), but not by everybody: what is a known one but for its case could be
+/// that to the upstream and another to a route.
+fn check_method(method: &str) -> Result<(), Rejection> {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    if method == Method::CONNECT.as_str() {
+        return Err(Rejection::MethodNotAllowed(MethodSet::ALL));
+    }
+    let is_miswritten = method.bytes().any(|byte| byte.is_ascii_lowercase())
+        && KNOWN.iter().any(|known| method.eq_ignore_ascii_case(known));
+    if is_miswritten { Err(Rejection::Malformed) } else { Ok(()) }
 }
 
 /// The same of an HTTP/2 request, whose syntax and framing its own codec has looked at, and the host that it is for.
@@ -64,12 +90,14 @@ pub(crate) fn screen_h2(request: &RequestHeader, limits: &Limits) -> Result<Head
     if target.len() > limits.uri {
         return Err(Rejection::UriTooLong);
     }
-    if request.method == Method::CONNECT {
-        return Err(Rejection::MethodNotAllowed(MethodSet::ALL));
-    }
+    check_method(request.method.as_str())?;
     Target::of(str::from_utf8(target).map_err(|_| Rejection::Malformed)?)?;
     if request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > limits.headers {
         return Err(Rejection::HeadersTooLarge);
+    }
+    let mut expectations = request.headers.get_all(EXPECT).iter();
+    if !expectations.all(|expectation| is_expectable(expectation.as_bytes())) {
+        return Err(Rejection::UnknownExpectation);
     }
     // RFC 9113, section 8.3.1: the pseudo-header is the host, and a `Host` beside it says the same.
     let mut hosts = request.headers.get_all(HOST).iter();
@@ -95,6 +123,9 @@ struct Framing<'h> {
     encoding: &'h [u8],
     hosts: usize,
     host: &'h [u8],
+    /// Whether there is an `Expect` that asks for something unknown.
+    unknown_expectation: bool,
+    upgrades: bool,
 }
 
 impl<'h> Framing<'h> {
@@ -102,43 +133,86 @@ impl<'h> Framing<'h> {
         let mut framing = Self::default();
         for Header { name, value } in headers {
             framing.bytes += name.len() + value.len();
-            if name.eq_ignore_ascii_case("content-length") {
-                framing.lengths += 1;
+            if is_or_seems(name, "content-length") {
+                framing.lengths += 1 + usize::from(name.contains('_'));
                 framing.length = value;
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                framing.encodings += 1;
+            } else if is_or_seems(name, "transfer-encoding") {
+                framing.encodings += 1 + usize::from(name.contains('_'));
                 framing.encoding = value;
             } else if name.eq_ignore_ascii_case("host") {
                 framing.hosts += 1;
                 framing.host = value;
+            } else if name.eq_ignore_ascii_case("expect") {
+                framing.unknown_expectation |= !is_expectable(value);
+            } else if name.eq_ignore_ascii_case("upgrade") {
+                framing.upgrades = true;
             }
         }
         framing
     }
 
-    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Ambiguity> {
-        // RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it.
-        let is_number = !self.length.is_empty() && self.length.iter().all(u8::is_ascii_digit);
+    /// Of a head that was checked: a length is digits, so what cannot be read is a very large one.
+    fn of_body(&self) -> BodyFraming {
+        if self.encodings > 0 {
+            return BodyFraming::Chunked;
+        }
+        let length = str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
+        match length {
+            None | Some(0) if self.upgrades => BodyFraming::Open,
+            None if self.lengths == 0 => BodyFraming::Length(0),
+            length => BodyFraming::Length(length.unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Rejection> {
+        // RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it. A length with a zero before
+        // it is octal to some.
+        let is_number = match self.length {
+            [b'0'] => true,
+            [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+            _ => false,
+        };
         if self.lengths > 1 || self.lengths == 1 && !is_number {
-            return Err(Ambiguity::Length);
+            return Err(Rejection::Ambiguous(Ambiguity::Length));
         }
         // Section 6.1.
         if self.encodings > 0 && self.lengths > 0 {
-            return Err(Ambiguity::LengthAndEncoding);
+            return Err(Rejection::Ambiguous(Ambiguity::LengthAndEncoding));
         }
         let is_chunked = self.encodings == 1 && self.encoding.eq_ignore_ascii_case(b"chunked") && is_http_1_1;
         if self.encodings > 0 && !is_chunked {
-            return Err(Ambiguity::TransferEncoding);
+            return Err(Rejection::Ambiguous(Ambiguity::TransferEncoding));
         }
         // Section 3.2: one `Host` in every HTTP/1.1 request.
         let named = if self.hosts == 0 { !is_http_1_1 } else { self.hosts == 1 && is_authority(self.host) };
-        // Section 3.2.2: what an absolute target names must be the host that the request names.
+        // Section 3.2.2: what an absolute target names must be the host that the request names. Pingora does not take them
+        // for the same if they are written differently.
         let agreed = match target {
             Target::Path => true,
-            Target::Absolute { authority } => authority.as_bytes().eq_ignore_ascii_case(self.host),
+            Target::Absolute { authority } => authority.as_bytes() == self.host,
         };
-        if named && agreed { Ok(()) } else { Err(Ambiguity::Host) }
+        if !named || !agreed {
+            return Err(Rejection::Ambiguous(Ambiguity::Host));
+        }
+        if self.length.len() > MOST_LENGTH_DIGITS {
+            return Err(Rejection::BodyTooLarge);
+        }
+        if self.unknown_expectation {
+            return Err(Rejection::UnknownExpectation);
+        }
+        Ok(())
     }
+}
+
+/// Whether `name` is that of this header, or what servers with CGI habits take for it, which always is one too many.
+fn is_or_seems(name: &str, header: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || a == b'_' && b == b'-';
+    name.len() == header.len() && name.bytes().zip(header.bytes()).all(same)
+}
+
+/// Whether this may stand in `Expect` (RFC 9110, section 10.1.1); some servers find it in what does not mean it.
+fn is_expectable(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"100-continue")
 }
 
 /// The forms a request's target may have (RFC 9112, section 3.2); that of `CONNECT` is none of them.
@@ -184,7 +258,9 @@ pub(crate) fn is_authority(authority: &[u8]) -> bool {
     }
     let (name, port) = authority.split_at(memchr(b':', authority.as_bytes()).unwrap_or(authority.len()));
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    !name.is_empty() && name.bytes().all(legal) && port.strip_prefix(':').is_none_or(is_port)
+    // No part of a name is empty, but for the one behind a final dot.
+    let is_whole = !name.starts_with('.') && !name.contains("..");
+    is_whole && !name.is_empty() && name.bytes().all(legal) && port.strip_prefix(':').is_none_or(is_port)
 }
 
 /// Without a number too: `host:` is legal (RFC 3986, section 3.2.3).
@@ -205,12 +281,12 @@ mod tests {
 
     const LIMITS: Limits = Limits { uri: 64, headers: 512 };
 
-    fn head(line: &str, headers: &[&str]) -> Result<(), Rejection> {
+    fn head(line: &str, headers: &[&str]) -> Result<BodyFraming, Rejection> {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         screen(format!("{line}\r\n{headers}\r\n").as_bytes(), &LIMITS)
     }
 
-    fn post(headers: &[&str]) -> Result<(), Rejection> {
+    fn post(headers: &[&str]) -> Result<BodyFraming, Rejection> {
         head("POST / HTTP/1.1", &[&["Host: a"], headers].concat())
     }
 
@@ -218,13 +294,13 @@ mod tests {
     fn length_beside_encoding_is_refused() {
         let both = ["content-LENGTH: 3", "Transfer-Encoding: chunked"];
         assert_eq!(post(&both), Err(Rejection::Ambiguous(Ambiguity::LengthAndEncoding)));
-        assert_eq!(post(&["X: content-length: 3", "Transfer-Encoding: chunked"]), Ok(()));
+        assert_eq!(post(&["X: content-length: 3", "Transfer-Encoding: chunked"]), Ok(BodyFraming::Chunked));
     }
 
     #[test]
     fn only_a_single_length_is_taken() {
-        assert_eq!(post(&["Content-Length: 5"]), Ok(()));
-        for bad in [&["5", "5"][..], &["5, 5"], &["+5"], &["-5"], &["5 5"], &["0x5"], &[""]] {
+        assert_eq!(post(&["Content-Length: 5"]), Ok(BodyFraming::Length(5)));
+        for bad in [&["5", "5"][..], &["5, 5"], &["+5"], &["-5"], &["5 5"], &["0x5"], &["05"], &["00"], &[""]] {
             let headers: Vec<_> = bad.iter().map(|value| format!("Content-Length: {value}")).collect();
             let headers: Vec<_> = headers.iter().map(String::as_str).collect();
             assert_eq!(post(&headers), Err(Rejection::Ambiguous(Ambiguity::Length)), "{bad:?}");
@@ -232,8 +308,34 @@ mod tests {
     }
 
     #[test]
+    fn a_length_that_nobody_can_count_is_too_large() {
+        assert_eq!(
+            post(&[&format!("Content-Length: {}", "9".repeat(18))]),
+            Ok(BodyFraming::Length(10_u64.pow(18) - 1))
+        );
+        assert_eq!(post(&[&format!("Content-Length: {}", "9".repeat(19))]), Err(Rejection::BodyTooLarge));
+    }
+
+    #[test]
+    fn framing_with_underscores_is_framing_too() {
+        let lengths = [&["Content_Length: 3"][..], &["content_length: 3", "Content-Length: 3"]];
+        let encodings = [&["Transfer_Encoding: chunked"][..], &["transfer-encoding: chunked", "TRANSFER_ENCODING: x"]];
+        for bad in lengths.into_iter().chain(encodings) {
+            assert!(matches!(post(bad), Err(Rejection::Ambiguous(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_go_ahead_may_be_expected() {
+        assert_eq!(post(&["Expect: 100-Continue", "Content-Length: 3"]), Ok(BodyFraming::Length(3)));
+        for bad in ["", "100-continue, x", "x 100-continue", "200-ok"] {
+            assert_eq!(post(&[&format!("Expect: {bad}")]), Err(Rejection::UnknownExpectation), "{bad}");
+        }
+    }
+
+    #[test]
     fn only_a_single_chunked_is_taken() {
-        assert_eq!(post(&["Transfer-Encoding: Chunked"]), Ok(()));
+        assert_eq!(post(&["Transfer-Encoding: Chunked"]), Ok(BodyFraming::Chunked));
         for bad in [&["gzip, chunked"][..], &["chunked", "chunked"], &["xchunked"], &["chunked,"], &["identity"], &[""]]
         {
             let headers: Vec<_> = bad.iter().map(|value| format!("Transfer-Encoding: {value}")).collect();
@@ -247,12 +349,15 @@ mod tests {
     #[test]
     fn exactly_one_valid_host_is_taken() {
         for good in ["example.com:8080", "[::1]:80", "[::1]", "a_b.example:"] {
-            assert_eq!(head("GET / HTTP/1.1", &[&format!("Host: {good}")]), Ok(()), "{good}");
+            assert_eq!(head("GET / HTTP/1.1", &[&format!("Host: {good}")]), Ok(BodyFraming::Length(0)), "{good}");
         }
-        assert_eq!(head("GET / HTTP/1.0", &[]), Ok(()));
+        assert_eq!(head("GET / HTTP/1.0", &[]), Ok(BodyFraming::Length(0)));
         assert_eq!(head("GET / HTTP/1.1", &[]), Err(Rejection::Ambiguous(Ambiguity::Host)));
         assert_eq!(post(&["Host: a"]), Err(Rejection::Ambiguous(Ambiguity::Host)), "named twice");
-        for bad in ["a, b", "a/b", "a@b", "", ":80", "a:b", "a:80:80", "a:+80", "a:99999", "[a]", "[::1]x", "[::1"] {
+        for bad in [
+            "a, b", "a/b", "a@b", "", ":80", "a:b", "a:80:80", "a:+80", "a:99999", "[a]", "[::1]x", "[::1", "a..",
+            "a..b", ".a",
+        ] {
             let answer = head("GET / HTTP/1.1", &[&format!("Host: {bad}")]);
             assert_eq!(answer, Err(Rejection::Ambiguous(Ambiguity::Host)), "{bad}");
         }
@@ -260,10 +365,10 @@ mod tests {
 
     #[test]
     fn an_absolute_target_names_the_host_of_the_request() {
-        for good in ["http://a.b/x", "HTTPS://A.b/x?y=http://c", "http://a.b", "http://a.b?x"] {
-            assert_eq!(head(&format!("GET {good} HTTP/1.1"), &["Host: a.b"]), Ok(()), "{good}");
+        for good in ["http://a.b/x", "HTTPS://a.b/x?y=http://c", "http://a.b", "http://a.b?x"] {
+            assert_eq!(head(&format!("GET {good} HTTP/1.1"), &["Host: a.b"]), Ok(BodyFraming::Length(0)), "{good}");
         }
-        for bad in ["http://c/x", "http://a.b:81/x", "http://u@a.b/x", "http:///x"] {
+        for bad in ["http://c/x", "http://a.b:81/x", "http://u@a.b/x", "http:///x", "http://A.b/x"] {
             let answer = head(&format!("GET {bad} HTTP/1.1"), &["Host: a.b"]);
             assert_eq!(answer, Err(Rejection::Ambiguous(Ambiguity::Host)), "{bad}");
         }
@@ -328,6 +433,15 @@ mod tests {
                 prop_assert!(pingora_takes(&head), "{}", head.escape_ascii());
             }
         }
+    }
+
+    #[test]
+    fn a_known_method_in_another_case_is_none() {
+        for bad in ["get", "Post", "cONNECT"] {
+            assert_eq!(head(&format!("{bad} / HTTP/1.1"), &["Host: a"]), Err(Rejection::Malformed), "{bad}");
+        }
+        assert_eq!(head("M-SEARCH / HTTP/1.1", &["Host: a"]), Ok(BodyFraming::Length(0)));
+        assert_eq!(head("report / HTTP/1.1", &["Host: a"]), Ok(BodyFraming::Length(0)));
     }
 
     #[test]

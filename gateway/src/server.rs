@@ -1,13 +1,18 @@
 //! Starts the gateway, reloads it, and stops it with the requests under way finished.
 
+mod chunks;
+mod extent;
 mod files;
 mod front;
 mod head;
 mod http2;
 mod idle;
 mod listen;
+mod preface;
 mod refusal;
 mod reload;
+mod renewal;
+mod turn;
 mod workers;
 
 use std::io;
@@ -27,16 +32,17 @@ use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
-use crate::config::file::ServerFile;
 use crate::config::problems::ConfigProblems;
 use crate::config::{self, Loaded};
 use crate::metrics::Metrics;
 use crate::middleware::Middleware;
 use crate::snapshot::{CompileError, Snapshot, Workshop};
+pub(crate) use chunks::{Chunks, bad_chunks};
+pub(crate) use head::whole as read_head;
 use listen::{Port, Transport};
 pub use reload::ReloadError;
-use reload::Reloader;
-use workers::{Http2Limits, Workers};
+pub(crate) use reload::Reloader;
+use workers::Workers;
 
 /// How often a stop looks whether the last request has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -147,6 +153,7 @@ pub struct Running {
     shared: Arc<Shared>,
     reloader: Arc<Reloader>,
     listen_addrs: Vec<SocketAddr>,
+    h2c_addrs: Vec<SocketAddr>,
     tls_addrs: Vec<SocketAddr>,
     admin_addr: SocketAddr,
     grace: Duration,
@@ -173,9 +180,10 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let file = &loaded.file;
     let threads = file.server.threads.unwrap_or_else(available_cores);
     let plain = file.server.listen.iter().map(|addr| (addr, Transport::Plain));
+    let h2c = file.server.h2c_listen.iter().map(|addr| (addr, Transport::H2c));
     let tls = file.server.tls.iter().flat_map(|tls| &tls.listen).map(|addr| (addr, Transport::Tls));
     let mut ports: Vec<Port> =
-        plain.chain(tls).map(|(addr, over)| Port::open(*addr, over, threads)).collect::<Result<_, _>>()?;
+        plain.chain(h2c).chain(tls).map(|(addr, over)| Port::open(*addr, over, threads)).collect::<Result<_, _>>()?;
     let admin_port = Port::open(file.server.admin, Transport::Plain, 1)?;
 
     let registry = telemetry::metrics::registry()?;
@@ -194,19 +202,20 @@ pub fn start(options: Options) -> Result<Running, StartError> {
 
     let addrs_over = |over| ports.iter().filter(move |port| port.over() == over).map(Port::addr);
     let (listen_addrs, tls_addrs) = (addrs_over(Transport::Plain).collect(), addrs_over(Transport::Tls).collect());
+    let h2c_addrs = addrs_over(Transport::H2c).collect();
     let admin_addr = admin_port.addr();
     files::make_room(file.server.max_connections);
     let (close_listeners, closed) = watch::channel(false);
-    let workers = Workers::start(threads, &shared, &mut ports, &http2_limits(&file.server), &closed)
-        .map_err(StartError::Runtime)?;
-    serve_admin(control.handle(), Admin::new(Arc::clone(&shared)), admin_port, closed);
-
+    let workers = Workers::start(threads, &shared, &mut ports, &closed).map_err(StartError::Runtime)?;
     let (grace, timeout) = (file.server.shutdown_grace.get(), file.server.shutdown_timeout.get());
     let reloader = Arc::new(Reloader::new(options.config, options.env, workshop, Arc::clone(&shared), loaded.file));
     reload::on_hangup(control.handle(), &reloader);
+    renewal::watch(control.handle(), Arc::clone(&shared));
+    serve_admin(control.handle(), Admin::new(Arc::clone(&shared), Arc::clone(&reloader)), admin_port, closed);
     Ok(Running {
         shared,
         listen_addrs,
+        h2c_addrs,
         tls_addrs,
         admin_addr,
         grace,
@@ -223,6 +232,12 @@ impl Running {
     #[must_use]
     pub fn listen_addrs(&self) -> &[SocketAddr] {
         &self.listen_addrs
+    }
+
+    /// Where clients may also begin with HTTP/2 without TLS, in the order of the file.
+    #[must_use]
+    pub fn h2c_addrs(&self) -> &[SocketAddr] {
+        &self.h2c_addrs
     }
 
     /// Where clients connect over TLS, in the order of the file.
@@ -269,14 +284,6 @@ fn serve_admin(control: &tokio::runtime::Handle, admin: Admin, mut port: Port, c
     let mut service = pingora_core::services::listening::Service::new("admin".to_owned(), admin);
     let fds = listen::add_to(&mut service, port.take().into_iter().collect());
     control.spawn(async move { service.start_service(Some(fds), closed, 1).await });
-}
-
-/// Wider than what the screen refuses, for what HTTP/2 refuses by itself has no body.
-fn http2_limits(server: &ServerFile) -> Http2Limits {
-    /// What HTTP/2 adds to the size of each of 256 headers (RFC 9113, section 10.5.1).
-    const OVERHEAD: u64 = 256 * 32;
-    let headers = (server.max_headers.bytes() + OVERHEAD).saturating_add(server.max_uri.bytes());
-    Http2Limits { idle: server.keepalive_timeout.get(), headers: u32::try_from(headers).unwrap_or(u32::MAX) }
 }
 
 fn available_cores() -> usize {

@@ -21,12 +21,13 @@ use crate::config::file::{
 use crate::credential::Hidden;
 use crate::expression::Params;
 use crate::forwarded::TrustedProxies;
+use crate::http2::Http2Limits;
 use crate::https::{ToHttps, strict_transport_security};
 use crate::limit::{LimitError, Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::{self, RouteMetrics};
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, Headers, IdentityProviders, Key, Middleware, ProviderError, RateLimit,
-    Redirect, Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, IdentitySigners,
+    Key, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::mirror::{Mirror, MirrorError};
 use crate::path::SlashPolicy;
@@ -34,8 +35,8 @@ use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::split::{Share, Split};
-use crate::tls::Tls;
-use crate::upstream::Pool;
+use crate::tls::{CertificateSeries, Tls, TlsError};
+use crate::upstream::{Pool, Security};
 
 /// A configuration, compiled.
 pub(crate) struct Snapshot {
@@ -45,6 +46,10 @@ pub(crate) struct Snapshot {
     pub pools: BTreeMap<String, Arc<Pool>>,
     /// Who says who is there, with what they have verified.
     pub providers: IdentityProviders,
+    /// The services that say whether requests may go on.
+    pub forward_auths: ForwardAuths,
+    /// What signs the gateway's word on who asks.
+    pub signers: IdentitySigners,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
     /// The rate-limit policies and their link to Redis.
@@ -65,6 +70,10 @@ pub(crate) struct Snapshot {
     pub hsts: Option<HeaderValue>,
     /// Connections that may be open at once.
     pub most_connections: i64,
+    /// Requests that one connection may carry.
+    pub requests_per_connection: u32,
+    /// What a client may do on one HTTP/2 connection.
+    pub http2: Http2Limits,
 }
 
 /// How long clients may take.
@@ -123,7 +132,7 @@ pub(crate) struct Workshop {
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// Who says who is there cannot be made.
-    #[error("jwt_providers, api_keys or basic_auth")]
+    #[error("a provider of identities")]
     Provider(#[from] ProviderError),
     /// A rate limit cannot be made.
     #[error("rate_limits")]
@@ -139,7 +148,7 @@ pub enum CompileError {
     Regexes(#[from] regex::Error),
     /// TLS cannot be spoken with what the file says.
     #[error("server.tls")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
     /// Copies of requests cannot be sent.
     #[error("{place}: mirror")]
     Mirror {
@@ -179,18 +188,23 @@ impl Snapshot {
         let tls = Tls::compile(loaded, previous.and_then(|previous| previous.tls.as_ref()))?;
         let kept = previous.map(|previous| &previous.providers);
         let providers = IdentityProviders::compile(loaded, kept, &workshop.control).await?;
+        let forward_auths = ForwardAuths::compile(loaded, previous.map(|previous| &previous.forward_auths))?;
+        let missing = || CompileError::Step { place: "identity_tokens".to_owned() };
+        let signers = IdentitySigners::compile(loaded).ok_or_else(missing)?;
         let policies = Policies::compile(
             &file.rate_limits,
             file.redis.as_ref(),
             &workshop.control,
             previous.map(|previous| &previous.policies),
         )?;
-        let pools = start_pools(file, workshop, previous).await?;
+        let pools = start_pools(loaded, workshop, previous).await?;
         let route_metrics = route_metrics(&file.routes, previous)?;
         let parts = Parts {
             file,
             bodies: &loaded.bodies,
             providers: &providers,
+            forward_auths: &forward_auths,
+            signers: &signers,
             policies: &policies,
             told_apart: middleware::told_apart(file),
             pools: &pools,
@@ -209,7 +223,7 @@ impl Snapshot {
             };
             router.add(&pattern, &Arc::new(parts.route(route)?));
         }
-        let identity = providers.asserted_headers().cloned();
+        let identity = providers.asserted_headers().chain(forward_auths.asserted_headers()).cloned();
         Ok(Self {
             router: router.build()?,
             asserted_headers: AssertedHeaders::new(identity),
@@ -222,12 +236,16 @@ impl Snapshot {
                 write: file.server.write_timeout.get(),
                 keepalive: file.server.keepalive_timeout.get(),
             },
+            to_https: ToHttps::compile(loaded, tls.as_ref()),
             tls,
-            to_https: ToHttps::compile(loaded),
             hsts: file.server.tls.as_ref().and_then(|tls| strict_transport_security(tls.hsts.as_ref()?)),
             most_connections: i64::from(file.server.max_connections),
+            requests_per_connection: file.server.keepalive_request_limit,
+            http2: Http2Limits::of(&file.server),
             pools,
             providers,
+            forward_auths,
+            signers,
             route_metrics,
             policies,
         })
@@ -245,6 +263,20 @@ impl Snapshot {
         self.providers.retire(&successor.providers);
     }
 
+    /// How often [`Self::renew`] wants to be called; never when this is nothing.
+    pub(crate) fn reload_interval(&self) -> Option<Duration> {
+        let tls = self.tls.as_ref().and_then(|tls| tls.reload_interval());
+        self.pools.values().filter_map(|pool| pool.reload_interval()).chain(tls).min()
+    }
+
+    /// Looks whether files have changed that TLS goes by, and takes what is good of them. Blocks while it reads.
+    pub(crate) fn renew(&self) {
+        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.reload_interval().is_some()) {
+            tls.renew();
+        }
+        self.pools.values().for_each(|pool| pool.renew());
+    }
+
     /// Puts the series of everything that is configured into `registry`, to be shown now.
     ///
     /// # Errors
@@ -258,6 +290,13 @@ impl Snapshot {
         }
         registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
         self.providers.register(registry)?;
+        self.forward_auths.register(registry)?;
+        let certificates = CertificateSeries::new()?;
+        if let Some(tls) = &self.tls {
+            tls.show(&certificates);
+        }
+        self.pools.values().for_each(|pool| pool.show_certificates(&certificates));
+        certificates.register(registry)?;
         self.policies.register(registry)
     }
 }
@@ -268,19 +307,21 @@ fn limits(server: &ServerFile) -> Limits {
 }
 
 async fn start_pools(
-    file: &GatewayFile,
+    loaded: &Loaded,
     workshop: &Workshop,
     previous: Option<&Snapshot>,
 ) -> Result<BTreeMap<String, Arc<Pool>>, CompileError> {
     let start = async |(name, upstream): (&String, &UpstreamFile)| {
         let namesake = previous.and_then(|previous| previous.pools.get(name));
-        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream)) {
+        if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream, loaded.upstream_tls.get(name))) {
             return Ok((name.clone(), Arc::clone(pool)));
         }
         let retried = namesake.map_or_else(|| metrics::retries(name), |pool| Ok(pool.retried().clone()))?;
-        Ok((name.clone(), Arc::new(Pool::start(name, upstream, retried, &workshop.control).await)))
+        let security = upstream.tls.as_ref().zip(loaded.upstream_tls.get(name));
+        let security = security.map(|(file, read)| Arc::new(Security::new(file, &loaded.directory, read)));
+        Ok((name.clone(), Arc::new(Pool::start(name, upstream, security, retried, &workshop.control).await)))
     };
-    futures::future::join_all(file.upstreams.iter().map(start)).await.into_iter().collect()
+    futures::future::join_all(loaded.file.upstreams.iter().map(start)).await.into_iter().collect()
 }
 
 /// What the routes count with; one of the same name as before goes on counting.
@@ -303,6 +344,8 @@ struct Parts<'a> {
     file: &'a GatewayFile,
     bodies: &'a BTreeMap<PathBuf, Bytes>,
     providers: &'a IdentityProviders,
+    forward_auths: &'a ForwardAuths,
+    signers: &'a IdentitySigners,
     policies: &'a Policies,
     /// The policies whose keys say by whom they are proven.
     told_apart: BTreeSet<&'a str>,
@@ -318,7 +361,12 @@ impl Parts<'_> {
         let mut chain = self.workshop.middleware.clone();
         let (mut limits, mut authenticators, mut cors) = (Vec::new(), Vec::new(), None);
         let no_step = || CompileError::Step { place: place() };
-        for step in self.file.middleware.iter().chain(&file.middleware) {
+        let steps = || self.file.middleware.iter().chain(&file.middleware);
+        let compress = steps().find_map(|step| match step {
+            MiddlewareFile::Compress(file) => Some(file),
+            _ => None,
+        });
+        for step in steps() {
             let missing = |name: &str| CompileError::Missing { place: place(), name: name.to_owned() };
             if let Some(require) = self.providers.step(step).map_err(missing)? {
                 authenticators.extend(require.authenticators().cloned());
@@ -336,7 +384,16 @@ impl Parts<'_> {
                         policies.into_iter().map(|policy| (Arc::clone(&policy), key(&policy))).collect(),
                     ))
                 }
+                MiddlewareFile::ForwardAuth(step) => {
+                    let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;
+                    Arc::clone(found) as Arc<ForwardAuth>
+                }
                 MiddlewareFile::Authorize(step) => Arc::new(Authorize::new(step, Params::of(&file.matches.path))?),
+                MiddlewareFile::IdentityToken(step) => {
+                    // A route that goes nowhere tells nobody; one that goes to several names its audience.
+                    let Some(audience) = step.audience.as_ref().or(file.upstream.as_ref()) else { continue };
+                    Arc::new(self.signers.step(&step.signer, audience).ok_or_else(no_step)?)
+                }
                 MiddlewareFile::Headers(step) => Arc::new(Headers::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Cors(step) => {
                     Arc::clone(cors.insert(Arc::new(Cors::new(step, file).ok_or_else(no_step)?))) as _
@@ -346,11 +403,13 @@ impl Parts<'_> {
                 MiddlewareFile::Redirect(step) => Arc::new(Redirect::new(step, file).ok_or_else(no_step)?),
                 MiddlewareFile::Respond(step) => {
                     let body = step.body_file.as_ref().and_then(|path| self.bodies.get(path));
-                    Arc::new(Respond::new(step, body).ok_or_else(no_step)?)
+                    Arc::new(Respond::new(step, body, compress).ok_or_else(no_step)?)
                 }
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::ClientCertificate(_)
+                | MiddlewareFile::Introspection(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => continue,
             };

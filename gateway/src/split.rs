@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 use crate::claim::ClaimPath;
 use crate::client_addr;
 use crate::config::file::{SplitFile, StickyCookieFile, StickyFile};
+use crate::cookies;
 use crate::ctx::RequestContext;
-use crate::router::cookies;
 use crate::upstream::Pool;
 
 /// No cookie that the gateway gives is longer; a longer one is somebody else's.
@@ -97,7 +97,7 @@ impl Split {
         let by_header = self.forced_by.as_ref().and_then(|header| named(head.headers.get(header)?.as_bytes()));
         by_header.or_else(|| {
             let cookie = self.forced_by_cookie.as_deref()?;
-            cookies(&head.headers, cookie).find_map(|value| named(&value))
+            cookies::named(&head.headers, cookie).find_map(|value| named(&value))
         })
     }
 
@@ -156,7 +156,7 @@ impl Cookie {
     /// makes one up is drawn like everybody else.
     fn key(&self, head: &RequestHeader, ctx: &mut RequestContext) -> u64 {
         let known = |value: &Cow<'_, [u8]>| (1..=MOST_COOKIE).contains(&value.len());
-        if let Some(value) = cookies(&head.headers, &self.name).find(known) {
+        if let Some(value) = cookies::named(&head.headers, &self.name).find(known) {
             return hash(&value);
         }
         let value = format!("{:016x}", rand::random::<u64>());

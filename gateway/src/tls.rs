@@ -1,126 +1,273 @@
 //! TLS as clients meet it: which certificate each of them gets, and which protocols are spoken.
+//!
+//! Certificates are renewed under running connections: their files are looked at again now and then ([`Tls::renew`]), and
+//! those that are good are shown from the next handshake on, each for itself. What cannot be used changes nothing.
 
-use std::collections::HashMap;
+mod by_name;
+mod reading;
+mod series;
+mod source;
+mod trust;
+
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, version};
 
+use by_name::ByName;
+use reading::{Unread, read_certificate};
+pub(crate) use reading::{read_authorities, read_identity};
+pub(crate) use series::CertificateSeries;
+pub(crate) use source::Source;
+pub(crate) use trust::Introduction;
+use trust::Trust;
+
 use crate::config::Loaded;
-use crate::config::file::{TlsFile, TlsVersion};
-use crate::config::values::Certificate;
+use crate::config::file::{CertificateFile, ClientCertificateMode, TlsFile, TlsVersion};
+use crate::config::values::{BadAuthorities, BadCertificate, Certificate};
+use crate::peer_certificate::PeerCertificate;
+use crate::reply::Rejection;
 
 /// What the handshakes of one configuration go by.
 pub(crate) struct Tls {
     settings: Settings,
+    /// The files of each certificate.
+    sources: Box<[Source]>,
+    /// Those of whom clients' certificates have to be.
+    authorities: Option<Source>,
+    present: ArcSwap<Present>,
+}
+
+/// What only a new configuration changes.
+#[derive(PartialEq)]
+struct Settings {
+    directory: PathBuf,
+    certificates: Vec<CertificateFile>,
+    http2: bool,
+    min_version: TlsVersion,
+    clients: Option<ClientSettings>,
+    reload_interval: Duration,
+}
+
+/// How clients are asked for certificates.
+#[derive(PartialEq)]
+struct ClientSettings {
+    mode: ClientCertificateMode,
+    ca: PathBuf,
+    crl: Option<PathBuf>,
+}
+
+/// What the files have come to.
+struct Present {
+    trust: Option<Arc<Trust>>,
+    certificates: Vec<Certificate>,
+    by_name: Arc<ByName>,
     config: Arc<ServerConfig>,
 }
 
-#[derive(PartialEq)]
-struct Settings {
-    certificates: Vec<Certificate>,
-    http2: bool,
-    min_version: TlsVersion,
+/// Why TLS cannot be spoken with what a configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A key for session tickets cannot be made, or there is no version to speak.
+    #[error("the library refuses the settings")]
+    Settings(#[from] rustls::Error),
+    /// Clients cannot be asked for certificates with what the files say.
+    #[error("client_certificates")]
+    Authorities(#[from] BadAuthorities),
+    /// A certificate that is new with this configuration is of another time.
+    #[error("`{file}` cannot take the place of the certificate before")]
+    Certificate {
+        /// The file it is in, as the configuration names it.
+        file: String,
+        /// Why.
+        #[source]
+        source: BadCertificate,
+    },
 }
 
 impl Tls {
-    /// What `loaded` says of TLS; `previous` when that says the same, so that its clients' sessions go on, or nothing.
+    /// What `loaded` says of TLS; `previous` when that says the same, or nothing. Clients' sessions go on in any case.
     ///
     /// # Errors
-    /// When the key for session tickets cannot be made.
-    pub(crate) fn compile(loaded: &Loaded, previous: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, rustls::Error> {
-        let Some(TlsFile { http2, min_version, .. }) = loaded.file.server.tls else {
+    /// When the key for session tickets cannot be made, or a certificate of `previous` would be replaced by one whose time has
+    /// not come or is over. At a start, when there is nothing better, that is only told.
+    pub(crate) fn compile(loaded: &Loaded, previous: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, TlsError> {
+        let Some(file) = &loaded.file.server.tls else {
             // Its listeners are open until the restart that a reload asks for.
             return Ok(previous.cloned());
         };
-        let settings = Settings { certificates: loaded.certificates.clone(), http2, min_version };
-        if let Some(previous) = previous.filter(|previous| previous.settings == settings) {
+        let settings = Settings::read(file, loaded);
+        let before = previous.map(|previous| previous.present.load_full());
+        for (file, certificate) in file.certificates.iter().zip(&loaded.certificates) {
+            let Err(source) = certificate.counts_at(unix_time()) else { continue };
+            let file = file.certificate.display().to_string();
+            match &before {
+                Some(before) if !before.certificates.contains(certificate) => {
+                    return Err(TlsError::Certificate { file, source });
+                }
+                _ => tracing::warn!(certificate = file, "{source}"),
+            }
+        }
+        if let Some((previous, before)) = previous.zip(before.as_ref())
+            && previous.settings == settings
+            && before.certificates == loaded.certificates
+            && before.trust.as_ref().map(|trust| trust.authorities()) == loaded.client_authorities.as_ref()
+        {
             return Ok(Some(Arc::clone(previous)));
         }
-        let versions: &[_] = match min_version {
+        let trust = match (&loaded.client_authorities, &settings.clients) {
+            (Some(authorities), Some(clients)) => {
+                let kept = before.as_ref().and_then(|before| before.trust.clone());
+                let kept = kept.filter(|trust| trust.is_made_from(authorities, clients.mode));
+                Some(kept.map_or_else(|| Trust::new(authorities.clone(), clients.mode).map(Arc::new), Ok)?)
+            }
+            _ => None,
+        };
+        let present = Present::new(&settings, loaded.certificates.clone(), trust, before.as_deref())?;
+        let directory = &settings.directory;
+        let pair = |file: &CertificateFile| Source::new(directory, &file.certificate, [&file.certificate, &file.key]);
+        let of_clients = |clients: &ClientSettings| {
+            Source::new(directory, &clients.ca, [&clients.ca].into_iter().chain(&clients.crl))
+        };
+        let sources = settings.certificates.iter().map(pair).collect();
+        let authorities = settings.clients.as_ref().map(of_clients);
+        Ok(Some(Arc::new(Self { sources, authorities, settings, present: ArcSwap::from_pointee(present) })))
+    }
+
+    /// What a handshake goes by, and what has to be told of it if clients are asked for certificates.
+    pub(crate) fn handshake(&self) -> (Arc<ServerConfig>, Option<Introduction>) {
+        let present = self.present.load();
+        (Arc::clone(&present.config), present.trust.as_ref().map(|trust| trust.introduction()))
+    }
+
+    /// Whether a request may come at `now`, in seconds since 1970, on a connection on which this `certificate` was shown. A
+    /// connection may be older than what is believed by now.
+    ///
+    /// # Errors
+    /// Says what is wrong with the certificate.
+    pub(crate) fn admit(&self, certificate: Option<&PeerCertificate>, now: u64) -> Result<(), Rejection> {
+        if self.settings.clients.is_none() {
+            return Ok(());
+        }
+        self.present.load().trust.as_ref().map_or(Ok(()), |trust| trust.admit(certificate, now))
+    }
+
+    /// Whether there is a certificate for `host`, which is in lower case.
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        self.present.load().by_name.of(host).is_some()
+    }
+
+    /// How often [`Self::renew`] wants to be called; never when this is nothing.
+    pub(crate) fn reload_interval(&self) -> Option<Duration> {
+        Some(self.settings.reload_interval).filter(|interval| !interval.is_zero())
+    }
+
+    /// Looks whether files have changed, and shows from now on what is good of them. Blocks while it reads.
+    pub(crate) fn renew(&self) {
+        let now = unix_time();
+        let before = self.present.load_full();
+        let mut certificates = before.certificates.clone();
+        for (source, certificate) in self.sources.iter().zip(&mut certificates) {
+            let read = source.look(|paths| read_certificate(paths, now)).filter(|read| read != certificate);
+            if let Some(read) = read {
+                tracing::info!(certificate = source.name(), "a renewed certificate is shown from now on");
+                *certificate = read;
+            }
+        }
+        let trust = self.renewed_trust(before.trust.as_ref()).or_else(|| before.trust.clone());
+        let same_trust = trust.as_ref().map(Arc::as_ptr) == before.trust.as_ref().map(Arc::as_ptr);
+        if same_trust && certificates == before.certificates {
+            return;
+        }
+        match Present::new(&self.settings, certificates, trust, Some(&before)) {
+            Ok(present) => self.present.store(Arc::new(present)),
+            Err(error) => tracing::error!(%error, "renewed certificates cannot be used"),
+        }
+    }
+
+    /// Whom clients are believed to be of, if that is another now.
+    fn renewed_trust(&self, before: Option<&Arc<Trust>>) -> Option<Arc<Trust>> {
+        let mode = self.settings.clients.as_ref()?.mode;
+        let trust = self
+            .authorities
+            .as_ref()?
+            .look(|paths| Trust::new(read_authorities(paths)?, mode).map_err(Unread::from))?;
+        if before.is_some_and(|before| before.is_made_from(trust.authorities(), mode)) {
+            return None;
+        }
+        tracing::info!("other authorities or lists of clients' certificates count from now on");
+        Some(Arc::new(trust))
+    }
+
+    /// Says in `series` how its certificates and authorities are.
+    pub(crate) fn show(&self, series: &CertificateSeries) {
+        if let Some(source) = &self.authorities {
+            series.show(source, None);
+        }
+        for (source, certificate) in self.sources.iter().zip(&self.present.load().certificates) {
+            series.show(source, Some(certificate));
+        }
+    }
+}
+
+impl Settings {
+    fn read(file: &TlsFile, loaded: &Loaded) -> Self {
+        Self {
+            directory: loaded.directory.clone(),
+            certificates: file.certificates.clone(),
+            http2: file.http2,
+            min_version: file.min_version,
+            clients: file.client_certificates.as_ref().map(|clients| ClientSettings {
+                mode: clients.mode,
+                ca: clients.ca.clone(),
+                crl: clients.crl.clone(),
+            }),
+            reload_interval: file.reload_interval.get(),
+        }
+    }
+}
+
+impl Present {
+    /// In place of `before`, whose sessions go on if the same clients are believed.
+    fn new(
+        settings: &Settings,
+        certificates: Vec<Certificate>,
+        trust: Option<Arc<Trust>>,
+        before: Option<&Self>,
+    ) -> Result<Self, rustls::Error> {
+        let versions: &[_] = match settings.min_version {
             TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
             TlsVersion::Tls13 => &[&version::TLS13],
         };
+        let by_name = Arc::new(ByName::new(&certificates));
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ByName::new(&settings.certificates)));
-        config.alpn_protocols = if http2 { vec![b"h2".into(), b"http/1.1".into()] } else { vec![b"http/1.1".into()] };
-        // Sessions are with the clients, so every worker can take one up and none has to be remembered.
-        config.ticketer = Ticketer::new()?;
-        Ok(Some(Arc::new(Self { settings, config: Arc::new(config) })))
-    }
-
-    /// What a handshake goes by.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
-    }
-}
-
-/// Finds the certificate for a name (RFC 6066, section 3): the exact one, then the wildcard one level up, then the first.
-#[derive(Debug)]
-struct ByName {
-    exact: HashMap<String, Arc<CertifiedKey>>,
-    below: HashMap<String, Arc<CertifiedKey>>,
-    first: Option<Arc<CertifiedKey>>,
-}
-
-impl ByName {
-    /// Of two for one name the first counts.
-    fn new(certificates: &[Certificate]) -> Self {
-        let (mut exact, mut below) = (HashMap::new(), HashMap::new());
-        for certificate in certificates.iter().rev() {
-            for name in certificate.names() {
-                match name.strip_prefix("*.") {
-                    Some(parent) => below.insert(parent.to_owned(), Arc::clone(certificate.key())),
-                    None => exact.insert(name.clone(), Arc::clone(certificate.key())),
-                };
-            }
-        }
-        Self { exact, below, first: certificates.first().map(|certificate| Arc::clone(certificate.key())) }
-    }
-
-    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let by_name = name.and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            let above = name.split_once('.').map(|(_, parent)| parent);
-            self.exact.get(&name).or_else(|| self.below.get(above?))
-        });
-        by_name.or(self.first.as_ref())
+            .with_client_cert_verifier(
+                trust.as_ref().map_or_else(WebPkiClientVerifier::no_client_auth, |trust| trust.verifier()),
+            )
+            .with_cert_resolver(Arc::clone(&by_name) as _);
+        config.alpn_protocols =
+            if settings.http2 { vec![b"h2".into(), b"http/1.1".into()] } else { vec![b"http/1.1".into()] };
+        // Sessions are with the clients, so every worker can take one up and none has to be remembered. What a client has shown
+        // is in them, and is not asked for again.
+        let epoch = |trust: &Option<Arc<Trust>>| trust.as_ref().map(Arc::as_ptr);
+        config.ticketer = match before.filter(|before| epoch(&before.trust) == epoch(&trust)) {
+            Some(before) => Arc::clone(&before.config.ticketer),
+            None => Ticketer::new()?,
+        };
+        Ok(Self { trust, certificates, by_name, config: Arc::new(config) })
     }
 }
 
-impl ResolvesServerCert for ByName {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name()).cloned()
-    }
+/// Seconds since 1970, as certificates count them.
+pub(crate) fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn certificate(names: &[&str]) -> Certificate {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let generated = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        Certificate::from_pem(&generated.cert.pem(), &generated.signing_key.serialize_pem().into()).expect("fits")
-    }
-
-    #[test]
-    fn the_most_specific_certificate_is_shown_and_the_first_to_strangers() {
-        let all =
-            [certificate(&["a.example"]), certificate(&["*.b.example"]), certificate(&["c.b.example", "a.example"])];
-        let by_name = ByName::new(&all);
-        let shown = |name| {
-            let found = by_name.find(name).expect("one");
-            all.iter().position(|certificate| Arc::ptr_eq(certificate.key(), found)).expect("of these")
-        };
-        assert_eq!(shown(Some("a.example")), 0, "of two the first");
-        assert_eq!(shown(Some("X.B.example")), 1);
-        assert_eq!(shown(Some("c.b.example")), 2, "exact before wildcard");
-        assert_eq!(shown(Some("y.x.b.example")), 0, "a wildcard is one label");
-        assert_eq!((shown(Some("b.example")), shown(None)), (0, 0));
-    }
-}
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 mod discovery;
 mod probe;
 mod target;
+mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use tokio::sync::watch;
 use discovery::{Discovery, bare};
 use probe::Probe;
 pub(crate) use target::Target;
+pub(crate) use tls::Security;
 
 use crate::config::file::{Balance, UpstreamFile};
-use crate::config::values::Target as TargetUrl;
+use crate::config::values::{Target as TargetUrl, UpstreamTls};
+use crate::tls::CertificateSeries;
 
 /// How often host names are looked up again.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -37,6 +40,7 @@ pub(crate) struct Pool {
     retries: usize,
     retried: IntCounter,
     file: UpstreamFile,
+    security: Option<Arc<Security>>,
     stop: watch::Sender<bool>,
 }
 
@@ -52,14 +56,20 @@ pub(crate) struct TargetState {
 
 impl Pool {
     /// The pool that `file` describes, its members looked up once and its probes running on `control` until it is retired
-    /// or dropped. Its retries are counted in `retried`.
+    /// or dropped. Its retries are counted in `retried`, and its connections secured by `security`.
     ///
     /// A host that cannot be looked up yet is no error: the pool is empty until it can.
-    pub(crate) async fn start(name: &str, file: &UpstreamFile, retried: IntCounter, control: &Handle) -> Self {
+    pub(crate) async fn start(
+        name: &str,
+        file: &UpstreamFile,
+        security: Option<Arc<Security>>,
+        retried: IntCounter,
+        control: &Handle,
+    ) -> Self {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
         let members = Arc::new(Members::default());
-        let discovery = Discovery::new(name, urls, &file.timeouts, Arc::clone(&members));
+        let discovery = Discovery::new(name, urls, target::peer_options(file), security.clone(), Arc::clone(&members));
         // Only looks up and probes: whose turn it is is said in `pick`.
         let mut balancer = match file.balance {
             Balance::RoundRobin => LoadBalancer::<RoundRobin>::from_backends(Backends::new(Box::new(discovery))),
@@ -82,6 +92,7 @@ impl Pool {
             retries: file.retries,
             retried,
             file: file.clone(),
+            security,
             stop,
         }
     }
@@ -112,8 +123,37 @@ impl Pool {
 
     /// Whether it was made from the same settings, so that a reload can keep it, its connections and its health.
     #[must_use]
-    pub(crate) fn is_made_from(&self, file: &UpstreamFile) -> bool {
+    pub(crate) fn is_made_from(&self, file: &UpstreamFile, tls: Option<&UpstreamTls>) -> bool {
         self.file == *file
+            && match (&self.security, tls) {
+                (Some(security), Some(tls)) => security.holds(tls),
+                (None, None) => true,
+                _ => false,
+            }
+    }
+
+    /// How often [`Self::renew`] wants to be called; never when this is nothing.
+    pub(crate) fn reload_interval(&self) -> Option<Duration> {
+        self.security.as_ref()?.reload_interval()
+    }
+
+    /// Says in `series` how the certificates are that its connections are secured by.
+    pub(crate) fn show_certificates(&self, series: &CertificateSeries) {
+        if let Some(security) = &self.security {
+            security.show(series);
+        }
+    }
+
+    /// Looks whether the files have changed that connections are secured by, and has new ones secured by what is good of
+    /// them. Blocks while it reads.
+    pub(crate) fn renew(&self) {
+        let Some(security) = self.security.as_ref().filter(|security| security.reload_interval().is_some()) else {
+            return;
+        };
+        security.renew(&self.name);
+        for target in self.members.load().iter() {
+            target.secure(security);
+        }
     }
 
     /// The healthy target whose turn it is, none of those in `failed` unless there is no other.

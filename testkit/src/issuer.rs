@@ -1,4 +1,4 @@
-//! An issuer of tokens that publishes its keys, changes them, and fails in all the ways that issuers do.
+//! An issuer of tokens that publishes its keys, changes them, or says what each token is worth, and fails in all the ways that issuers do.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +24,8 @@ enum Mood {
 struct State {
     mood: Mutex<Mood>,
     fetches: AtomicUsize,
+    /// What came with each request, as it came.
+    heard: Mutex<Vec<String>>,
     /// One permit for each request that may be answered.
     turn: Semaphore,
 }
@@ -46,6 +48,7 @@ impl Issuer {
         let state = Arc::new(State {
             mood: Mutex::new(Mood::HangUp),
             fetches: AtomicUsize::new(0),
+            heard: Mutex::default(),
             turn: Semaphore::new(Semaphore::MAX_PERMITS),
         });
         let shared = Arc::clone(&state);
@@ -105,7 +108,13 @@ impl Issuer {
         self.state.turn.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// How often its keys were asked for.
+    /// Every request, as it came.
+    #[must_use]
+    pub fn heard(&self) -> Vec<String> {
+        lock(&self.state.heard).clone()
+    }
+
+    /// How often it was asked.
     #[must_use]
     pub fn fetches(&self) -> usize {
         self.state.fetches.load(Ordering::Acquire)
@@ -119,12 +128,13 @@ impl Drop for Issuer {
 }
 
 async fn serve(mut client: TcpStream, state: &State) -> Option<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if client.read_buf(&mut head).await.ok()? == 0 {
+    let mut request = Vec::new();
+    while !is_whole(&request) {
+        if client.read_buf(&mut request).await.ok()? == 0 {
             return None;
         }
     }
+    lock(&state.heard).push(String::from_utf8_lossy(&request).into_owned());
     state.fetches.fetch_add(1, Ordering::AcqRel);
     let _turn = state.turn.acquire().await.ok()?;
     let mood = lock(&state.mood).clone();
@@ -133,6 +143,14 @@ async fn serve(mut client: TcpStream, state: &State) -> Option<()> {
         Mood::HangUp => None,
         Mood::Hang => std::future::pending().await,
     }
+}
+
+/// Whether `request` has its body too.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse().ok()).is_none_or(|length: usize| body.len() >= length)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -28,6 +28,8 @@ pub enum Behaviour {
     Hang,
     /// Reads the request, answers these very bytes and closes the connection.
     Say(&'static str),
+    /// Answers 200 and the request's body.
+    Mirror,
     /// Switches protocols, and then sends back whatever comes.
     Echo,
 }
@@ -139,13 +141,14 @@ async fn serve(mut client: TcpStream, addr: SocketAddr, state: &State) -> Option
         let behaviour = lock(&state.behaviour).unwrap_or(Behaviour::Answer);
         let is_probe = arrived.line().ends_with(HEALTH_PATH);
         let head_only = arrived.line().starts_with("HEAD ");
+        let mirrored = (behaviour == Behaviour::Mirror).then(|| arrived.body.clone());
         if is_probe {
             state.probes.fetch_add(1, Ordering::Relaxed);
         } else {
             lock(&state.arrived).push(arrived);
         }
         let status = match (behaviour, is_probe) {
-            (Behaviour::Answer, _) | (Behaviour::Sick, false) => "200 OK",
+            (Behaviour::Answer | Behaviour::Mirror, _) | (Behaviour::Sick, false) => "200 OK",
             (Behaviour::Sick, true) => "500 Internal Server Error",
             (Behaviour::Hold, true) => "200 OK",
             (Behaviour::Hold, false) => {
@@ -160,10 +163,12 @@ async fn serve(mut client: TcpStream, addr: SocketAddr, state: &State) -> Option
             }
             (Behaviour::Echo, _) => return echo(client, buffer).await,
         };
-        let body = addr.to_string();
-        let shown = if head_only { "" } else { &body };
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{shown}", body.len());
-        client.write_all(answer.as_bytes()).await.ok()?;
+        let body = mirrored.unwrap_or_else(|| addr.to_string().into_bytes());
+        let mut answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        if !head_only {
+            answer.extend(body);
+        }
+        client.write_all(&answer).await.ok()?;
     }
 }
 

@@ -3,9 +3,11 @@
 mod all_in_one;
 mod config_reload;
 mod identity;
+mod identity_tokens;
 mod instances;
 mod purchases;
 mod quotas;
+mod revocation;
 mod start;
 mod support;
 mod tour;

@@ -57,6 +57,36 @@ impl Used {
     }
 }
 
+/// What one core has done since the machine began, in clock ticks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CoreTime {
+    busy: u64,
+    idle: u64,
+}
+
+impl CoreTime {
+    /// Of the core with this number.
+    pub(crate) fn of(core: usize) -> Result<Self> {
+        core_ticks(&fs::read_to_string("/proc/stat")?, core).with_context(|| format!("/proc/stat has no core {core}"))
+    }
+
+    /// How much of the time from `earlier` to this it was busy, from 0 to 1.
+    pub(crate) fn busy_since(self, earlier: Self) -> f64 {
+        let busy = self.busy.saturating_sub(earlier.busy) as f64;
+        let idle = self.idle.saturating_sub(earlier.idle) as f64;
+        if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }
+    }
+}
+
+/// The line of a core (proc_stat(5)): user, nice, system, idle, iowait, irq, softirq, steal.
+fn core_ticks(stat: &str, core: usize) -> Option<CoreTime> {
+    let name = format!("cpu{core}");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '))?;
+    let ticks: Vec<u64> = line.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [user, nice, system, idle, waiting, irq, softirq, steal, ..] = ticks[..] else { return None };
+    Some(CoreTime { busy: user + nice + system + irq + softirq + steal, idle: idle + waiting })
+}
+
 /// Fields 14 and 15 of `/proc/PID/stat` (proc_pid_stat(5)), counted after the name, which may hold anything.
 fn ticks(stat: &str) -> Option<(u64, u64)> {
     let (_, fields) = stat.rsplit_once(')')?;
@@ -73,13 +103,22 @@ fn on_cpu(schedstat: &str) -> Option<Duration> {
 mod tests {
     use std::time::Duration;
 
-    use super::{CpuTime, on_cpu, ticks};
+    use super::{CoreTime, CpuTime, core_ticks, on_cpu, ticks};
 
     #[test]
     fn a_name_with_spaces_and_brackets_does_not_shift_the_fields() {
         let stat = "77 (a (b) c) S 1 77 77 0 -1 4194560 1 2 3 4 150 250 0 0 20 0 3 0 12345 1 2";
         assert_eq!(ticks(stat), Some((150, 250)));
         assert_eq!(ticks("77 (cut short) S 1"), None);
+    }
+
+    #[test]
+    fn a_core_is_busy_with_all_but_idling_and_waiting() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 10 1 5 100 4 1 2 1 0 0\ncpu11 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(core_ticks(stat, 1), Some(CoreTime { busy: 20, idle: 104 }));
+        assert_eq!(core_ticks(stat, 2), None);
+        let later = CoreTime { busy: 50, idle: 114 };
+        assert_eq!(later.busy_since(CoreTime { busy: 20, idle: 104 }), 0.75);
     }
 
     #[test]

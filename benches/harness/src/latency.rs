@@ -1,4 +1,5 @@
-//! How long answers take at a rate that every proxy can keep: half of what the slowest of them can do.
+//! How long answers take at a rate that every proxy can keep, and that leaves half of its core to the load itself: whoever
+//! asks late measures himself.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,11 +10,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::bench::Bench;
+use crate::cpu::CoreTime;
+use crate::load::oha;
 use crate::open_loop::{self, Load};
 use crate::peer::{self, Peer, Running};
 use crate::process::output;
 use crate::request::Requests;
 use crate::scenario::{Scenario, Transport};
+
+/// How busy the load's core may be: beyond, requests queue there, and the same proxy shows times of several milliseconds.
+const LOAD_MAY_BE_BUSY: f64 = 0.5;
+/// The rate is lowered so often at most; the cost of a request grows as they get fewer.
+const TRIALS: usize = 4;
 
 /// What one round showed, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,10 +36,17 @@ pub(crate) struct Latencies {
     pub(crate) scenario: Scenario,
     /// Requests per second.
     pub(crate) rate: f64,
-    pub(crate) rounds: BTreeMap<Peer, Vec<Latency>>,
+    pub(crate) rounds: BTreeMap<Peer, Vec<Timing>>,
 }
 
-/// Times `peers`, turn by turn, at `rate` requests per second.
+/// One round, by each of the two that ask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Timing {
+    pub(crate) own: Latency,
+    pub(crate) oha: Latency,
+}
+
+/// Times `peers`, turn by turn, at `rate` requests per second or what the load's core bears of it.
 pub(crate) fn measure(
     bench: &Bench,
     scenario: &Scenario,
@@ -46,22 +61,41 @@ pub(crate) fn measure(
     for peer in peers {
         running.push((*peer, peer::start(bench, *peer, scenario, &[])?));
     }
-    let mut measured: BTreeMap<Peer, Vec<Latency>> = BTreeMap::new();
-    for number in 0..=rounds {
+    // Which also warms them up.
+    let rate = bearable(bench, scenario, &running, rate)?;
+    let mut measured: BTreeMap<Peer, Vec<Timing>> = BTreeMap::new();
+    for number in 1..=rounds {
         for (peer, process) in &running {
-            // The first round of all is for warming up.
-            let latency = round(bench, scenario, process, rate, if number == 0 { 1 } else { seconds })?;
-            if number > 0 {
-                let Latency { p50, p99, p999 } = latency;
-                eprintln!(
-                    "    {number}/{rounds} {:14} p50 {p50:>6.0} p99 {p99:>6.0} p99.9 {p999:>6.0} us",
-                    peer.title()
-                );
-                measured.entry(*peer).or_default().push(latency);
-            }
+            let own = round(bench, scenario, process, rate, seconds)?;
+            let oha = oha::run(bench, scenario, process, rate, seconds)?;
+            let Latency { p50, p99, p999 } = own;
+            eprintln!(
+                "    {number}/{rounds} {:14} p50 {p50:>6.0} p99 {p99:>6.0} p99.9 {p999:>6.0} us; oha: p99 {:>6.0}",
+                peer.title(),
+                oha.p99
+            );
+            measured.entry(*peer).or_default().push(Timing { own, oha });
         }
     }
     Ok(Latencies { scenario: scenario.clone(), rate, rounds: measured })
+}
+
+/// `rate`, or as much of it as keeps the load's core no busier than [`LOAD_MAY_BE_BUSY`] with any of `running`.
+fn bearable(bench: &Bench, scenario: &Scenario, running: &[(Peer, Running)], mut rate: f64) -> Result<f64> {
+    for _ in 0..TRIALS {
+        let mut busiest: f64 = 0.0;
+        for (_, process) in running {
+            let before = CoreTime::of(bench.cores.load)?;
+            round(bench, scenario, process, rate, 1)?;
+            busiest = busiest.max(CoreTime::of(bench.cores.load)?.busy_since(before));
+        }
+        eprintln!("    at {rate:.0} requests/s the load's core is {:.0} % busy", busiest * 100.0);
+        if busiest <= LOAD_MAY_BE_BUSY {
+            break;
+        }
+        rate *= LOAD_MAY_BE_BUSY / busiest;
+    }
+    Ok(rate)
 }
 
 /// One round, in a process of its own on the load's core.

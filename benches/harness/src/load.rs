@@ -2,6 +2,7 @@
 
 mod h2load;
 pub(crate) mod handshakes;
+pub(crate) mod oha;
 mod wrk;
 
 use anyhow::{Result, bail};

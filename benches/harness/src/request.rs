@@ -29,6 +29,14 @@ impl Requests {
     }
 }
 
+/// The one token of a scenario that has no more, or the first of many.
+pub(crate) fn token(bench: &Bench, scenario: &Scenario) -> Result<Option<String>> {
+    Ok(match scenario.work {
+        Work::Plain => None,
+        Work::Full { algorithm, .. } => bench.tokens.issue(algorithm, 1)?.into_iter().next(),
+    })
+}
+
 /// As wrk writes it.
 fn request(scenario: &Scenario, token: Option<&String>) -> Vec<u8> {
     let exchange = scenario.exchange;

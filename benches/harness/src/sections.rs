@@ -29,7 +29,8 @@ pub(crate) fn everything(bench: &Bench, place: &Place) -> Result<()> {
     memory(bench, place, &what, 10)?;
     let extent = Extent { rounds: 5, seconds: 5, tokens: 10_000 };
     let compared = comparison(bench, place, &what, extent)?;
-    latencies(bench, place, &what, extent, |scenario| half_load(&compared, scenario))?;
+    let many_short = Extent { rounds: 20, seconds: 1, ..extent };
+    latencies(bench, place, &what, many_short, |scenario| half_load(&compared, scenario))?;
     soak(bench, place, &what, 1e7)
 }
 

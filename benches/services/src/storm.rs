@@ -24,6 +24,8 @@ const LOGINS: usize = 64;
 const RATE: f64 = 100.0;
 /// Until the storm is a steady one.
 const GATHERING: Duration = Duration::from_secs(1);
+/// A round is no shorter: its p99 is to be more than the second slowest of two hundred.
+const SHORTEST: Duration = Duration::from_secs(6);
 /// What a refused login is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -37,6 +39,7 @@ struct Noticed {
 /// Measures without and with the storm, in turn.
 pub(crate) async fn storm(programs: &Programs, rounds: usize, length: Duration) -> Result<String> {
     run_on(CORES)?;
+    let length = length.max(SHORTEST);
     let site = Site::open(programs, CORES).await?;
     let system = site.ours(CORES, site.store.addr).await?;
     let before_any = system.user.memory_mib("VmRSS")?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SigningSecret;
 use crate::ids::{TokenId, UserId};
+use crate::revocations::{Revocation, TokenMarks};
 
 /// Tolerated difference between two machines' clocks.
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -69,6 +70,9 @@ pub struct Claims {
     pub username: String,
     /// Which token it is; by this it is revoked.
     pub jti: TokenId,
+    /// The session that it belongs to, if it has one; by this all of them are revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
     /// Who issued it.
     pub iss: String,
     /// Whom it is for.
@@ -92,6 +96,18 @@ impl Claims {
     #[must_use]
     pub fn forgettable_at(&self) -> DateTime<Utc> {
         self.expires_at().checked_add_signed(REVOCATION_MARGIN).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// What revocations go by.
+    #[must_use]
+    pub fn marks(&self) -> TokenMarks<'_> {
+        TokenMarks { token: self.jti, session: self.sid.as_deref(), subject: self.sub, issued_at: self.iat }
+    }
+
+    /// That this token is void.
+    #[must_use]
+    pub fn revocation(&self) -> Revocation {
+        Revocation::of_token(self.jti, self.forgettable_at())
     }
 }
 
@@ -134,19 +150,43 @@ impl TokenIssuer {
     /// # Errors
     /// [`TokenError::Signing`] when the cryptographic library fails.
     pub fn issue(&self, user: UserId, username: &str, now: DateTime<Utc>) -> Result<IssuedToken, TokenError> {
+        self.issue_past(user, username, now, 0)
+    }
+
+    /// The same where tokens issued before `void_before`, in seconds since 1970, are void. Should that be the next second,
+    /// the token calls itself issued then; it counts now.
+    ///
+    /// # Errors
+    /// [`TokenError::Signing`] when the cryptographic library fails.
+    pub fn issue_past(
+        &self,
+        user: UserId,
+        username: &str,
+        now: DateTime<Utc>,
+        void_before: i64,
+    ) -> Result<IssuedToken, TokenError> {
         let lifetime = i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX);
         let claims = Claims {
             sub: user,
             username: username.to_owned(),
             jti: TokenId::new(),
+            sid: None,
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            iat: now.timestamp(),
+            iat: now.timestamp().max(void_before),
             nbf: now.timestamp(),
             exp: now.timestamp().saturating_add(lifetime),
         };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.key).map_err(TokenError::Signing)?;
         Ok(IssuedToken { token, claims, expires_in: self.lifetime })
+    }
+
+    /// That all tokens of `user` issued until `now` are void.
+    #[must_use]
+    pub fn revocation_of(&self, user: UserId, now: DateTime<Utc>) -> Revocation {
+        let lifetime = TimeDelta::from_std(self.lifetime).unwrap_or(TimeDelta::MAX);
+        let until = now.checked_add_signed(lifetime).and_then(|last| last.checked_add_signed(REVOCATION_MARGIN));
+        Revocation::of_subject(user, now, until.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 }
 

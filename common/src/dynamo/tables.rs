@@ -29,12 +29,19 @@ pub(super) struct Tables {
     pub(super) assets: String,
     pub(super) orders: String,
     pub(super) revocations: String,
+    pub(super) revocation_log: String,
 }
 
 impl Tables {
     pub(super) fn with(prefix: &TablePrefix) -> Self {
         let name = |suffix: &str| format!("{}{suffix}", prefix.as_str());
-        Self { users: name("users"), assets: name("assets"), orders: name("orders"), revocations: name("revocations") }
+        Self {
+            users: name("users"),
+            assets: name("assets"),
+            orders: name("orders"),
+            revocations: name("revocations"),
+            revocation_log: name("revocation-log"),
+        }
     }
 }
 
@@ -59,6 +66,7 @@ pub(super) async fn ensure(client: &Client, tables: &Tables) -> Result<(), Repos
         Shape { name: &tables.assets, partition_key: "id", sort_key: None, expires: false },
         Shape { name: &tables.orders, partition_key: "pk", sort_key: Some("sk"), expires: true },
         Shape { name: &tables.revocations, partition_key: "jti", sort_key: None, expires: true },
+        Shape { name: &tables.revocation_log, partition_key: "pk", sort_key: Some("sk"), expires: true },
     ];
     futures::future::try_join_all(shapes.iter().map(|shape| async move {
         create(client, shape).await?;

@@ -30,7 +30,11 @@ impl RedisSettings {
         Some(Self { host, port, password: reader.secret("REDIS_PASSWORD"), db })
     }
 
-    fn client(&self) -> Result<Client, RedisError> {
+    /// What connects to it.
+    ///
+    /// # Errors
+    /// When the settings are none that Redis could have.
+    pub fn client(&self) -> Result<Client, RedisError> {
         let mut redis = RedisConnectionInfo::default().set_db(i64::from(self.db));
         if let Some(password) = &self.password {
             redis = redis.set_password(password.expose_secret());

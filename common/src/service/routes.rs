@@ -18,7 +18,8 @@ struct Route {
 }
 
 impl Routes {
-    pub(super) fn of<A: OpenApi>(api: &OpenApiService<A, ()>) -> Self {
+    /// Those of `api`, and the paths of `internal`, which are asked with `GET`.
+    pub(super) fn of<A: OpenApi>(api: &OpenApiService<A, ()>, internal: impl Iterator<Item = &'static str>) -> Self {
         let document: Value = serde_json::from_str(&api.spec()).unwrap_or_default();
         let paths = document["paths"].as_object().cloned().unwrap_or_default();
         let documented = paths.into_iter().map(|(path, operations)| {
@@ -28,7 +29,8 @@ impl Routes {
             }
             (path, methods.join(", ").to_uppercase())
         });
-        let own = ["/docs", "/redoc", "/openapi.json"].map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
+        let own = ["/docs", "/redoc", "/openapi.json"].into_iter().chain(internal);
+        let own = own.map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
         let routes = documented.chain(own).filter_map(|(template, methods)| {
             Some((pattern(&template), Route { template, allow: HeaderValue::try_from(methods).ok()? }))
         });

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use poem_openapi::Object;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::PlainText;
@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::auth::{Algorithm, SigningSecret, TokenSettings};
 use crate::entities::{Email, Username};
-use crate::ids::{TokenId, UserId};
+use crate::ids::UserId;
 use crate::repository::{RepositoryError, RevocationRepository};
+use crate::revocations::{Revocation, Revoked, TokenMarks};
 
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
@@ -70,20 +71,24 @@ impl Api {
 
 /// Revocations in memory; a poisoned one is a store that is down.
 #[derive(Default)]
-struct Revocations(Mutex<Option<HashSet<TokenId>>>);
+struct Revocations(Mutex<Option<HashSet<Revoked>>>);
 
 #[async_trait]
 impl RevocationRepository for Revocations {
-    async fn revoke(&self, token: TokenId, _: DateTime<Utc>) -> Result<(), RepositoryError> {
-        self.0.lock().expect("unpoisoned").get_or_insert_default().insert(token);
+    async fn revoke(&self, revocation: &Revocation) -> Result<(), RepositoryError> {
+        self.0.lock().expect("unpoisoned").get_or_insert_default().insert(revocation.revoked.clone());
         Ok(())
     }
 
-    async fn is_revoked(&self, token: TokenId) -> Result<bool, RepositoryError> {
+    async fn is_revoked(&self, token: TokenMarks<'_>) -> Result<bool, RepositoryError> {
         match &*self.0.lock().expect("unpoisoned") {
-            Some(tokens) => Ok(tokens.contains(&token)),
+            Some(revoked) => Ok(revoked.contains(&Revoked::Token(token.token.to_string()))),
             None => Err(RepositoryError::Unavailable("10.0.0.7 refused the connection".into())),
         }
+    }
+
+    async fn void_before(&self, _subject: UserId) -> Result<i64, RepositoryError> {
+        Ok(0)
     }
 }
 
@@ -144,6 +149,7 @@ async fn harness() -> Harness {
         readiness: Readiness::default().with("store", || async { Err("gone") }),
         metrics: crate::telemetry::metrics::registry().expect("registry"),
         limits: Limits { body_bytes: 1024, ..Limits::default() },
+        internal: Vec::new(),
     };
     let running = service.bind(([127, 0, 0, 1], 0).into()).await.expect("binds");
     let (addr, stop) = (running.addr(), CancellationToken::new());
@@ -266,7 +272,7 @@ async fn only_a_live_token_of_ours_lets_in_and_a_store_that_is_down_lets_nobody_
     answer.problem(401, "invalid_token");
     assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer realm="order-processor", error="invalid_token""#));
 
-    harness.revocations.revoke(issued.claims.jti, issued.claims.expires_at()).await.expect("revoked");
+    harness.revocations.revoke(&issued.claims.revocation()).await.expect("revoked");
     harness.me(&issued.token).await.problem(401, "invalid_token");
 
     harness.revocations.0.lock().expect("unpoisoned").take();

@@ -6,8 +6,8 @@ mod revocations;
 mod users;
 
 use common::dynamo::embedded::{EmbeddedStore, Place};
-use common::dynamo::{DynamoConfig, Store, TablePrefix};
-use common::repository::{AssetRepository, OrderRepository, RevocationRepository, UserRepository};
+use common::dynamo::{DynamoConfig, DynamoRevocations, Store, TablePrefix};
+use common::repository::{AssetRepository, OrderRepository, UserRepository};
 use tempfile::TempDir;
 
 use crate::samples;
@@ -17,7 +17,7 @@ struct Subject {
     users: Box<dyn UserRepository>,
     assets: Box<dyn AssetRepository>,
     orders: Box<dyn OrderRepository>,
-    revocations: Box<dyn RevocationRepository>,
+    revocations: DynamoRevocations,
     _embedded: Option<EmbeddedStore>,
     _directory: Option<TempDir>,
 }
@@ -29,7 +29,7 @@ impl Subject {
             users: Box::new(store.users()),
             assets: Box::new(store.assets()),
             orders: Box::new(store.orders()),
-            revocations: Box::new(store.revocations()),
+            revocations: store.revocations(),
             _embedded: embedded,
             _directory: directory,
         }
@@ -138,5 +138,10 @@ suite! {
         token_that_was_not_revoked_is_not,
         revoking_twice_is_harmless,
         revocation_counts_as_long_as_its_record_is_there,
+        session_is_revoked_with_all_of_its_tokens,
+        tokens_of_a_subject_issued_before_the_moment_are_void,
+        of_two_moments_the_later_counts_whatever_comes_last,
+        everything_that_counts_is_listed,
+        log_has_what_was_written_and_nothing_older,
     }
 }

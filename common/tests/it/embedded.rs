@@ -10,6 +10,7 @@ use common::ids::{TokenId, UserId};
 use common::repository::{
     AssetRepository, OrderRepository, Placed, RepositoryError, RevocationRepository, UserRepository,
 };
+use common::revocations::Revocation;
 
 use crate::samples;
 
@@ -27,7 +28,7 @@ async fn everything_is_there_after_a_stop_and_a_start() {
     store.users().create(&user).await.expect("create");
     store.assets().create_if_absent(&asset).await.expect("create");
     store.orders().place(&new).await.expect("place");
-    store.revocations().revoke(token, samples::moment(0, 0)).await.expect("revoke");
+    store.revocations().revoke(&Revocation::of_token(token, samples::moment(0, 0))).await.expect("revoke");
     embedded.stop().await;
     let gone = store.check().await;
     assert!(matches!(gone, Err(RepositoryError::Unavailable(_))), "{gone:?}");
@@ -39,7 +40,7 @@ async fn everything_is_there_after_a_stop_and_a_start() {
     let left = store.assets().by_id(&asset.id).await.expect("read").expect("asset").available;
     assert_eq!(left, samples::quantity("6"));
     assert_eq!(store.orders().place(&new).await.expect("place"), Placed::Before(order));
-    assert!(store.revocations().is_revoked(token).await.expect("read"));
+    assert!(store.revocations().is_revoked(samples::marks(token)).await.expect("read"));
 }
 
 #[tokio::test]

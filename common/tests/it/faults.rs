@@ -190,6 +190,6 @@ async fn account_whose_answer_is_lost_is_created() {
 #[tokio::test]
 async fn failed_read_is_tried_again() {
     let broken = || Answer::dynamo(500, r#"{"__type":"InternalServerError"}"#);
-    let (store, _server, _embedded) = flawed("GetItem", 2, broken).await;
-    assert!(!store.revocations().is_revoked(TokenId::new()).await.expect("read"));
+    let (store, _server, _embedded) = flawed("BatchGetItem", 2, broken).await;
+    assert!(!store.revocations().is_revoked(samples::marks(TokenId::new())).await.expect("read"));
 }

@@ -6,7 +6,8 @@ use common::entities::{
     Asset, AssetId, Category, Email, NewOrder, Order, OrderStatus, PasswordHash, PersonName, Price, Quantity, Symbol,
     User, Username,
 };
-use common::ids::{OrderId, UserId};
+use common::ids::{OrderId, TokenId, UserId};
+use common::revocations::TokenMarks;
 use uuid::Uuid;
 
 pub(crate) fn unique() -> String {
@@ -89,4 +90,9 @@ pub(crate) fn order(asset: &Asset, user_id: UserId, units: &str) -> Order {
 
 pub(crate) fn without_key(order: Order) -> NewOrder {
     NewOrder { order, idempotency_key: None }
+}
+
+/// Of a token of its own subject, issued now and of no session.
+pub(crate) fn marks(token: TokenId) -> TokenMarks<'static> {
+    TokenMarks { token, session: None, subject: UserId::new(), issued_at: Utc::now().timestamp() }
 }

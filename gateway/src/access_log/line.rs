@@ -31,7 +31,7 @@ pub(crate) struct Line<'a> {
     pub rule: Option<&'a str>,
     /// Which rate-limit mode stood in for the usual one.
     pub limited_by: Option<&'static str>,
-    /// The subject of its token.
+    /// Who sent it, as far as that was proven: the subject of a token or a password, the program of a key.
     pub user: Option<&'a str>,
     /// The upstream that was chosen among several.
     pub upstream: Option<&'a str>,

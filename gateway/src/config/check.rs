@@ -2,18 +2,26 @@
 //! together, routes that cannot be confused, and no route that is open by accident.
 
 mod claims;
+mod client_certificates;
 mod conditions;
 mod expressions;
+mod forward_auth;
 mod identity;
+mod identity_token;
+mod introspection;
 mod jwt;
 mod limits;
 mod mirror;
 mod overlaps;
+mod preflights;
+mod revocation;
 mod routes;
 mod server;
+mod service;
 mod shape;
 mod split;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,11 +31,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::names::did_you_mean;
 
-use super::ProviderKey;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{ByteSize, Certificate, KnownKey, PasswordHash, Span};
+use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, SigningKey, Span, UpstreamTls};
+use super::{IntrospectionService, ProviderKey, RemoteService};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
 ///
@@ -36,16 +44,27 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let top = KeyPath::default();
     server::check(file, report);
     limits::check(file, report);
+    revocation::check(file, report);
     upstreams::check(file, report);
+    client_certificates::check(file, report);
+    let introspection = introspection::check(file, directory, report);
+    let forward_auth = forward_auth::check(file, directory, report);
+    let upstream_tls = upstream_tls::check(file, directory, report);
+    let client_authorities = tls::client_authorities(file, directory, report);
     let (certificates, keys_of_providers) = (tls::check(file, directory, report), jwt::check(file, directory, report));
     let api_keys = identity::api_keys(file, directory, report);
     let passwords = identity::passwords(file, directory, report);
+    let signing_keys = identity_token::check(file, directory, report);
     let used = routes::check(file, directory, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
         ("api_keys", "provider", keys(&file.api_keys), used.api_keys),
         ("basic_auth", "provider", keys(&file.basic_auth), used.basic_auth),
+        ("client_certificates", "provider", keys(&file.client_certificates), used.client_certificates),
+        ("token_introspection", "provider", keys(&file.token_introspection), used.introspection),
+        ("forward_auth", "provider", keys(&file.forward_auth), used.forward_auth),
+        ("identity_tokens", "signer", keys(&file.identity_tokens), used.signers),
         ("rate_limits", "policy", keys(&file.rate_limits), used.policies),
     ] {
         for name in names {
@@ -56,19 +75,40 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             }
         }
     }
-    Found { certificates, keys: keys_of_providers, api_keys, passwords, bodies: used.bodies }
+    Found {
+        certificates,
+        client_authorities,
+        upstream_tls,
+        forward_auth,
+        introspection,
+        keys: keys_of_providers,
+        signing_keys,
+        api_keys,
+        passwords,
+        bodies: used.bodies,
+    }
 }
 
 /// What the file refers to.
 pub(super) struct Found {
     /// The key of each provider, by name.
     pub keys: BTreeMap<String, ProviderKey>,
+    /// The key of each signer, by name.
+    pub signing_keys: BTreeMap<String, SigningKey>,
     /// The keys of programs under `api_keys`, by name.
     pub api_keys: BTreeMap<String, Vec<KnownKey>>,
     /// The users under `basic_auth`, by name.
     pub passwords: BTreeMap<String, BTreeMap<String, PasswordHash>>,
     /// The certificates of `server.tls`, in its order.
     pub certificates: Vec<Certificate>,
+    /// Whose clients `server.tls` lets in, if it asks for certificates.
+    pub client_authorities: Option<Authorities>,
+    /// What upstreams are spoken to with over TLS, by name.
+    pub upstream_tls: BTreeMap<String, UpstreamTls>,
+    /// The services under `token_introspection`, by name.
+    pub introspection: BTreeMap<String, IntrospectionService>,
+    /// The services under `forward_auth`, by name.
+    pub forward_auth: BTreeMap<String, RemoteService>,
     /// What routes answer with by themselves, by the name of the file.
     pub bodies: BTreeMap<PathBuf, Bytes>,
 }
@@ -80,6 +120,10 @@ struct Used<'f> {
     providers: BTreeSet<&'f str>,
     api_keys: BTreeSet<&'f str>,
     basic_auth: BTreeSet<&'f str>,
+    client_certificates: BTreeSet<&'f str>,
+    forward_auth: BTreeSet<&'f str>,
+    introspection: BTreeSet<&'f str>,
+    signers: BTreeSet<&'f str>,
     policies: BTreeSet<&'f str>,
     bodies: BTreeMap<PathBuf, Bytes>,
 }
@@ -115,6 +159,13 @@ fn span_is_within(span: Span, least: Duration, most: Duration, key: &KeyPath, re
     if !(least..=most).contains(&span.get()) {
         let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
         report.problem(key, format!("`{}` is not between {least} and {most}", report.shown(key)));
+    }
+}
+
+/// The same for a span that may be nothing, for what is then not done at all.
+fn may_be_never(span: Span, least: Duration, most: Duration, key: &KeyPath, report: &mut Report<'_>) {
+    if !span.get().is_zero() {
+        span_is_within(span, least, most, key, report);
     }
 }
 

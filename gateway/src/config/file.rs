@@ -2,13 +2,20 @@
 //!
 //! Nothing here acts. What is written here is checked by `check` and made into the running snapshot by `compile`.
 
+mod client_certificate;
+mod forward_auth;
+mod http2;
 mod identity;
+mod identity_token;
+mod introspection;
 mod jwt;
 mod matches;
 mod mirror;
+mod revocation;
 mod shape;
 mod split;
 mod tls;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,19 +29,27 @@ use super::pattern::RateLimitKey;
 use crate::path::SlashPolicy;
 
 use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
+pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
+pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
+pub use http2::{Http2File, UpstreamProtocol};
+pub(crate) use identity::IdentityStep;
 pub use identity::{
     ApiKeyFile, ApiKeysFile, AuthorizeFile, BasicAuthFile, BasicAuthUsersFile, IdentityFile, JwtFile, KnownKeyFile,
     ProofKind, RolesFile, RuleFile,
 };
+pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgorithm};
+pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use mirror::MirrorFile;
+pub use revocation::{OnLoss, RevocationFile, RevocationSource};
 pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
     RewriteFile, Scheme,
 };
 pub use split::{ForceFile, ShareFile, SplitFile, StickyCookieFile, StickyFile};
-pub use tls::{CertificateFile, HstsFile, TlsFile, TlsVersion};
+pub use tls::{CertificateFile, ClientAuthFile, ClientCertificateMode, HstsFile, TlsFile, TlsVersion};
+pub use upstream_tls::UpstreamTlsFile;
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,6 +63,8 @@ pub struct GatewayFile {
     pub access_log: AccessLogFile,
     /// The Redis that gateways share; needed by rate limits of scope `redis`. An empty host counts as no Redis.
     pub redis: Option<RedisFile>,
+    /// How the gateway hears of tokens that are void before their time; it does not when left out.
+    pub revocation: Option<RevocationFile>,
     /// Who issues tokens, by name.
     #[serde(default)]
     pub jwt_providers: BTreeMap<String, JwtProviderFile>,
@@ -57,6 +74,18 @@ pub struct GatewayFile {
     /// People who are known by name and password, by name.
     #[serde(default)]
     pub basic_auth: BTreeMap<String, BasicAuthUsersFile>,
+    /// Clients that are known by their certificate, by name.
+    #[serde(default)]
+    pub client_certificates: BTreeMap<String, ClientCertificatesFile>,
+    /// Issuers that say themselves what each of their tokens is worth, by name.
+    #[serde(default)]
+    pub token_introspection: BTreeMap<String, IntrospectionProviderFile>,
+    /// Services that say whether requests may go on, by name.
+    #[serde(default)]
+    pub forward_auth: BTreeMap<String, ForwardAuthServiceFile>,
+    /// What signs the gateway's word on who asks, by name.
+    #[serde(default)]
+    pub identity_tokens: BTreeMap<String, IdentityTokenSignerFile>,
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
@@ -77,8 +106,16 @@ impl GatewayFile {
         let tokens = self.jwt_providers.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
         let keys = self.api_keys.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
         let passwords = self.basic_auth.iter().map(|(name, provider)| (name, &provider.claims_to_headers));
-        let all = tokens.chain(keys).chain(passwords);
-        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name)))
+        let certificates = self.client_certificates.iter();
+        let certificates = certificates.map(|(name, provider)| (name, &provider.claims_to_headers));
+        let opaque = self.token_introspection.iter();
+        let opaque = opaque.map(|(name, provider)| (name, &provider.claims_to_headers));
+        let all = tokens.chain(opaque).chain(keys).chain(passwords).chain(certificates);
+        let services = self
+            .forward_auth
+            .iter()
+            .flat_map(|(name, service)| service.upstream_headers.iter().map(move |header| (header.get(), &**name)));
+        all.flat_map(|(name, headers)| headers.values().map(move |header| (header.get(), &**name))).chain(services)
     }
 }
 
@@ -91,6 +128,11 @@ pub struct ServerFile {
     pub listen: Vec<SocketAddr>,
     /// The same over TLS; not at all when left out.
     pub tls: Option<TlsFile>,
+    /// The same without TLS for clients that begin with HTTP/2 at once (h2c by prior knowledge) and for those of HTTP/1.
+    #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8081"]}))]
+    pub h2c_listen: Vec<SocketAddr>,
+    /// What a client may do on one HTTP/2 connection.
+    pub http2: Http2File,
     /// Where metrics, readiness and state are shown; keep it off the public network.
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
@@ -111,6 +153,9 @@ pub struct ServerFile {
     pub max_connections: u32,
     /// How long a connection may be idle between two requests.
     pub keepalive_timeout: Span,
+    /// How many requests a connection may carry; it ends with the answer to the last one.
+    #[schemars(range(min = 1))]
+    pub keepalive_request_limit: u32,
     /// How long the head of a request may take to arrive.
     pub header_timeout: Span,
     /// How long a request may take to arrive with its body.
@@ -132,6 +177,8 @@ impl Default for ServerFile {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             tls: None,
+            h2c_listen: Vec::new(),
+            http2: Http2File::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::Either,
@@ -140,6 +187,7 @@ impl Default for ServerFile {
             shutdown_timeout: Span::from_secs(10),
             max_connections: 8000,
             keepalive_timeout: Span::from_secs(60),
+            keepalive_request_limit: 10_000,
             header_timeout: Span::from_secs(10),
             body_timeout: Span::from_secs(60),
             read_timeout: Span::from_secs(10),
@@ -223,6 +271,11 @@ fn default_redis_prefix() -> String {
     "gateway".to_owned()
 }
 
+/// How often files that may be renewed are looked at.
+fn default_reload_interval() -> Span {
+    Span::from_secs(10)
+}
+
 fn default_true() -> bool {
     true
 }
@@ -238,9 +291,15 @@ pub struct RateLimitFile {
     pub limit: u32,
     /// The window.
     pub window: Span,
-    /// How many of them may come at once; `limit` when left out. Only for scope `redis`.
+    /// How many of them may come at once; `limit` when left out.
     #[schemars(range(min = 1))]
     pub burst: Option<u32>,
+    /// How it is counted; `gcra` when left out.
+    pub algorithm: Option<RateLimitAlgorithm>,
+    /// For how many keys that are not at rest this gateway has room; 65,536 when left out. With more of them, new ones are
+    /// counted too much, and nobody too little.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub max_keys: Option<u32>,
     /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
     pub key: RateLimitKey,
     /// What happens while Redis does not answer. Only for scope `redis`.
@@ -251,10 +310,22 @@ pub struct RateLimitFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RateLimitScope {
-    /// In each gateway for itself: constant memory, an estimate that may count too much when very many keys are active.
+    /// In each gateway for itself.
     Local,
     /// In Redis, exactly, for all gateways together.
     Redis,
+}
+
+/// How a rate limit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitAlgorithm {
+    /// Exactly, without windows: the Generic Cell Rate Algorithm.
+    #[default]
+    Gcra,
+    /// A sliding window over two count-min sketches: 1 MiB for any number of keys, an estimate that counts too much when
+    /// very many of them are active. Only for scope `local`.
+    Sketch,
 }
 
 /// What a Redis rate limit does while Redis does not answer.
@@ -276,6 +347,12 @@ pub enum RedisFailureMode {
 pub struct UpstreamFile {
     /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
     pub targets: Vec<Targets>,
+    /// What is spoken with them.
+    #[serde(default)]
+    pub protocol: UpstreamProtocol,
+    /// How many requests may be under way on one HTTP/2 connection; 100 when left out.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_concurrent_streams: Option<u32>,
     /// How a target is chosen.
     #[serde(default)]
     pub balance: Balance,
@@ -284,6 +361,8 @@ pub struct UpstreamFile {
     /// Deadlines.
     #[serde(default)]
     pub timeouts: TimeoutsFile,
+    /// How `https://` targets are spoken to; as browsers do when left out.
+    pub tls: Option<UpstreamTlsFile>,
     /// How many other targets are tried when a connection cannot be made, and for idempotent requests also when it breaks.
     #[serde(default = "default_retries")]
     #[schemars(range(max = 10))]
@@ -385,12 +464,20 @@ pub enum MiddlewareFile {
     ApiKey(ApiKeyFile),
     /// Requires a name and its password.
     BasicAuth(BasicAuthFile),
+    /// Requires the certificate of a known client.
+    ClientCertificate(ClientCertificateFile),
+    /// Requires a token that its issuer says is active.
+    Introspection(IntrospectionFile),
     /// Requires what one of these lists asks for, whichever a request has; of a list, everything.
     AnyOf(Vec<Vec<IdentityFile>>),
     /// Requires everything that this list asks for.
     AllOf(Vec<IdentityFile>),
+    /// Asks a service whether the request may go on.
+    ForwardAuth(ForwardAuthFile),
     /// Requires scopes, roles or claims of whoever the steps before have found.
     Authorize(AuthorizeFile),
+    /// Tells the upstream who asks, signed; behind whatever changes the path.
+    IdentityToken(IdentityTokenFile),
     /// Changes headers of requests and responses.
     Headers(HeadersFile),
     /// Lets web pages of other origins in.

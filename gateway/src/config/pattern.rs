@@ -11,6 +11,7 @@ mod prefix;
 mod regex;
 mod route;
 mod template;
+mod text;
 
 pub use condition::{Condition, Test};
 pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Variable};
@@ -23,3 +24,4 @@ pub use prefix::{BadPrefix, PathPrefix};
 pub use regex::{BadRegex, Case, RegexPattern};
 pub use route::{BadHostMatch, BadPathMatch, HostMatch, PathMatch};
 pub use template::{BadTemplate, Gap, Part, PathTemplate, TargetTemplate, ValueTemplate};
+pub use text::{BadText, TextPattern};

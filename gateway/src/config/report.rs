@@ -38,6 +38,11 @@ impl<'t> Report<'t> {
         !below && !self.is_in_stand_in(key)
     }
 
+    /// Whether the file has a single value at `key`, be it an empty one.
+    pub(super) fn is_there(&self, key: &KeyPath) -> bool {
+        self.index.scalar(key).is_some()
+    }
+
     /// What the file has at `key`, as a message may show it.
     pub(super) fn shown(&self, key: &KeyPath) -> String {
         self.index.scalar(key).map(|scalar| scalar.shown()).unwrap_or_default()

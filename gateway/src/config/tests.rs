@@ -1,12 +1,17 @@
 //! Whole files through [`parse`] and [`load`].
 
 mod expressions;
+mod http;
 mod identity;
+mod identity_tokens;
 mod keys;
 mod mirror;
+mod revocation;
 mod routes;
+mod services;
 mod shape;
 mod split;
+mod tls;
 
 use std::fs;
 use std::path::PathBuf;
@@ -111,13 +116,13 @@ fn the_annotated_file_explains_every_key() {
 
 /// What in the annotated file contradicts what stands beside it.
 const CONTRADICTORY: [&str; 8] = [
+    "max_concurrent_streams",
     "secret_file",
     "public_key",
     "public_key_file",
     "algorithms",
     "jwks_file",
     "jwks_url",
-    "burst",
     "on_redis_failure",
 ];
 

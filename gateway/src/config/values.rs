@@ -1,6 +1,8 @@
 //! The values a configuration file writes as text: spans of time, sizes, secrets, and words of HTTP.
 
+mod authorities;
 mod certificate;
+mod client_identity;
 mod header;
 mod jwks;
 mod known_key;
@@ -11,18 +13,23 @@ pub(crate) mod password_hash;
 mod percent;
 mod public_key;
 mod scalar;
+mod signing_key;
 mod target;
 mod texts;
+mod upstream_tls;
 
 use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, de};
 
+pub use authorities::{Authorities, BadAuthorities};
+pub(crate) use certificate::read_pem;
 pub use certificate::{BadCertificate, Certificate};
-pub(crate) use header::{ABOUT_THE_CLIENT, same_but_for_underscores};
+pub use client_identity::ClientIdentity;
+pub(crate) use header::{ABOUT_THE_CLIENT, IDENTITY_TOKEN, same_but_for_underscores};
 pub use header::{BadEdit, BadHeader, BadValue, CredentialHeader, EditableHeader, FixedValue, IdentityHeader};
 pub use jwks::{BadJwks, Jwk, Jwks};
 pub(crate) use known_key::is_scope;
@@ -34,8 +41,10 @@ pub use password_hash::{BadPasswordHash, PasswordHash};
 pub use percent::{BadPercent, Percent};
 pub use public_key::{BadPublicKey, KeyKind, PublicKey};
 pub use scalar::Scalar;
+pub use signing_key::{BadSigningKey, SigningKey};
 pub use target::{BadTarget, Target, Targets};
 pub use texts::Texts;
+pub use upstream_tls::UpstreamTls;
 
 /// A span of time written with its unit: `250ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
@@ -149,6 +158,12 @@ impl Secret {
     #[must_use]
     pub const fn as_secret(&self) -> &SecretString {
         &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
     }
 }
 

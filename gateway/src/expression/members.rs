@@ -10,7 +10,8 @@ use cel::common::value::{CowVal, Val};
 use super::Offer;
 use super::claims::claim;
 use crate::config::pattern::Variable;
-use crate::router::{cookies, query};
+use crate::cookies;
+use crate::router::query;
 
 /// All of one kind that a request has.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ impl<'r> Members<'r> {
                 Found::One(more.map_or(Cow::Borrowed(first.as_bytes()), Cow::Owned))
             }
             Variable::Query => only(query(offer.query.unwrap_or_default(), name)),
-            Variable::Cookies => only(cookies(offer.headers, name)),
+            Variable::Cookies => only(cookies::named(offer.headers, name)),
             Variable::Params => {
                 let found = offer.params.and_then(|params| params.find(name, offer.path));
                 found.map_or(Found::Nothing, |text| Found::One(text.as_bytes().into()))

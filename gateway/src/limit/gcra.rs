@@ -1,46 +1,39 @@
-//! The exact limiter in Redis: the Generic Cell Rate Algorithm, one script and one round trip per request.
+//! The Generic Cell Rate Algorithm: how many requests of one key may pass, exactly.
 //!
 //! GCRA (ITU-T I.371, "virtual scheduling") keeps one number per key, the theoretical arrival time (TAT): the moment at
 //! which the quota is whole again. A request moves it on by one interval (`window / limit`) and is allowed if that leaves
 //! it at most `burst` intervals ahead. There are no windows, so there is no border at which two quotas meet. The variant
 //! with a burst and the four numbers returned is described at <https://brandur.org/rate-limiting>.
 //!
-//! The clock is Redis' own: gateways whose clocks differ still count the same. A key expires at its TAT, when it would say
-//! nothing any more, so nothing is left behind. The client's part of the key is hashed (SHA-256, 128 bits of it), so a
-//! client can neither make large keys nor choose one that collides, and no address or subject stands in Redis.
+//! Time is a parameter: [`script`] takes Redis' clock, `local` this process's.
 
-use std::sync::LazyLock;
+mod script;
+
 use std::time::Duration;
-
-use redis::{FromRedisValue, ParsingError, Script, ScriptInvocation, Value};
-use sha2::{Digest, Sha256};
 
 use super::verdict::{Counted, Outcome, Quota};
 
-const SOURCE: &str = include_str!("gcra.lua");
+pub(super) use self::script::redis_key;
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
-
-/// One policy's numbers, as the script takes them.
+/// One policy's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gcra {
     interval_micros: u64,
     burst: u64,
 }
 
-/// The script's answer, in its order; times in microseconds.
+/// What became of one request, at one moment; times in microseconds from then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(super) struct Decision {
     allowed: bool,
     remaining: u64,
+    /// Until the whole quota is there: the key's TAT, from now.
     reset: u64,
+    /// Until one request would fit; 0 if this one did.
     wait: u64,
 }
 
 impl Gcra {
-    /// Proves that the script may run and write; its key is gone after a millisecond.
-    pub(super) const PROBE: Self = Self { interval_micros: 1, burst: 1 };
-
     /// The longest time a full quota may take to come back: some 31 years, so that an epoch in microseconds and this
     /// stay below 2^53 together.
     const MAX_CAPACITY_MICROS: u128 = 1_000_000_000_000_000;
@@ -55,42 +48,38 @@ impl Gcra {
         Some(Self { interval_micros, burst: u64::from(burst) })
     }
 
-    /// The call that takes one request of the key named `redis_key`.
-    pub(super) fn invocation(self, redis_key: &str) -> ScriptInvocation<'static> {
-        let mut invocation = SCRIPT.key(redis_key);
-        invocation.arg(self.interval_micros).arg(self.burst);
-        invocation
-    }
-
-    /// The script's answer in the words of all limiters.
-    pub(super) const fn read(self, reply: Reply) -> Counted {
-        let outcome = match reply.allowed {
-            true => Outcome::Allowed,
-            false => Outcome::Refused { retry_after: Duration::from_micros(reply.wait) },
-        };
-        let reset = Duration::from_micros(reply.reset);
-        Counted { outcome, quota: Quota { limit: self.burst, remaining: reply.remaining, reset } }
-    }
-}
-
-impl FromRedisValue for Reply {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (allowed, remaining, reset, wait) = redis::from_redis_value::<(u8, u64, u64, u64)>(value)?;
-        Ok(Self { allowed: allowed == 1, remaining, reset, wait })
-    }
-}
-
-/// The name under which Redis keeps `client`'s quota: `prefix` and 32 hex digits, however long the client's key is.
-pub(super) fn redis_key(prefix: &str, client: &[u8]) -> String {
-    let digest = Sha256::digest(client);
-    let mut key = String::with_capacity(prefix.len() + 32);
-    key.push_str(prefix);
-    for byte in digest.iter().take(16) {
-        for digit in [byte >> 4, byte & 0xf] {
-            key.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
+    /// Takes one request of a key whose quota is whole at `tat`, at the moment `now` (microseconds since anything).
+    ///
+    /// A `tat` in the past is a whole quota; one further ahead than a full bucket, as a step back of the clock leaves
+    /// behind, is an empty one.
+    pub(super) fn take(self, tat: u64, now: u64) -> Decision {
+        let capacity = self.interval_micros * self.burst;
+        let tat = tat.clamp(now, now + capacity);
+        let next = tat + self.interval_micros;
+        match (now + capacity).checked_sub(next) {
+            Some(left) => {
+                Decision { allowed: true, remaining: left / self.interval_micros, reset: next - now, wait: 0 }
+            }
+            None => Decision { allowed: false, remaining: 0, reset: tat - now, wait: next - capacity - now },
         }
     }
-    key
+
+    /// A decision in the words of all limiters.
+    pub(super) const fn counted(self, decision: Decision) -> Counted {
+        let outcome = match decision.allowed {
+            true => Outcome::Allowed,
+            false => Outcome::Refused { retry_after: Duration::from_micros(decision.wait) },
+        };
+        let reset = Duration::from_micros(decision.reset);
+        Counted { outcome, quota: Quota { limit: self.burst, remaining: decision.remaining, reset } }
+    }
+}
+
+impl Decision {
+    /// The key's TAT from now on, if this changed it.
+    pub(super) fn moved_to(self, now: u64) -> Option<u64> {
+        self.allowed.then(|| now + self.reset)
+    }
 }
 
 #[cfg(test)]

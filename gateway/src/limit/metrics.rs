@@ -11,6 +11,7 @@ const REDIS_BUCKETS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
 pub(super) struct PolicyMetrics {
     requests: IntCounterVec,
     degraded: IntCounterVec,
+    displaced: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
     unavailable: IntCounter,
@@ -28,15 +29,25 @@ impl PolicyMetrics {
             Opts::new("gateway_rate_limit_degraded_total", "Requests a failure mode answered, Redis being away.");
         let requests = IntCounterVec::new(requests.const_label("policy", policy), &["outcome"])?;
         let degraded = IntCounterVec::new(degraded.const_label("policy", policy), &["mode"])?;
-        Ok(Self::of(requests, degraded, failure_mode))
+        let displaced = Opts::new(
+            "gateway_rate_limit_displaced_keys_total",
+            "Keys put out of a full table, which then counts newcomers too much: raise max_keys.",
+        );
+        let displaced = IntCounter::with_opts(displaced.const_label("policy", policy))?;
+        Ok(Self::of(requests, degraded, displaced, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
-        Self::of(self.requests.clone(), self.degraded.clone(), failure_mode)
+        Self::of(self.requests.clone(), self.degraded.clone(), self.displaced.clone(), failure_mode)
     }
 
-    fn of(requests: IntCounterVec, degraded: IntCounterVec, failure_mode: Option<AnsweredBy>) -> Self {
+    fn of(
+        requests: IntCounterVec,
+        degraded: IntCounterVec,
+        displaced: IntCounter,
+        failure_mode: Option<AnsweredBy>,
+    ) -> Self {
         Self {
             allowed: requests.with_label_values(&["allowed"]),
             refused: requests.with_label_values(&["refused"]),
@@ -44,6 +55,7 @@ impl PolicyMetrics {
             stood_in: failure_mode.map(|mode| degraded.with_label_values(&[word(mode)])),
             requests,
             degraded,
+            displaced,
         }
     }
 
@@ -53,7 +65,12 @@ impl PolicyMetrics {
     /// When it has the series of a policy of this name already.
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
-        registry.register(Box::new(self.degraded.clone()))
+        registry.register(Box::new(self.degraded.clone()))?;
+        registry.register(Box::new(self.displaced.clone()))
+    }
+
+    pub(super) const fn displaced(&self) -> &IntCounter {
+        &self.displaced
     }
 
     pub(super) fn count(&self, verdict: &Verdict) {

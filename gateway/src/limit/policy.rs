@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gcra::{Gcra, redis_key};
+use super::local::LocalTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::{NoAnswer, RedisLink};
-use super::verdict::{AnsweredBy, Counted, Outcome, Verdict};
+use super::verdict::{self, AnsweredBy, Outcome, Verdict};
 use super::window::SlidingWindow;
-use crate::config::file::{RateLimitFile, RateLimitScope, RedisFailureMode};
+use crate::config::file::{RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
 use crate::config::pattern::RateLimitKey;
 
 /// The longest window: a year and a day.
 const MAX_WINDOW: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Keys for which there is room unless the file says otherwise: some 3 MB.
+const DEFAULT_MAX_KEYS: usize = 65_536;
 /// Longer names bloat every response.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -35,12 +38,18 @@ pub enum PolicyProblem {
     /// Longer than a year.
     #[error("`window` must not be longer than 366 days")]
     WindowTooLong,
-    /// Beyond what the script can express.
+    /// Beyond what the algorithm can express.
     #[error("`limit` may be at most one request per microsecond, and `burst` must come back within 31 years")]
     Inexpressible,
     /// A setting that a local policy cannot honour.
     #[error("`{0}` is only for scope `redis`")]
     OnlyForRedis(&'static str),
+    /// A setting that what counts by a sketch, or not here at all, cannot honour.
+    #[error("`{0}` is only for what this gateway counts by `gcra`")]
+    OnlyForGcra(&'static str),
+    /// A sketch in Redis.
+    #[error("`algorithm: sketch` is only for scope `local`")]
+    SketchInRedis,
     /// Scope `redis` without the `redis` block.
     #[error("scope `redis` needs the `redis` block")]
     NoRedis,
@@ -54,17 +63,27 @@ pub(super) struct Settings {
     window: Duration,
     /// What is counted: another key is another policy.
     key: RateLimitKey,
-    shared: Option<SharedSettings>,
+    counted: Counted,
+}
+
+/// Where and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Local { gcra: Gcra, max_keys: usize },
+    Sketch,
+    Shared { gcra: Gcra, on_failure: OnFailure },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SharedSettings {
-    gcra: Gcra,
-    on_failure: RedisFailureMode,
+enum OnFailure {
+    Open,
+    Closed,
+    Local { max_keys: usize },
 }
 
 enum Counter {
-    Local(SlidingWindow),
+    Local(LocalTable),
+    Sketch(SlidingWindow),
     Shared { link: Arc<RedisLink>, gcra: Gcra, key_prefix: String, on_failure: Fallback },
 }
 
@@ -72,7 +91,7 @@ enum Counter {
 enum Fallback {
     Open,
     Closed,
-    Local(SlidingWindow),
+    Local(LocalTable),
 }
 
 impl Settings {
@@ -90,35 +109,58 @@ impl Settings {
         if window > MAX_WINDOW {
             return Err(PolicyProblem::WindowTooLong);
         }
-        let shared = match file.scope {
-            RateLimitScope::Redis => Some(SharedSettings::read(file, window)?),
-            RateLimitScope::Local if file.burst.is_some() => return Err(PolicyProblem::OnlyForRedis("burst")),
-            RateLimitScope::Local if file.on_redis_failure.is_some() => {
+        let counted = match (file.scope, file.algorithm.unwrap_or_default()) {
+            (RateLimitScope::Local, _) if file.on_redis_failure.is_some() => {
                 return Err(PolicyProblem::OnlyForRedis("on_redis_failure"));
             }
-            RateLimitScope::Local => None,
+            (RateLimitScope::Local, RateLimitAlgorithm::Gcra) => {
+                Counted::Local { gcra: gcra(file, window)?, max_keys: max_keys(file)? }
+            }
+            (RateLimitScope::Local, RateLimitAlgorithm::Sketch) => {
+                for (given, key) in [(file.burst, "burst"), (file.max_keys, "max_keys")] {
+                    if given.is_some() {
+                        return Err(PolicyProblem::OnlyForGcra(key));
+                    }
+                }
+                Counted::Sketch
+            }
+            (RateLimitScope::Redis, RateLimitAlgorithm::Gcra) => {
+                let on_failure = match file.on_redis_failure.unwrap_or_default() {
+                    RedisFailureMode::Local => OnFailure::Local { max_keys: max_keys(file)? },
+                    _ if file.max_keys.is_some() => return Err(PolicyProblem::OnlyForGcra("max_keys")),
+                    RedisFailureMode::Open => OnFailure::Open,
+                    RedisFailureMode::Closed => OnFailure::Closed,
+                };
+                Counted::Shared { gcra: gcra(file, window)?, on_failure }
+            }
+            (RateLimitScope::Redis, RateLimitAlgorithm::Sketch) => return Err(PolicyProblem::SketchInRedis),
         };
-        Ok(Self { name: name.to_owned(), limit: file.limit, window, key: file.key.clone(), shared })
+        Ok(Self { name: name.to_owned(), limit: file.limit, window, key: file.key.clone(), counted })
     }
 
     /// What answers while Redis does not; none for a local policy.
-    pub(super) fn failure_mode(&self) -> Option<AnsweredBy> {
-        self.shared.map(|shared| match shared.on_failure {
-            RedisFailureMode::Open => AnsweredBy::Open,
-            RedisFailureMode::Closed => AnsweredBy::Closed,
-            RedisFailureMode::Local => AnsweredBy::Local,
-        })
+    pub(super) const fn failure_mode(&self) -> Option<AnsweredBy> {
+        match self.counted {
+            Counted::Local { .. } | Counted::Sketch => None,
+            Counted::Shared { on_failure: OnFailure::Open, .. } => Some(AnsweredBy::Open),
+            Counted::Shared { on_failure: OnFailure::Closed, .. } => Some(AnsweredBy::Closed),
+            Counted::Shared { on_failure: OnFailure::Local { .. }, .. } => Some(AnsweredBy::Local),
+        }
     }
 }
 
-impl SharedSettings {
-    fn read(file: &RateLimitFile, window: Duration) -> Result<Self, PolicyProblem> {
-        let burst = file.burst.unwrap_or(file.limit);
-        if burst == 0 {
-            return Err(PolicyProblem::Zero("burst"));
-        }
-        let gcra = Gcra::new(file.limit, window, burst).ok_or(PolicyProblem::Inexpressible)?;
-        Ok(Self { gcra, on_failure: file.on_redis_failure.unwrap_or_default() })
+fn gcra(file: &RateLimitFile, window: Duration) -> Result<Gcra, PolicyProblem> {
+    let burst = file.burst.unwrap_or(file.limit);
+    if burst == 0 {
+        return Err(PolicyProblem::Zero("burst"));
+    }
+    Gcra::new(file.limit, window, burst).ok_or(PolicyProblem::Inexpressible)
+}
+
+fn max_keys(file: &RateLimitFile) -> Result<usize, PolicyProblem> {
+    match file.max_keys {
+        Some(0) => Err(PolicyProblem::Zero("max_keys")),
+        given => Ok(given.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize)),
     }
 }
 
@@ -128,16 +170,17 @@ impl Policy {
         link: Option<&Arc<RedisLink>>,
         metrics: PolicyMetrics,
     ) -> Result<Self, PolicyProblem> {
-        let window = || SlidingWindow::new(u64::from(settings.limit), settings.window);
-        let counter = match settings.shared {
-            None => Counter::Local(window()),
-            Some(SharedSettings { gcra, on_failure }) => {
+        let local = |gcra, max_keys| LocalTable::new(gcra, max_keys, metrics.displaced().clone());
+        let counter = match settings.counted {
+            Counted::Local { gcra, max_keys } => Counter::Local(local(gcra, max_keys)),
+            Counted::Sketch => Counter::Sketch(SlidingWindow::new(u64::from(settings.limit), settings.window)),
+            Counted::Shared { gcra, on_failure } => {
                 let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
                 let key_prefix = format!("{}:limit:{}:", link.settings().key_prefix(), settings.name);
                 let on_failure = match on_failure {
-                    RedisFailureMode::Open => Fallback::Open,
-                    RedisFailureMode::Closed => Fallback::Closed,
-                    RedisFailureMode::Local => Fallback::Local(window()),
+                    OnFailure::Open => Fallback::Open,
+                    OnFailure::Closed => Fallback::Closed,
+                    OnFailure::Local { max_keys } => Fallback::Local(local(gcra, max_keys)),
                 };
                 Counter::Shared { link, gcra, key_prefix, on_failure }
             }
@@ -150,7 +193,8 @@ impl Policy {
     /// Local policies answer at once. Those in Redis answer within the link's deadline, whatever Redis does.
     pub async fn take(&self, key: &[u8]) -> Verdict {
         let verdict = match &self.counter {
-            Counter::Local(window) => window.take(key, Instant::now()).by(AnsweredBy::Local),
+            Counter::Local(table) => table.take(key, Instant::now()).by(AnsweredBy::Local),
+            Counter::Sketch(window) => window.take(key, Instant::now()).by(AnsweredBy::Local),
             Counter::Shared { link, gcra, key_prefix, on_failure } => {
                 match take_shared(link, *gcra, key_prefix, key).await {
                     Ok(counted) => counted.by(AnsweredBy::Redis),
@@ -200,7 +244,7 @@ impl Policy {
     /// Whether it is what `settings` and `link` would give, so that a reload can keep its counts.
     pub(super) fn is_made_from(&self, settings: &Settings, link: Option<&Arc<RedisLink>>) -> bool {
         let same_link = match &self.counter {
-            Counter::Local(_) => true,
+            Counter::Local(_) | Counter::Sketch(_) => true,
             Counter::Shared { link: own, .. } => link.is_some_and(|link| Arc::ptr_eq(own, link)),
         };
         same_link && self.settings == *settings
@@ -212,13 +256,13 @@ impl Fallback {
         match self {
             Self::Open => Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open },
             Self::Closed => Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed },
-            Self::Local(window) => window.take(key, Instant::now()).by(AnsweredBy::Local),
+            Self::Local(table) => table.take(key, Instant::now()).by(AnsweredBy::Local),
         }
     }
 }
 
-async fn take_shared(link: &RedisLink, gcra: Gcra, key_prefix: &str, key: &[u8]) -> Result<Counted, NoAnswer> {
-    link.run(&gcra.invocation(&redis_key(key_prefix, key))).await.map(|reply| gcra.read(reply))
+async fn take_shared(link: &RedisLink, gcra: Gcra, key_prefix: &str, key: &[u8]) -> Result<verdict::Counted, NoAnswer> {
+    link.run(&gcra.invocation(&redis_key(key_prefix, key))).await.map(|decision| gcra.counted(decision))
 }
 
 fn is_legal_name(name: &str) -> bool {

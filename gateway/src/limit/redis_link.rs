@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::gcra::{Gcra, Reply};
+use super::gcra::{Decision, Gcra};
 use crate::config::file::RedisFile;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
@@ -65,7 +65,7 @@ pub enum NoAnswer {
 
 /// What a link is made from; compared to know whether a reload may keep it.
 #[derive(Clone)]
-pub(super) struct LinkSettings {
+pub(crate) struct LinkSettings {
     addr: ConnectionAddr,
     username: Option<String>,
     password: Option<secrecy::SecretString>,
@@ -103,9 +103,6 @@ impl RedisLink {
     /// # Errors
     /// When the settings cannot be used by the client library.
     pub(super) fn open(settings: LinkSettings, seconds: Histogram, control: &Handle) -> Result<Self, RedisError> {
-        if matches!(settings.addr, ConnectionAddr::TcpTls { .. }) {
-            pingora_core::tls::install_default_crypto_provider();
-        }
         let link = Arc::new(Link {
             client: settings.client()?,
             shown_addr: settings.addr.to_string(),
@@ -160,7 +157,7 @@ impl Drop for RedisLink {
 }
 
 impl LinkSettings {
-    pub(super) fn read(file: &RedisFile) -> Self {
+    pub(crate) fn read(file: &RedisFile) -> Self {
         let (host, port) = (file.host.clone(), file.port);
         let addr = match file.tls {
             true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
@@ -181,7 +178,14 @@ impl LinkSettings {
         &self.key_prefix
     }
 
-    fn client(&self) -> Result<Client, RedisError> {
+    /// What connects with them.
+    ///
+    /// # Errors
+    /// When they cannot be used by the client library.
+    pub(crate) fn client(&self) -> Result<Client, RedisError> {
+        if matches!(self.addr, ConnectionAddr::TcpTls { .. }) {
+            pingora_core::tls::install_default_crypto_provider();
+        }
         let mut login = RedisConnectionInfo::default().set_db(i64::from(self.database));
         if let Some(username) = &self.username {
             login = login.set_username(username);
@@ -278,7 +282,7 @@ impl Link {
             .set_concurrency_limit(MAX_CALLS);
         let attempt = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            Gcra::PROBE.invocation(&self.probe_key).invoke_async::<Reply>(&mut connection).await?;
+            Gcra::PROBE.invocation(&self.probe_key).invoke_async::<Decision>(&mut connection).await?;
             Ok(Arc::new(Live { connection, failures_in_a_row: AtomicU32::new(0) }))
         };
         match timeout(CONNECT_TIMEOUT, attempt).await {

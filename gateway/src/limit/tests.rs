@@ -9,7 +9,7 @@ use testkit::{RedisServer, eventually, free_port};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::config::file::{RateLimitScope, RedisFailureMode};
+use crate::config::file::{RateLimitAlgorithm, RateLimitScope, RedisFailureMode};
 use crate::config::pattern::RateLimitKey;
 use crate::config::values::{Secret, Span};
 
@@ -47,6 +47,8 @@ fn in_redis(limit: u32, on_failure: RedisFailureMode) -> RateLimitFile {
         limit,
         window: Span::from_secs(24 * 60 * 60),
         burst: None,
+        algorithm: None,
+        max_keys: None,
         key: RateLimitKey::ClientAddress,
         on_redis_failure: Some(on_failure),
     }
@@ -335,6 +337,7 @@ async fn a_reload_keeps_what_did_not_change() {
 async fn policies_that_cannot_be_are_refused_by_name() {
     let good = || in_redis(2, RedisFailureMode::Open);
     let local = || RateLimitFile { scope: RateLimitScope::Local, on_redis_failure: None, ..good() };
+    let sketch = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..local() };
     let cases = [
         ("per \"user\"", local(), PolicyProblem::Name),
         ("", local(), PolicyProblem::Name),
@@ -344,7 +347,11 @@ async fn policies_that_cannot_be_are_refused_by_name() {
         ("api", RateLimitFile { window: Span::from_secs(u64::MAX), ..local() }, PolicyProblem::WindowTooLong),
         ("api", RateLimitFile { burst: Some(0), ..good() }, PolicyProblem::Zero("burst")),
         ("api", RateLimitFile { limit: 1001, window: Span::from_millis(1), ..good() }, PolicyProblem::Inexpressible),
-        ("api", RateLimitFile { burst: Some(1), ..local() }, PolicyProblem::OnlyForRedis("burst")),
+        ("api", RateLimitFile { max_keys: Some(0), ..local() }, PolicyProblem::Zero("max_keys")),
+        ("api", RateLimitFile { burst: Some(1), ..sketch() }, PolicyProblem::OnlyForGcra("burst")),
+        ("api", RateLimitFile { max_keys: Some(1), ..sketch() }, PolicyProblem::OnlyForGcra("max_keys")),
+        ("api", RateLimitFile { max_keys: Some(1), ..good() }, PolicyProblem::OnlyForGcra("max_keys")),
+        ("api", RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..good() }, PolicyProblem::SketchInRedis),
         (
             "api",
             RateLimitFile { on_redis_failure: Some(RedisFailureMode::Open), ..local() },

@@ -15,7 +15,7 @@
 //! `n` other keys active in the same window with probability `1 − e^(−n/16384)`, and is over-counted only when that
 //! happens in all four rows: 1 key in 100,000 at 950 active keys, 1 in 1,000 at 3,200, 1 in 100 at 6,200, 1 in 6 at
 //! 16,384. An over-counted key is refused early only if what it shares adds up to its limit. It is never under-counted.
-//! Policies with more active keys per window than that belong in Redis.
+//! For more active keys per window there is [`super::local`], which is exact.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering, fence};

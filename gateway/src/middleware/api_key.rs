@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 use serde_json::{Map, Value};
 
-use super::identity::{Asked, Authenticator, Proof};
+use super::identity::{Asked, Asking, Authenticator, Proof};
 use crate::claim::ClaimHeaders;
 use crate::config::Loaded;
 use crate::config::file::ApiKeysFile;
@@ -21,7 +21,7 @@ use crate::ctx::Identity;
 use crate::reply::{API_KEY, Rejection};
 
 /// The claim that has a program's name.
-pub(super) const CLIENT: &str = "client";
+pub(crate) const CLIENT: &str = "client";
 
 /// Those of one configuration, by name.
 pub(crate) struct ApiKeys {
@@ -87,7 +87,7 @@ impl ApiKey {
 }
 
 impl Authenticator for ApiKey {
-    fn ask<'a>(&'a self, head: &'a RequestHeader, _now: u64) -> Asked<'a> {
+    fn ask<'a>(&'a self, head: &'a RequestHeader, _asking: &Asking) -> Asked<'a> {
         let owner = match self.key_of(head) {
             Ok(None) => return Asked::Done(Proof::Absent),
             Ok(Some(key)) => self.owners.get(&KnownKey::hash(&key)),
@@ -140,7 +140,7 @@ mod tests {
         for (name, value) in headers {
             head.append_header(*name, *value).expect("a header");
         }
-        match keys.ask(&head, 0) {
+        match keys.ask(&head, &Asking::at(0)) {
             Asked::Done(Proof::Given(identity)) => Ok(Some(identity)),
             Asked::Done(Proof::Absent) => Ok(None),
             Asked::Done(Proof::Refused(rejection)) => Err(rejection),

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::identity::{Asked, Authenticator, Proof};
+use super::identity::{Asked, Asking, Authenticator, Proof};
 use super::jwt::ProviderError;
 use crate::claim::ClaimHeaders;
 use crate::config::Loaded;
@@ -221,7 +221,7 @@ impl BasicAuth {
 }
 
 impl Authenticator for BasicAuth {
-    fn ask<'a>(&'a self, head: &'a RequestHeader, _now: u64) -> Asked<'a> {
+    fn ask<'a>(&'a self, head: &'a RequestHeader, _asking: &Asking) -> Asked<'a> {
         let [place] = &self.places;
         let sent = match place.find(head) {
             Found::Nothing => return Asked::Done(Proof::Absent),

@@ -6,21 +6,25 @@
 
 mod accept;
 mod encoder;
+mod prepared;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, TRAILER,
+    IF_MATCH, IF_NONE_MATCH, TRAILER,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 
 pub(crate) use encoder::Encoder;
+pub(crate) use prepared::Prepared;
 
 use super::{Flow, Middleware, ResponseHead, Step};
 use crate::config::file::{CompressFile, Encoding};
 use crate::config::values::MediaPattern;
 use crate::ctx::RequestContext;
-use crate::heads::vary_by;
+use crate::heads::{change_request, vary_by};
+use crate::reply::is_grpc_type;
 
 /// What says something of the very bytes of a body, and would no longer be true.
 const OF_THE_BYTES: [HeaderName; 4] = [
@@ -30,7 +34,7 @@ const OF_THE_BYTES: [HeaderName; 4] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// Never compressed: an event is short, and should be there at once.
+/// Never compressed, as gRPC never is: an event is short, and should be there at once.
 const EVENTS: &[u8] = b"text/event-stream";
 
 /// The step that compresses.
@@ -76,12 +80,17 @@ impl Compress {
     fn takes_type(&self, headers: &HeaderMap) -> bool {
         let Some(value) = headers.get(CONTENT_TYPE) else { return false };
         let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        !essence.eq_ignore_ascii_case(EVENTS) && self.types.iter().any(|pattern| pattern.takes(essence))
+        !essence.eq_ignore_ascii_case(EVENTS)
+            && !is_grpc_type(essence)
+            && self.types.iter().any(|pattern| pattern.takes(essence))
     }
 }
 
 impl Middleware for Compress {
-    fn on_request<'a>(&'a self, _head: &'a mut RequestHeader, _ctx: &'a mut RequestContext) -> Step<'a> {
+    fn on_request<'a>(&'a self, head: &'a mut RequestHeader, _ctx: &'a mut RequestContext) -> Step<'a> {
+        if head.headers.contains_key(IF_MATCH) {
+            change_request(head, |parts| strengthen(&mut parts.headers));
+        }
         Step::Done(Flow::Continue)
     }
 
@@ -99,11 +108,12 @@ impl Middleware for Compress {
         vary_by(head.headers, "Accept-Encoding");
         let accepted = request.headers.get_all(ACCEPT_ENCODING).iter();
         let Some(encoding) = accept::choose(&self.encodings, accepted.map(HeaderValue::as_bytes)) else { return };
-        if request.method == Method::HEAD {
-            return;
-        }
-        let streams = length(head.headers).is_none();
-        let Ok(encoder) = Encoder::new(encoding, streams) else { return };
+        // As much for `HEAD`, which is told what `GET` would be (RFC 9110, section 9.3.2).
+        let encoder = match ctx.prepared.as_ref().and_then(|prepared| prepared.get(encoding)) {
+            Some(body) => Ok(Encoder::done(body)),
+            None => Encoder::new(encoding, length(head.headers).is_none()),
+        };
+        let Ok(encoder) = encoder else { return };
         head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(accept::name(encoding)));
         head.headers.remove(CONTENT_LENGTH);
         head.headers.remove(ACCEPT_RANGES);
@@ -129,6 +139,34 @@ fn weaken(headers: &mut HeaderMap) {
     if let Ok(weak) = HeaderValue::from_bytes(&[b"W/", strong.as_bytes()].concat()) {
         headers.insert(ETAG, weak);
     }
+}
+
+/// Makes the weak tags of `If-Match` strong, as the upstream knows them: weak ones never match (RFC 9110, section 13.1.1), and a
+/// client has none but those that were weakened here. An upstream that has weak tags itself does not let these match either.
+fn strengthen(headers: &mut HeaderMap) {
+    let strong: Vec<HeaderValue> = headers.get_all(IF_MATCH).iter().map(without_weakness).collect();
+    headers.remove(IF_MATCH);
+    for value in strong {
+        headers.append(IF_MATCH, value);
+    }
+}
+
+fn without_weakness(value: &HeaderValue) -> HeaderValue {
+    let mut strong = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    let mut within_tag = false;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = match rest.strip_prefix(b"W/") {
+            Some(tag) if !within_tag && tag.starts_with(b"\"") => tag,
+            _ => {
+                within_tag ^= byte == b'"';
+                strong.push(byte);
+                behind
+            }
+        };
+    }
+    // Of a value that was one, only bytes were left out.
+    HeaderValue::from_maybe_shared(Bytes::from(strong)).unwrap_or_else(|_| value.clone())
 }
 
 /// Whether the client asked with the weak form of the strong tag in `headers`: it would not know the strong one.

@@ -13,12 +13,13 @@ use super::api_key::CLIENT;
 use super::{Flow, Middleware, Step};
 use crate::credential::{Found, Hidden, Place};
 use crate::ctx::{Identity, Prover, RequestContext};
+use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 
 /// One way to prove who is there.
 pub(crate) trait Authenticator: Send + Sync {
-    /// Looks for a proof in the request with this `head`, and checks it at `now`, in seconds since 1970.
-    fn ask<'a>(&'a self, head: &'a RequestHeader, now: u64) -> Asked<'a>;
+    /// Looks for a proof in the request with this `head`, and checks it.
+    fn ask<'a>(&'a self, head: &'a RequestHeader, asking: &Asking) -> Asked<'a>;
 
     /// What somebody without a proof is told.
     fn missing(&self) -> Rejection;
@@ -31,6 +32,26 @@ pub(crate) trait Authenticator: Send + Sync {
 
     /// Whether the upstream may see it.
     fn forwards(&self) -> bool;
+}
+
+/// What proofs are checked by, beside the head.
+pub(crate) struct Asking {
+    /// When the head was read, in seconds since 1970.
+    pub(crate) now: u64,
+    /// What the client has shown on its connection.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl Asking {
+    fn of(ctx: &RequestContext) -> Self {
+        Self { now: ctx.unix_time(), certificate: ctx.certificate.clone() }
+    }
+
+    /// That of a request that came at `now` on a plain connection.
+    #[cfg(test)]
+    pub(crate) const fn at(now: u64) -> Self {
+        Self { now, certificate: None }
+    }
 }
 
 /// What came of a question, now or later.
@@ -137,16 +158,16 @@ impl Require {
 impl Middleware for Require {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
         let head = &*head;
-        let now = ctx.unix_time();
+        let asking = Asking::of(ctx);
         let mut so_far = SoFar::default();
         while let Some(authenticator) = self.next(&so_far) {
-            match authenticator.ask(head, now) {
+            match authenticator.ask(head, &asking) {
                 Asked::Done(proof) => so_far.note(authenticator, proof),
                 Asked::Wait(proof) => {
                     return Step::Wait(Box::pin(async move {
                         so_far.note(authenticator, proof.await);
                         while let Some(authenticator) = self.next(&so_far) {
-                            let proof = match authenticator.ask(head, now) {
+                            let proof = match authenticator.ask(head, &asking) {
                                 Asked::Done(proof) => proof,
                                 Asked::Wait(proof) => proof.await,
                             };

@@ -2,7 +2,7 @@
 //!
 //! `jws` opens a token with a `key` of the provider's `key_set`, `claims` says whether and how long its claims count, and
 //! `cache` keeps what was found, so that a token in use costs a look-up and not a signature. `remote` has the keys that an
-//! issuer publishes and changes.
+//! issuer publishes and changes. Whether a token was revoked is asked of `revocation` on every request.
 
 mod cache;
 mod claims;
@@ -23,35 +23,56 @@ pub(crate) use provider::JwtProvider;
 pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
 
-use super::identity::{Asked, Authenticator, Proof};
+use super::identity::{Asked, Asking, Authenticator, Proof};
 use crate::credential::Place;
-use crate::ctx::Identity;
 use crate::reply::{BEARER, Rejection};
+use crate::revocation::{Marks, Revocations, Standing};
+use cache::Verified;
 
 /// The proof by a token of one provider.
 pub(crate) struct Jwt {
     provider: Arc<JwtProvider>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl Jwt {
-    /// Asks for a token of `provider`.
-    pub(crate) fn new(provider: Arc<JwtProvider>) -> Self {
-        Self { provider }
+    /// Asks for a token of `provider` that is not among the `revocations`.
+    pub(crate) fn new(provider: Arc<JwtProvider>, revocations: Option<Arc<Revocations>>) -> Self {
+        Self { provider, revocations }
+    }
+
+    /// What a token proves that was `found` to be right, from the cache or not, or to be wrong.
+    fn proof(&self, found: Result<Verified, BadToken>) -> Proof {
+        let standing = |marks: &Marks| self.revocations.as_ref().map_or(Standing::Counts, |all| all.standing(marks));
+        let found = found.and_then(|verified| match standing(&verified.marks) {
+            Standing::Counts => Ok(verified.identity),
+            Standing::Void => Err(BadToken::Revoked),
+            Standing::Unknown => Err(BadToken::RevocationsUnknown),
+        });
+        match found {
+            Ok(identity) => Proof::Given(identity),
+            Err(bad) => {
+                // Which check failed is nobody's business but the log's, and there the request id leads to the client.
+                tracing::debug!(reason = %bad, "token refused");
+                Proof::Refused(bad.rejection())
+            }
+        }
     }
 }
 
 impl Authenticator for Jwt {
-    fn ask<'a>(&'a self, head: &'a RequestHeader, now: u64) -> Asked<'a> {
+    fn ask<'a>(&'a self, head: &'a RequestHeader, asking: &Asking) -> Asked<'a> {
+        let now = asking.now;
         let token = match self.provider.token_of(head) {
             Ok(Some(token)) => token,
             Ok(None) => return Asked::Done(Proof::Absent),
-            Err(bad) => return Asked::Done(proof(Err(bad))),
+            Err(bad) => return Asked::Done(self.proof(Err(bad))),
         };
         match self.provider.identify(&token, now) {
             Err(BadToken::UnknownKey) => {
-                Asked::Wait(Box::pin(async move { proof(self.provider.identify_later(&token, now).await) }))
+                Asked::Wait(Box::pin(async move { self.proof(self.provider.identify_later(&token, now).await) }))
             }
-            found => Asked::Done(proof(found)),
+            found => Asked::Done(self.proof(found)),
         }
     }
 
@@ -69,17 +90,6 @@ impl Authenticator for Jwt {
 
     fn forwards(&self) -> bool {
         self.provider.forwards_token()
-    }
-}
-
-fn proof(found: Result<Arc<Identity>, BadToken>) -> Proof {
-    match found {
-        Ok(identity) => Proof::Given(identity),
-        Err(bad) => {
-            // Which check failed is nobody's business but the log's, and there the request id leads to the client.
-            tracing::debug!(reason = %bad, "token refused");
-            Proof::Refused(bad.rejection())
-        }
     }
 }
 
@@ -118,6 +128,10 @@ enum BadToken {
     NoHeader,
     #[error("the issuer's keys cannot be had")]
     NoKeys,
+    #[error("it was revoked")]
+    Revoked,
+    #[error("it is not known which tokens were revoked")]
+    RevocationsUnknown,
 }
 
 impl BadToken {
@@ -125,6 +139,8 @@ impl BadToken {
     const fn rejection(self) -> Rejection {
         match self {
             Self::NoKeys => Rejection::KeysUnavailable,
+            Self::Revoked => Rejection::TokenRevoked,
+            Self::RevocationsUnknown => Rejection::RevocationsUnknown,
             _ => Rejection::TokenInvalid,
         }
     }

@@ -1,22 +1,28 @@
 //! Answers by itself, always the same.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 
-use super::{Flow, Middleware, Step};
-use crate::config::file::RespondFile;
+use super::{Flow, Middleware, Prepared, Step};
+use crate::config::file::{CompressFile, RespondFile};
 use crate::ctx::RequestContext;
 use crate::reply::Answer;
 
 /// The step that answers.
-pub(crate) struct Respond(Answer);
+pub(crate) struct Respond {
+    answer: Answer,
+    /// Its body, compressed.
+    prepared: Option<Arc<Prepared>>,
+}
 
 impl Respond {
     /// The step that `file` describes, with `body` if that is a file's; none when a header's name or the status is wrong,
-    /// which the check finds first.
-    pub(crate) fn new(file: &RespondFile, body: Option<&Bytes>) -> Option<Self> {
+    /// which the check finds first. The route's `compress` step, if it has one, finds its work done.
+    pub(crate) fn new(file: &RespondFile, body: Option<&Bytes>, compress: Option<&CompressFile>) -> Option<Self> {
         let text = || file.body.as_ref().map(|text| Bytes::copy_from_slice(text.as_bytes()));
         let body = body.cloned().or_else(text).unwrap_or_default();
         let mut headers = HeaderMap::new();
@@ -26,13 +32,16 @@ impl Respond {
         for (name, value) in &file.headers {
             headers.insert(name.parse::<http::HeaderName>().ok()?, value.get().clone());
         }
-        Some(Self(Answer { status: StatusCode::from_u16(file.status).ok()?, headers, body }))
+        let status = StatusCode::from_u16(file.status).ok()?;
+        let prepared = compress.and_then(|compress| Prepared::of(compress, status, &headers, &body)).map(Arc::new);
+        Some(Self { answer: Answer { status, headers, body }, prepared })
     }
 }
 
 impl Middleware for Respond {
-    fn on_request<'a>(&'a self, _head: &'a mut RequestHeader, _ctx: &'a mut RequestContext) -> Step<'a> {
-        Step::Done(Flow::Answer(Box::new(self.0.clone())))
+    fn on_request<'a>(&'a self, _head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
+        ctx.prepared.clone_from(&self.prepared);
+        Step::Done(Flow::Answer(Box::new(self.answer.clone())))
     }
 
     fn sees_responses(&self) -> bool {

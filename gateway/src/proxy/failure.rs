@@ -1,5 +1,6 @@
 //! What follows when a request cannot be sent, or its answer not be read.
 
+use h2::Reason;
 use http::header::CONNECTION;
 use http::{HeaderName, HeaderValue};
 use pingora_core::ErrorType as E;
@@ -9,22 +10,35 @@ use pingora_proxy::Session;
 
 use crate::ctx::{HeaderEdit, RequestContext};
 use crate::reply::{self, Rejection};
+use crate::server::bad_chunks;
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whether the request may be sent a second time although the first may have arrived: its method or an idempotency key
 /// makes that harmless (RFC 9110, section 9.2.2), its body is still at hand, and nothing of an answer has reached the
-/// client. Not after a time-out: whoever was too slow once is not asked to do the work twice.
+/// client. Not after a time-out: whoever was too slow once is not asked to do the work twice. What an HTTP/2 upstream has
+/// refused, it has not begun.
 pub(super) fn is_repeatable(session: &Session, error: &Error, ctx: &RequestContext) -> bool {
     let request = session.req_header();
     let harmless = request.method.is_idempotent() || has_idempotency_key(request, &ctx.header_edits);
     let timed_out = matches!(error.etype(), E::ReadTimedout | E::WriteTimedout);
-    harmless
-        && !timed_out
+    (harmless && !timed_out || was_refused(error))
         && *error.esource() == ErrorSource::Upstream
         && !session.as_ref().retry_buffer_truncated()
         && reply::answered(session).is_none()
+}
+
+/// Whether the upstream says that it did nothing of the request at all (RFC 9113, section 8.7): it refuses it, or goes away and
+/// does not count it among those that it may have begun. Pingora marks more than these as harmless, whatever their method.
+fn was_refused(error: &Error) -> bool {
+    let refused = |error: &h2::Error| {
+        let reason = error.reason().filter(|_| error.is_remote());
+        // Requests that were begun get another error when their connection ends.
+        error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(Reason::NO_ERROR)
+    };
+    error.root_cause().downcast_ref().is_some_and(refused)
 }
 
 /// Whether the upstream was sent a key: one that `Connection` names ends at the gateway (RFC 9110, section 7.6.1), and steps
@@ -61,7 +75,8 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
         ErrorSource::Downstream => match error.etype() {
             E::ReadTimedout => Some(Rejection::ClientTimedOut),
             // `ConnectError`: bytes behind its body. The request itself was good, and may have been done.
-            E::ConnectError | E::ConnectionClosed | E::ReadError | E::WriteError | E::WriteTimedout => None,
+            E::ConnectError | E::ConnectionClosed | E::WriteError | E::WriteTimedout => None,
+            E::ReadError => bad_chunks(error.root_cause()).map(Rejection::from),
             _ => Some(Rejection::Malformed),
         },
         ErrorSource::Upstream => Some(match error.etype() {

@@ -3,9 +3,9 @@
 //! What the gateway asserts (who is asking, from where, under which id) is removed from the client's headers first.
 //! Hop-by-hop headers are gone already: Pingora removes them, and refuses a `Connection` header that names a protected one.
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
@@ -19,6 +19,36 @@ use crate::reply::REQUEST_ID;
 
 /// How many headers the gateway adds, but for those of an identity.
 const ADDED: usize = 5;
+
+/// Takes from `request`, which goes to the upstream, what `asked`, as it came, has not asked for in form: Pingora puts an
+/// `Upgrade` that nothing in `Connection` names into both (RFC 9110, section 7.8), and one with a body, of which it would send
+/// on what comes behind it unread. An expectation of HTTP/1.0 counts for nothing (section 10.1.1).
+pub(crate) fn drop_unasked(request: &mut RequestHeader, asked: &RequestHeader) {
+    let upgrades = request.headers.contains_key(UPGRADE) && !is_handshake(asked);
+    let expects = asked.version == Version::HTTP_10 && request.headers.contains_key(EXPECT);
+    if upgrades || expects {
+        change_request(request, |parts| {
+            if upgrades {
+                parts.headers.remove(UPGRADE);
+                parts.headers.remove(CONNECTION);
+            }
+            if expects {
+                parts.headers.remove(EXPECT);
+            }
+        });
+    }
+}
+
+/// Whether this is how WebSockets begin (RFC 6455, section 4.1).
+fn is_handshake(request: &RequestHeader) -> bool {
+    let headers = &request.headers;
+    let mut options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let has_body = headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    request.method == Method::GET
+        && !has_body
+        && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
 
 /// Turns `request`, a copy of what the client sent, into what the upstream gets.
 ///

@@ -4,12 +4,11 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
-use http::header::COOKIE;
 use prometheus::IntCounter;
 
 use super::Asked;
 use crate::config::pattern::{Condition, Predicate, Test};
+use crate::cookies;
 use crate::expression::{self, Offer};
 
 /// All of these must hold.
@@ -62,7 +61,7 @@ impl Conditions {
                 holds(test, asked.headers.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())))
             }
             Condition::Query(name, test) => holds(test, query(asked.query.unwrap_or_default(), name)),
-            Condition::Cookie(name, test) => holds(test, cookies(asked.headers, name)),
+            Condition::Cookie(name, test) => holds(test, cookies::named(asked.headers, name)),
             Condition::Client(networks) => networks.contain(asked.client.get()),
             Condition::Expression(predicate) => self.ask(predicate, asked),
         })
@@ -91,21 +90,11 @@ pub(crate) fn query<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<
     })
 }
 
-/// The values of the cookie `name` as they are, with quotes if they have any (RFC 6265, section 5.4).
-pub(crate) fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = Cow<'h, [u8]>> {
-    // HTTP/2 may send each in a header of its own.
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(move |pair| {
-        let value = pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(Cow::Borrowed(value.trim_ascii_end()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
 
-    use http::{HeaderName, HeaderValue, Method};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
     use serde_json::{Value, json};
 
     use super::*;

@@ -7,15 +7,19 @@ use bytes::BytesMut;
 use pingora_core::apps::{HttpServerApp as _, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::tls::server::handshake_with_callback;
 use pingora_core::protocols::{ALPN, Stream, l4};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use prometheus::IntGauge;
 use tokio::time::timeout;
 
+use super::extent::Extent;
 use super::head::{self, Head, Patience};
 use super::idle::Idle;
 use super::listen::Transport;
+use super::preface::{self, Beginning};
+use super::turn::Turns;
 use super::{Shared, http2, refusal};
 use crate::proxy::Proxy;
 use crate::reply::Rejection;
@@ -39,14 +43,20 @@ impl Front {
 
     /// `stream` with TLS over it; none when the client does not get there in time.
     async fn shake_hands(&self, stream: Stream) -> Option<Stream> {
-        let (tls, within) = {
+        let ((tls, introduction), within) = {
             let snapshot = self.shared.snapshot.load();
-            (snapshot.tls.as_ref()?.config(), snapshot.client_timeouts.header)
+            (snapshot.tls.as_ref()?.handshake(), snapshot.client_timeouts.header)
         };
         // What Pingora accepts is a socket of its own, and its TLS wants to know which.
         let socket = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
-        let shaken = timeout(within, Acceptor::from_server_config(tls).tls_handshake(*socket)).await;
-        let Ok(Ok(stream)) = shaken else {
+        let acceptor = Acceptor::from_server_config(tls);
+        let shaking = async {
+            match introduction {
+                Some(introduction) => handshake_with_callback(&acceptor, *socket, &introduction).await,
+                None => acceptor.tls_handshake(*socket).await,
+            }
+        };
+        let Ok(Ok(stream)) = timeout(within, shaking).await else {
             self.shared.metrics.tls_failures.inc();
             return None;
         };
@@ -54,15 +64,19 @@ impl Front {
     }
 
     /// The next request of a connection that has had one before, or not; none when the connection is at its end.
-    async fn next_request(&self, stream: &mut Stream, reused: bool) -> Option<Result<BytesMut, (Rejection, BytesMut)>> {
+    async fn next_request(&self, turns: &mut Turns, reused: bool) -> Option<Result<BytesMut, (Rejection, BytesMut)>> {
         let (limits, patience) = {
             let snapshot = self.shared.snapshot.load();
             let timeouts = &snapshot.client_timeouts;
             let first = if reused { timeouts.keepalive } else { timeouts.header };
             (snapshot.limits, Patience { first, whole: timeouts.header })
         };
-        match head::read(stream, &self.idle, &limits, &patience).await {
-            Head::Whole(bytes) => Some(Ok(bytes)),
+        let (begun, stream) = turns.next()?;
+        match head::read(stream, begun, &self.idle, &limits, &patience).await {
+            Head::Whole(bytes, head, framing) => {
+                let begun = turns.begin(bytes, head, Extent::of(framing, limits.headers));
+                Some(begun.map_err(|(bad, bytes)| (bad.into(), bytes)))
+            }
             Head::Refused(rejection, bytes) => Some(Err((rejection, bytes))),
             Head::None => None,
         }
@@ -73,8 +87,8 @@ impl Front {
 impl ServerApp for Front {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let most = self.shared.snapshot.load().most_connections;
-        let Some(_open) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
-            if self.over == Transport::Plain {
+        let Some(place) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
+            if self.over != Transport::Tls {
                 refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
             } else {
                 // It could only be told after a handshake, which costs what the cap is there to save.
@@ -89,19 +103,39 @@ impl ServerApp for Front {
                 return None;
             }
         }
+        let mut ahead = BytesMut::new();
+        if self.over == Transport::H2c {
+            let within = self.shared.snapshot.load().client_timeouts.header;
+            match preface::read(&mut stream, &self.idle, within).await? {
+                Beginning::Http2(start) => {
+                    // What Pingora accepts is a socket of its own, which can be given bytes back.
+                    let mut socket = stream.into_any().downcast::<l4::stream::Stream>().ok()?;
+                    socket.rewind(&start);
+                    http2::serve(&self.shared, &self.proxy, socket, shutdown).await;
+                    return None;
+                }
+                Beginning::Other(start) => ahead = start,
+            }
+        }
+        let mut turns = Box::new(Turns::new(stream, ahead, place));
         let mut reused = false;
+        let mut left = self.shared.snapshot.load().requests_per_connection;
         loop {
-            let request = match self.next_request(&mut stream, reused).await? {
+            let request = match self.next_request(&mut turns, reused).await? {
                 Ok(request) => request,
                 Err((rejection, head)) => {
+                    let (stream, _place) = turns.into_parts()?;
                     refusal::send(&self.shared, stream, rejection, &head).await;
                     return None;
                 }
             };
-            let mut session = ServerSession::new_http1(stream);
+            let mut session = ServerSession::new_http1(turns);
             session.set_keepalive(REUSABLE);
+            left = left.saturating_sub(1);
+            session.set_keepalive_reuses_remaining(Some(left));
             session.set_pipelined_prefix(request);
-            (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            let (stream, _) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            turns = stream.into_any().downcast().ok()?;
             reused = true;
         }
     }
@@ -113,7 +147,8 @@ impl ServerApp for Front {
 }
 
 /// Counts a connection as open until it is dropped.
-struct OpenConnection(IntGauge);
+#[derive(Debug)]
+pub(super) struct OpenConnection(IntGauge);
 
 impl OpenConnection {
     /// Counts one more, unless there are `most` already. Workers that ask at the same moment may let in one each.

@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::idle::Idle;
 use crate::reply::Rejection;
-use crate::screen::{Limits, screen};
+use crate::screen::{BodyFraming, Limits, screen};
 
 /// Holds nearly every head, so that nearly every one is read at once.
-const USUAL_HEAD: usize = 4096;
+pub(super) const USUAL_HEAD: usize = 4096;
 
 /// What a request line has beside its target.
 const METHOD_AND_VERSION: usize = 64;
@@ -30,21 +30,29 @@ pub(super) struct Patience {
 
 /// What came.
 pub(super) enum Head {
-    /// A request that goes on: its head, and what of its body came with it.
-    Whole(BytesMut),
+    /// A request that goes on: what has come of it, how much of that is its head, and how its body is framed.
+    Whole(BytesMut, usize, BodyFraming),
     /// Nothing, or not enough to answer: the client has gone or never spoke.
     None,
     /// A request that does not go on, and what was read of it.
     Refused(Rejection, BytesMut),
 }
 
-/// Reads until the empty line that ends a head, within the bounds that `limits` and `patience` set.
-pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, patience: &Patience) -> Head {
+/// Reads until the empty line that ends a head, within the bounds that `limits` and `patience` set. `buffer` is what has come
+/// of it already.
+pub(super) async fn read(
+    stream: &mut Stream,
+    mut buffer: BytesMut,
+    idle: &Idle,
+    limits: &Limits,
+    patience: &Patience,
+) -> Head {
     let most = limits.uri.saturating_add(limits.headers).saturating_add(METHOD_AND_VERSION);
-    let mut buffer = BytesMut::new();
-    match idle.read(stream, &mut buffer, USUAL_HEAD, patience.first).await {
-        Some(Ok(1..)) => {}
-        Some(Ok(0) | Err(_)) | None => return Head::None,
+    if buffer.is_empty() {
+        match idle.read(stream, &mut buffer, USUAL_HEAD, patience.first).await {
+            Some(Ok(1..)) => {}
+            Some(Ok(0) | Err(_)) | None => return Head::None,
+        }
     }
     let mut deadline = None;
     let mut looked_at = 0;
@@ -52,7 +60,7 @@ pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, pati
         match find_end(&buffer, looked_at) {
             Ok(Some(end)) => {
                 return match screen(&buffer[..end], limits) {
-                    Ok(()) => Head::Whole(buffer),
+                    Ok(framing) => Head::Whole(buffer, end, framing),
                     Err(rejection) => Head::Refused(rejection, buffer),
                 };
             }
@@ -67,6 +75,12 @@ pub(super) async fn read(stream: &mut Stream, idle: &Idle, limits: &Limits, pati
             Err(_) => return Head::Refused(Rejection::ClientTimedOut, buffer),
         }
     }
+}
+
+/// Where the head in `bytes` ends, and how the body behind it is framed; none when it is refused, or not whole.
+pub(crate) fn whole(bytes: &[u8], limits: &Limits) -> Option<(usize, BodyFraming)> {
+    let end = find_end(bytes, 0).ok()??;
+    Some((end, screen(&bytes[..end], limits).ok()?))
 }
 
 /// A line that ends with `\n` alone: some servers take it for the end of a line, some do not (RFC 9112, section 2.2).

@@ -32,6 +32,8 @@ const BACKLOG: i32 = 4096;
 pub(super) enum Transport {
     /// TCP.
     Plain,
+    /// TCP, over which a client may begin with HTTP/2 at once.
+    H2c,
     /// TLS over TCP.
     Tls,
 }

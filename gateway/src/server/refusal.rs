@@ -33,31 +33,57 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
     shared.metrics.unrouted.rejected(rejection.code());
     if shared.access_log.is_enabled() {
         shared.access_log.write(&Line {
-            timestamp: Timestamp::of(began),
-            request_id,
-            client: peer(&stream).into(),
             method: request.method,
-            host: "",
             path: request.path,
-            route: "none",
             status: sent.then_some(status.as_u16()),
-            rejected: Some(rejection.code()),
-            rule: None,
-            limited_by: None,
-            user: None,
-            upstream: None,
-            target: None,
-            retries: 0,
-            bytes_in: 0,
-            bytes_out: 0,
             duration: elapsed,
-            error: None,
+            ..line(began, request_id, peer(&stream), rejection.code())
         });
     }
     // One too many has no place in which to linger.
     if sent && rejection != Rejection::TooManyConnections {
-        let rest = &mut (&mut stream).take(LINGER_BYTES);
-        let _ = timeout(LINGER, tokio::io::copy(rest, &mut tokio::io::sink())).await;
+        linger(&mut stream).await;
+    }
+}
+
+/// Listens for a while to a client that was told already that nobody does.
+pub(super) async fn linger(stream: &mut Stream) {
+    let rest = &mut stream.take(LINGER_BYTES);
+    let _ = timeout(LINGER, tokio::io::copy(rest, &mut tokio::io::sink())).await;
+}
+
+/// Counts and logs what was refused with `code` before its head could be seen.
+pub(super) fn note(shared: &Shared, peer: PeerAddr, code: &'static str) {
+    shared.metrics.unrouted.rejected(code);
+    if shared.access_log.is_enabled() {
+        let began = SystemTime::now();
+        let request_id = new_request_id(began);
+        shared.access_log.write(&line(began, request_id.to_str().unwrap_or_default(), peer, code));
+    }
+}
+
+/// The line of a request of which nothing is known but who sent it and why it was refused.
+fn line<'l>(began: SystemTime, request_id: &'l str, peer: PeerAddr, code: &'static str) -> Line<'l> {
+    Line {
+        timestamp: Timestamp::of(began),
+        request_id,
+        client: peer.into(),
+        method: "",
+        host: "",
+        path: "",
+        route: "none",
+        status: None,
+        rejected: Some(code),
+        rule: None,
+        limited_by: None,
+        user: None,
+        upstream: None,
+        target: None,
+        retries: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        error: None,
     }
 }
 
@@ -67,7 +93,8 @@ async fn write(stream: &mut Stream, answer: &[u8]) -> std::io::Result<()> {
     AsyncWriteExt::shutdown(stream).await
 }
 
-fn peer(stream: &Stream) -> PeerAddr {
+/// Whose connection `stream` is.
+pub(super) fn peer(stream: &Stream) -> PeerAddr {
     let digest = stream.get_socket_digest();
     let addr = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
     addr.map_or(PeerAddr::UNKNOWN, |addr| PeerAddr::new(addr.ip()))

@@ -29,7 +29,7 @@ pub enum ReloadError {
 }
 
 /// What a reload needs.
-pub(super) struct Reloader {
+pub(crate) struct Reloader {
     source: ConfigSource,
     env: Env,
     workshop: Workshop,
@@ -52,7 +52,7 @@ impl Reloader {
     }
 
     /// Compiles the configuration anew and swaps it in at once, or keeps the one before.
-    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), ReloadError> {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ReloadError> {
         let _turn = self.turn.lock().await;
         let result = self.try_reload().await;
         self.shared.metrics.config_last_reload_success.set(i64::from(result.is_ok()));
@@ -75,7 +75,13 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || reloader.source.load(&reloader.env));
         let loaded = read.await.map_err(ReloadError::Interrupted)?.map_err(ReloadError::Config)?;
         let before = self.shared.snapshot.load_full();
-        let after = Snapshot::compile(&loaded, &self.workshop, Some(&before)).await?;
+        // Nor may a thousand regular expressions hold up this runtime. What waits for an answer still does so here.
+        let (workshop, kept) = (self.workshop.clone(), Arc::clone(&before));
+        let compiling = tokio::task::spawn_blocking(move || {
+            let compiled = Handle::current().block_on(Snapshot::compile(&loaded, &workshop, Some(&kept)));
+            compiled.map(|after| (after, loaded))
+        });
+        let (after, loaded) = compiling.await.map_err(ReloadError::Interrupted)??;
         let after = Arc::new(after);
         self.shared.snapshot.store(Arc::clone(&after));
         before.retire(&after);
@@ -92,10 +98,8 @@ fn needs_restart(running: &GatewayFile, file: &GatewayFile) -> Vec<&'static str>
     let (old, new) = (&running.server, &file.server);
     let changed = [
         ("server.listen", old.listen != new.listen),
+        ("server.h2c_listen", old.h2c_listen != new.h2c_listen),
         ("server.tls.listen", tls_addrs(old) != tls_addrs(new)),
-        ("server.keepalive_timeout for HTTP/2", new.tls.is_some() && old.keepalive_timeout != new.keepalive_timeout),
-        ("server.max_headers for HTTP/2", new.tls.is_some() && old.max_headers != new.max_headers),
-        ("server.max_uri for HTTP/2", new.tls.is_some() && old.max_uri != new.max_uri),
         ("server.admin", old.admin != new.admin),
         ("server.threads", old.threads != new.threads),
         ("server.shutdown_grace", old.shutdown_grace != new.shutdown_grace),

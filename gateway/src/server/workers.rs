@@ -7,10 +7,8 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use pingora_core::apps::HttpServerOptions;
-use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
@@ -32,32 +30,12 @@ pub(super) struct Workers {
     end: watch::Sender<()>,
 }
 
-/// What a client may have open on one HTTP/2 connection.
-pub(super) struct Http2Limits {
-    /// How long a connection may be without a request.
-    pub idle: Duration,
-    /// Bytes of a request's headers, its target among them.
-    pub headers: u32,
-}
-
-/// Requests at once on one connection; what most servers allow.
-const MOST_STREAMS: u32 = 100;
-
-impl Http2Limits {
-    fn options(&self) -> H2Options {
-        let mut options = H2Options::default();
-        options.max_concurrent_streams(MOST_STREAMS).max_header_list_size(self.headers);
-        options
-    }
-}
-
 impl Workers {
     /// Starts `count` threads that serve `ports` until `closed` says otherwise.
     pub(super) fn start(
         count: usize,
         shared: &Arc<Shared>,
         ports: &mut [Port],
-        h2: &Http2Limits,
         closed: &watch::Receiver<bool>,
     ) -> io::Result<Self> {
         let (end, ended) = watch::channel(());
@@ -65,13 +43,12 @@ impl Workers {
         let mut start = |number| {
             let mut proxy = http_proxy(&conf, Proxy::new(Arc::clone(shared)));
             let mut options = HttpServerOptions::default();
-            options.h2_idle_timeout = Some(h2.idle);
             // Refused, but by us and with a reason.
             options.allow_connect_method_proxying = true;
-            (proxy.server_options, proxy.h2_options) = (Some(options), Some(h2.options()));
+            proxy.server_options = Some(options);
             let proxy = Arc::new(proxy);
             let (idle, mut services) = (Arc::new(Idle::default()), Vec::new());
-            for over in [Transport::Plain, Transport::Tls] {
+            for over in [Transport::Plain, Transport::H2c, Transport::Tls] {
                 let of_these = ports.iter_mut().filter(|port| port.over() == over);
                 let own: Vec<Listener> = of_these.filter_map(Port::take).collect();
                 if own.is_empty() {

@@ -9,7 +9,7 @@ async fn split(weights: &[(&str, u32)], more: &str) -> Split {
     let counter = || IntCounter::new("requests", "requests").expect("a counter");
     let mut shares = Vec::new();
     for (name, weight) in weights {
-        let pool = Pool::start(name, &file, counter(), &tokio::runtime::Handle::current()).await;
+        let pool = Pool::start(name, &file, None, counter(), &tokio::runtime::Handle::current()).await;
         shares.push(Share::new(Arc::new(pool), *weight, counter()));
     }
     let file: SplitFile = serde_json::from_str(&format!(r#"{{"upstreams": [] {more}}}"#)).expect("a split");

@@ -8,12 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::Extensions;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora_core::upstreams::peer::PeerOptions;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 
-use super::{Members, Target};
-use crate::config::file::TimeoutsFile;
+use super::{Members, Security, Target};
 use crate::config::values::Target as TargetUrl;
 
 /// How long one look-up may take; a name server that hangs must not hold up the health checks.
@@ -23,15 +23,22 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Discovery {
     upstream: Box<str>,
     urls: Vec<TargetUrl>,
-    timeouts: TimeoutsFile,
+    options: PeerOptions,
+    security: Option<Arc<Security>>,
     last_good: Mutex<BTreeMap<usize, Vec<SocketAddr>>>,
     members: Arc<Members>,
 }
 
 impl Discovery {
-    /// Looks up the hosts of `urls` and keeps in `members` who was found.
-    pub(super) fn new(upstream: &str, urls: Vec<TargetUrl>, timeouts: &TimeoutsFile, members: Arc<Members>) -> Self {
-        Self { upstream: upstream.into(), urls, timeouts: timeouts.clone(), last_good: Mutex::default(), members }
+    /// Looks up the hosts of `urls`, with each of which `options` are agreed, and keeps in `members` who was found.
+    pub(super) fn new(
+        upstream: &str,
+        urls: Vec<TargetUrl>,
+        options: PeerOptions,
+        security: Option<Arc<Security>>,
+        members: Arc<Members>,
+    ) -> Self {
+        Self { upstream: upstream.into(), urls, options, security, last_good: Mutex::default(), members }
     }
 
     async fn look_up(&self, url: &TargetUrl) -> std::io::Result<Vec<SocketAddr>> {
@@ -42,7 +49,8 @@ impl Discovery {
     /// The member at `addr`: the same as before if there was one, with what is known of its health.
     fn member(&self, url: &TargetUrl, addr: SocketAddr, before: &[Arc<Target>]) -> Backend {
         let known = before.iter().find(|target| target.addr() == addr);
-        let target = known.map_or_else(|| Arc::new(Target::new(url, addr, &self.timeouts)), Arc::clone);
+        let target =
+            known.map_or_else(|| Arc::new(Target::new(url, addr, &self.options, self.security.as_deref())), Arc::clone);
         let mut ext = Extensions::new();
         ext.insert(target);
         Backend { addr: PeerAddr::Inet(addr), weight: 1, ext }
@@ -90,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_cannot_be_looked_up_takes_no_other_with_it() {
         let urls = ["http://127.0.0.1:1", "http://nowhere.invalid:1"].map(|url| url.parse().expect("url"));
-        let discovery = Discovery::new("u", urls.to_vec(), &TimeoutsFile::default(), Arc::default());
+        let discovery = Discovery::new("u", urls.to_vec(), PeerOptions::new(), None, Arc::default());
         let (members, _) = discovery.discover().await.expect("one member");
         assert_eq!(members.len(), 1);
     }

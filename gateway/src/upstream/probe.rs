@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora_core::ErrorType as E;
 use pingora_core::connectors::http::Connector;
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, OkOrErr, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_load_balancing::Backend;
@@ -37,11 +38,16 @@ impl Probe {
     }
 
     async fn ask(&self, target: &Target) -> Result<()> {
-        let (mut session, _) = self.connector.get_http_session(target.peer()).await?;
+        let mut peer = HttpPeer::clone(&target.peer());
+        // One that has its only stream is in no pool, and ends with it.
+        peer.options.max_h2_streams = 1;
+        let (mut session, _) = self.connector.get_http_session(&peer).await?;
         let mut request = RequestHeader::build("GET", self.path.as_bytes(), Some(3))?;
         request.insert_header("Host", target.authority())?;
         request.insert_header("User-Agent", "order-processor-gateway-health-check")?;
-        request.insert_header("Connection", "close")?;
+        if session.as_http2().is_none() {
+            request.insert_header("Connection", "close")?;
+        }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;

@@ -1,12 +1,15 @@
 //! One server of a pool, with everything a request needs to be sent there made beforehand.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 
-use crate::config::file::TimeoutsFile;
+use super::Security;
+use crate::config::file::{UpstreamFile, UpstreamProtocol};
 use crate::config::values::Target as TargetUrl;
 
 /// One server of a pool.
@@ -15,26 +18,22 @@ pub(crate) struct Target {
     addr: SocketAddr,
     label: Box<str>,
     authority: Box<str>,
-    peer: HttpPeer,
+    peer: ArcSwap<HttpPeer>,
     healthy: AtomicBool,
     last_probe: Mutex<Result<(), Box<str>>>,
 }
 
 impl Target {
     /// The server at `addr` that `url` led to.
-    pub(super) fn new(url: &TargetUrl, addr: SocketAddr, timeouts: &TimeoutsFile) -> Self {
+    pub(super) fn new(url: &TargetUrl, addr: SocketAddr, options: &PeerOptions, security: Option<&Security>) -> Self {
         let mut peer = HttpPeer::new(addr, url.tls, if url.tls { url.host.clone() } else { String::new() });
-        peer.options.connection_timeout = Some(timeouts.connect.get());
-        peer.options.total_connection_timeout = Some(timeouts.connect.get());
-        peer.options.read_timeout = Some(timeouts.read.get());
-        peer.options.write_timeout = Some(timeouts.write.get());
-        peer.options.idle_timeout = Some(timeouts.idle.get());
+        peer.options = options.clone();
         let authority = format!("{}:{}", url.host, url.port).into();
         Self {
             addr,
             label: addr.to_string().into(),
             authority,
-            peer,
+            peer: ArcSwap::from_pointee(security.and_then(|security| security.secure(&peer)).unwrap_or(peer)),
             healthy: AtomicBool::new(true),
             last_probe: Mutex::new(Ok(())),
         }
@@ -81,7 +80,99 @@ impl Target {
 
     /// Where to connect, and with which deadlines.
     #[must_use]
-    pub(crate) fn peer(&self) -> &HttpPeer {
-        &self.peer
+    pub(crate) fn peer(&self) -> Guard<Arc<HttpPeer>> {
+        self.peer.load()
+    }
+
+    /// Has new connections secured by what `security` holds now.
+    pub(super) fn secure(&self, security: &Security) {
+        if let Some(peer) = security.secure(&self.peer()) {
+            self.peer.store(Arc::new(peer));
+        }
+    }
+}
+
+/// HTTP/2 requests that may be under way on one connection, unless the file says otherwise; what most servers allow.
+const MOST_STREAMS: u32 = 100;
+
+/// What is agreed with every target that `file` names: deadlines, and which version of HTTP is spoken.
+pub(super) fn peer_options(file: &UpstreamFile) -> PeerOptions {
+    let mut options = PeerOptions::new();
+    let timeouts = &file.timeouts;
+    options.connection_timeout = Some(timeouts.connect.get());
+    options.total_connection_timeout = Some(timeouts.connect.get());
+    options.read_timeout = Some(timeouts.read.get());
+    options.write_timeout = Some(timeouts.write.get());
+    options.idle_timeout = Some(timeouts.idle.get());
+    let (newest, oldest) = match file.protocol {
+        UpstreamProtocol::Http1 => (1, 1),
+        UpstreamProtocol::Http2 => (2, 2),
+        UpstreamProtocol::Auto => (2, 1),
+    };
+    options.set_http_version(newest, oldest);
+    options.max_h2_streams = usize::try_from(file.max_concurrent_streams.unwrap_or(MOST_STREAMS)).unwrap_or(usize::MAX);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener as StdListener;
+    use std::sync::Arc;
+
+    use pingora_core::connectors::http::Connector;
+    use pingora_core::listeners::tls::Acceptor;
+    use pingora_core::protocols::l4::stream::Stream;
+    use rcgen::generate_simple_self_signed;
+    use rustls::ServerConfig;
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use rustls_pki_types::PrivateKeyDer;
+
+    use super::*;
+
+    /// What is spoken with a target over TLS that would speak `offered`, when the file says `protocol`; none when the two do
+    /// not come together.
+    async fn spoken(protocol: UpstreamProtocol, offered: &[&[u8]]) -> Option<&'static str> {
+        let generated = generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(generated.signing_key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+        let mut config = config.with_single_cert(vec![generated.cert.der().clone()], key).expect("a certificate");
+        config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+        let listener = StdListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a socket");
+        let addr = listener.local_addr().expect("an address");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        let server = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.expect("accepts");
+            let acceptor = Acceptor::from_server_config(Arc::new(config));
+            let Ok(stream) = acceptor.tls_handshake(Stream::from(socket)).await else { return };
+            if let Ok(mut connection) = h2::server::handshake(stream).await {
+                while connection.accept().await.is_some() {}
+            }
+        });
+        let file = serde_json::json!({ "targets": [], "protocol": match protocol {
+            UpstreamProtocol::Http1 => "http1",
+            UpstreamProtocol::Http2 => "http2",
+            UpstreamProtocol::Auto => "auto",
+        } });
+        let mut options = peer_options(&serde_json::from_value(file).expect("an upstream"));
+        // Nobody has signed its certificate.
+        (options.verify_cert, options.verify_hostname) = (false, false);
+        let target = Target::new(&"https://localhost".parse().expect("a url"), addr, &options, None);
+        let session = Connector::new(None).get_http_session(&**target.peer()).await;
+        server.abort();
+        session.ok().map(|(session, _)| if session.as_http2().is_some() { "h2" } else { "http/1.1" })
+    }
+
+    #[tokio::test]
+    async fn which_http_is_spoken_over_tls_is_agreed_on_in_the_handshake() {
+        use UpstreamProtocol::{Auto, Http1, Http2};
+        let both: &[&[u8]] = &[b"h2", b"http/1.1"];
+        let old: &[&[u8]] = &[b"http/1.1"];
+        assert_eq!(spoken(Http1, both).await, Some("http/1.1"));
+        assert_eq!(spoken(Http2, both).await, Some("h2"));
+        assert_eq!(spoken(Auto, both).await, Some("h2"));
+        assert_eq!(spoken(Auto, old).await, Some("http/1.1"));
+        assert_eq!(spoken(Http2, old).await, None, "never less than what is asked for");
     }
 }

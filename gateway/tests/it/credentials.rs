@@ -299,3 +299,28 @@ async fn who_may_not_do_it_is_told_which_scopes_it_takes_and_the_log_which_rule(
     assert_eq!(rules, ["-", "readers", "not-blocked", "not-blocked", "-"]);
     assert!(!log.contains("abc"), "{log}");
 }
+
+#[tokio::test]
+async fn the_log_line_names_whoever_was_proven_and_nobody_else() {
+    let upstream = Upstream::start().await.expect("starts");
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("access.log");
+    let gateway = Gateway::start_logging(&log, &file(&upstream, "", ANY_OF));
+    let basic = |password: &str| format!("Basic {}", BASE64.encode(format!("ann:{password}")));
+    for (request, status) in [
+        (get(&gateway, "/x").bearer_auth(token(|claims| claims["sub"] = json!("bob"))), 200),
+        (get(&gateway, "/x").header("X-API-Key", "abc"), 200),
+        (get(&gateway, "/x").header("Authorization", basic("open sesame")), 200),
+        (get(&gateway, "/x").header("Authorization", basic("wrong")), 401),
+        (get(&gateway, "/x").header("X-API-Key", "wrong"), 401),
+        (get(&gateway, "/other").header("X-API-Key", "abc").header("X-User-Id", "root"), 200),
+    ] {
+        assert_eq!(send(request).await.status(), status);
+    }
+    drop(gateway);
+    let log = std::fs::read_to_string(&log).expect("a log");
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let users: Vec<_> = lines.map(|line| line["user"].as_str().map(str::to_owned)).collect();
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(users, [named("bob"), named("mobile"), named("ann"), None, None, None], "{log}");
+}

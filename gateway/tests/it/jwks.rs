@@ -329,6 +329,41 @@ async fn a_reload_keeps_the_keys_of_a_place_that_has_not_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_reload_that_changes_how_keys_are_fetched_keeps_them_while_the_issuer_is_away() {
+    let upstream = Upstream::start().await.expect("starts");
+    let issuer = Issuer::start(&set(&[rsa("r"), ec("e")])).await.expect("starts");
+    let yaml = file(&upstream, &issuer.url(), "refresh: 5m");
+    let gateway = Gateway::start(&yaml);
+    let (first, second) = (rsa_token("r"), ec_token("e"));
+    assert_eq!((status(&gateway, &first).await, status(&gateway, &second).await), (200, 200));
+    issuer.hang_up();
+    let slower = yaml.replace("refresh: 5m", "refresh: 10m");
+    gateway.reload(&slower).expect("taken");
+    assert_eq!((status(&gateway, &first).await, status(&gateway, &second).await), (200, 200));
+    let one = slower.replace("[RS256, ES256]", "[ES256]");
+    gateway.reload(&one).expect("taken");
+    assert_eq!((status(&gateway, &first).await, status(&gateway, &second).await), (401, 200), "RS256 is not accepted");
+    gateway.reload(&slower).expect("taken");
+    assert_eq!((status(&gateway, &first).await, status(&gateway, &second).await), (200, 200));
+    gateway.reload(&slower.replace("refresh: 10m", "refresh: 10m, allow_insecure_http: true")).expect("taken");
+    assert_eq!(status(&gateway, &first).await, 503, "what was believed of another source is not inherited");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_token_that_names_no_key_is_refused_once_there_are_two_it_could_be_of() {
+    let (upstream, issuer) = (Upstream::start().await.expect("starts"), Issuer::start(&set(&[rsa("r")])).await);
+    let issuer = issuer.expect("starts");
+    let gateway = Gateway::start(&file(&upstream, &issuer.url(), "cooldown: 1s"));
+    let key = EncodingKey::from_rsa_pem(pem!("rfc7515-a2.private").as_bytes()).expect("a key");
+    let nameless = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims(), &key).expect("signs");
+    assert_eq!(status(&gateway, &nameless).await, 200);
+    issuer.publish(&set(&[rsa("r"), rsa("s")]));
+    tokio::time::sleep(COOLDOWN).await;
+    assert_eq!(status(&gateway, &rsa_token("s")).await, 200, "the new key is fetched");
+    assert_eq!(status(&gateway, &nameless).await, 401, "although it was cached");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_set_in_a_file_is_read_again_at_each_reload() {
     let upstream = Upstream::start().await.expect("starts");
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,7 @@
 //! Starts gateways with a configuration of the test's own, and talks to them.
 
+pub(crate) mod http2;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,8 +45,13 @@ impl Gateway {
 
     /// The same with an access log at `path`, which is whole when the gateway was dropped.
     pub(crate) fn start_logging(path: &Path, yaml: &str) -> Self {
+        Self::start_logging_with("", path, yaml)
+    }
+
+    /// The same with more in its `server` block.
+    pub(crate) fn start_logging_with(server: &str, path: &Path, yaml: &str) -> Self {
         let log = format!("access_log: {{ path: \"{}\" }}", path.display());
-        Self::launch(with_server("", yaml).replace("access_log: { enabled: false }", &log), Vec::new())
+        Self::launch(with_server(server, yaml).replace("access_log: { enabled: false }", &log), Vec::new())
             .expect("the gateway starts")
     }
 
@@ -84,6 +91,20 @@ impl Gateway {
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
+    /// Status and body of a call that has the configuration read again, as of a web page of `origin`.
+    pub(crate) async fn reload_by_call(&self, origin: Option<&str>) -> (u16, String) {
+        let call = self.client.post(format!("http://{}/reload", self.admin));
+        let call = origin.into_iter().fold(call, |call, origin| call.header("Origin", origin));
+        let answer = call.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// Changes the file of the configuration, and nothing else.
+    pub(crate) fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.config).expect("reads");
+        std::fs::write(&self.config, change(text)).expect("writes");
+    }
+
     /// The value of the series `name`, written with its labels as `/metrics` shows it.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let (_, text) = self.admin("/metrics").await;
@@ -116,6 +137,11 @@ impl Gateway {
     /// The port of its first TLS listener.
     pub(crate) fn tls_addr(&self) -> SocketAddr {
         self.running.as_ref().expect("runs").tls_addrs()[0]
+    }
+
+    /// The port of its first listener that takes HTTP/2 without TLS too.
+    pub(crate) fn h2c_addr(&self) -> SocketAddr {
+        self.running.as_ref().expect("runs").h2c_addrs()[0]
     }
 
     /// Takes the handle out, to stop the gateway from another task.

@@ -183,6 +183,53 @@ async fn a_reload_shows_the_certificates_that_are_there_now() {
 }
 
 #[tokio::test]
+async fn renewed_files_are_shown_without_a_reload_and_under_open_connections() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    let before = ["a.example", "b.example"].map(|name| certificate(dir.path(), name));
+    let gateway = Gateway::start_with(&tls(&dir, "reload_interval: 100ms,"), &routes(&upstream));
+    let url = format!("https://a.example:{}/", gateway.tls_addr().port());
+    let open = client(&gateway, &before).build().expect("a client");
+    assert_eq!(open.get(&url).send().await.expect("an answer").status(), 200);
+    let name = dir.path().join("a.example.pem").display().to_string();
+    let success = format!("gateway_tls_cert_last_reload_success{{certificate=\"{name}\"}}");
+    let not_after = format!("gateway_tls_cert_not_after_seconds{{certificate=\"{name}\"}}");
+    assert!(gateway.metric(&not_after).await > Some(0.0));
+    std::fs::write(dir.path().join("a.example.key"), "").expect("writes");
+    testkit::eventually(PATIENCE, "a failure", async || gateway.metric(&success).await == Some(0.0))
+        .await
+        .expect("told");
+    client(&gateway, &before).build().expect("a client").get(&url).send().await.expect("the last good one is shown");
+    let after = [certificate(dir.path(), "a.example")];
+    testkit::eventually(PATIENCE, "a success", async || gateway.metric(&success).await == Some(1.0))
+        .await
+        .expect("told");
+    client(&gateway, &before).build().expect("a client").get(&url).send().await.expect_err("the old one is gone");
+    client(&gateway, &after).build().expect("a client").get(&url).send().await.expect("the new one is shown");
+    assert_eq!(open.get(&url).send().await.expect("an answer").status(), 200, "on the connection from before");
+}
+
+#[tokio::test]
+async fn a_call_of_the_operator_reloads_and_says_what_is_wrong() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&format!(
+        "upstreams: {{ u: {{ targets: [\"{}\"] }} }}\nroutes: [{{ name: a, match: {{ path: /a }}, upstream: u, public: true }}]\n",
+        upstream.url()
+    ));
+    gateway.rewrite(|text| text.replace("path: /a", "path: /b"));
+    assert_eq!(gateway.admin("/reload").await.0, 405, "looking reloads nothing");
+    assert_eq!(gateway.reload_by_call(Some("http://evil.example")).await.0, 403);
+    assert_eq!(gateway.get("/a").await.0, 200);
+    assert_eq!(gateway.reload_by_call(None).await.0, 200);
+    assert_eq!((gateway.get("/a").await.0, gateway.get("/b").await.0), (404, 200));
+    gateway.rewrite(|text| text.replace("path: /b", "path: /b, hots: []"));
+    let (status, problems) = gateway.reload_by_call(None).await;
+    assert_eq!((status, code(&problems).as_str()), (422, "configuration_refused"));
+    assert!(problems.contains("did you mean `hosts`"), "{problems}");
+    assert_eq!(gateway.get("/b").await.0, 200);
+}
+
+#[tokio::test]
 async fn plain_clients_are_sent_to_tls_and_browsers_told_to_stay_there() {
     let upstream = Upstream::start().await.expect("starts");
     let dir = tempfile::tempdir().expect("a directory");

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use common::auth::TokenSettings;
+use common::auth::{IdentityTokens, TokenSettings};
 use common::config::{ConfigError, Env, Reader};
 use common::dynamo::DynamoConfig;
 use common::health::RedisSettings;
@@ -25,6 +25,8 @@ pub struct Config {
     pub store: DynamoConfig,
     /// How the tokens of its callers are signed.
     pub tokens: TokenSettings,
+    /// By what it knows that a request came through the gateway, if that is asked.
+    pub identity_tokens: Option<IdentityTokens>,
     /// The Redis that has to answer before the service calls itself ready.
     pub redis: Option<RedisSettings>,
     /// What it takes on at most.
@@ -56,6 +58,7 @@ impl Config {
         let addr = reader.addr("INVENTORY_SERVICE_ADDR", (Ipv4Addr::UNSPECIFIED, 8001).into());
         let store = DynamoConfig::read(&mut reader);
         let tokens = TokenSettings::read(&mut reader);
+        let identity_tokens = IdentityTokens::read(&mut reader, "inventory-service");
         let redis = RedisSettings::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let freshness = freshness(&mut reader);
@@ -65,6 +68,7 @@ impl Config {
             addr,
             store,
             tokens,
+            identity_tokens,
             redis,
             limits,
             freshness,

@@ -73,10 +73,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             catalogue: Catalogue::open(Arc::clone(&assets), config.freshness).await?,
             orders: Orders::new(assets, Arc::new(store.orders())),
         },
-        authenticator: Authenticator::new(config.tokens.verifier(), Arc::new(store.revocations())),
+        authenticator: Authenticator::new(config.tokens.verifier(), Arc::new(store.revocations()))
+            .behind(config.identity_tokens),
         readiness: readiness(&store, config.redis.as_ref())?,
         metrics,
         limits: config.limits,
+        internal: Vec::new(),
     };
     let running = service.bind(config.addr).await?;
     Ok(match refresh {

@@ -7,6 +7,9 @@ use common::auth::{Claims, IssuedToken, PasswordError, PasswordHasher, TokenErro
 use common::entities::{Email, Password, PersonName, User, Username};
 use common::ids::UserId;
 use common::repository::{CreateUserError, RepositoryError, RevocationRepository, UpdateUserError, UserRepository};
+use common::revocations::Revocation;
+
+use crate::revocations::Feed;
 
 /// Somebody else may change the same account at the same moment; twice in a row is no accident.
 const UPDATE_ATTEMPTS: usize = 2;
@@ -17,6 +20,8 @@ pub(crate) struct Accounts {
     pub(crate) revocations: Arc<dyn RevocationRepository>,
     pub(crate) hasher: Arc<PasswordHasher>,
     pub(crate) tokens: TokenIssuer,
+    /// Who is told of revocations, if anybody.
+    pub(crate) feed: Option<Arc<Feed>>,
 }
 
 /// What somebody registers with.
@@ -103,7 +108,8 @@ impl Accounts {
         let matches = self.hasher.verify(Password::typed(password), hash).await?;
         match user {
             Some(user) if matches => {
-                let issued = self.tokens.issue(user.id, user.username.as_str(), Utc::now())?;
+                let void_before = self.revocations.void_before(user.id).await?;
+                let issued = self.tokens.issue_past(user.id, user.username.as_str(), Utc::now(), void_before)?;
                 tracing::info!(user = %user.id, "logged in");
                 Ok(issued)
             }
@@ -149,8 +155,24 @@ impl Accounts {
 
     /// Ends the token's life.
     pub(crate) async fn logout(&self, claims: &Claims) -> Result<(), RepositoryError> {
-        self.revocations.revoke(claims.jti, claims.forgettable_at()).await?;
+        self.revoke(claims.revocation()).await?;
         tracing::info!(user = %claims.sub, "logged out");
+        Ok(())
+    }
+
+    /// Ends the lives of all tokens that the user has.
+    pub(crate) async fn logout_everywhere(&self, user: UserId) -> Result<(), RepositoryError> {
+        self.revoke(self.tokens.revocation_of(user, Utc::now())).await?;
+        tracing::info!(%user, "logged out everywhere");
+        Ok(())
+    }
+
+    /// For good first, and then told: who hears of it finds it in the store.
+    async fn revoke(&self, revocation: Revocation) -> Result<(), RepositoryError> {
+        self.revocations.revoke(&revocation).await?;
+        if let Some(feed) = &self.feed {
+            feed.add([revocation]);
+        }
         Ok(())
     }
 }

@@ -50,6 +50,15 @@ impl Api {
         Ok(LoggedOut::Done)
     }
 
+    /// Log out everywhere
+    ///
+    /// Every token that was issued to you until now is dead from then on.
+    #[oai(path = "/logout/everywhere", method = "post", operation_id = "logout_everywhere")]
+    async fn logout_everywhere(&self, caller: Authenticated) -> Result<LoggedOut, Problem> {
+        self.accounts.logout_everywhere(caller.user()).await?;
+        Ok(LoggedOut::Done)
+    }
+
     /// Your profile
     #[oai(path = "/profile", method = "get", operation_id = "get_profile")]
     async fn profile(&self, caller: Authenticated) -> Result<Json<Account>, Problem> {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use common::auth::{HashingLimits, TokenSettings};
+use common::auth::{HashingLimits, IdentityTokens, SigningSecret, TokenSettings};
 use common::config::{ConfigError, Env, Reader};
 use common::dynamo::DynamoConfig;
 use common::health::RedisSettings;
@@ -18,10 +18,14 @@ pub struct Config {
     pub addr: SocketAddr,
     /// How it signs tokens.
     pub tokens: TokenSettings,
+    /// By what it knows that a request came through the gateway, if that is asked.
+    pub identity_tokens: Option<IdentityTokens>,
     /// Where accounts and revocations are kept.
     pub store: DynamoConfig,
-    /// The Redis that must answer for the service to be ready.
+    /// The Redis that must answer for the service to be ready, and where revocations are published.
     pub redis: Option<RedisSettings>,
+    /// What those say who may follow revocations; nobody may where there is none.
+    pub revocation_secret: Option<SigningSecret>,
     /// How many passwords may be on their way.
     pub hashing: HashingLimits,
     /// What it takes on at most.
@@ -37,13 +41,23 @@ impl Config {
         let mut reader = Reader::new(env);
         let addr = reader.addr("USER_SERVICE_ADDR", (Ipv4Addr::UNSPECIFIED, 8000).into());
         let tokens = TokenSettings::read(&mut reader);
+        let identity_tokens = IdentityTokens::read(&mut reader, "user-service");
         let store = DynamoConfig::read(&mut reader);
         let redis = RedisSettings::read(&mut reader);
+        let revocation_secret = revocation_secret(&mut reader);
         let hashing = HashingLimits::read(&mut reader);
         let limits = Limits::read(&mut reader);
         let required = tokens.zip(store);
-        reader.finish(required.map(|(tokens, store)| Self { addr, tokens, store, redis, hashing, limits }))
+        let config =
+            |(tokens, store)| Self { addr, tokens, identity_tokens, store, redis, revocation_secret, hashing, limits };
+        reader.finish(required.map(config))
     }
+}
+
+fn revocation_secret(reader: &mut Reader<'_>) -> Option<SigningSecret> {
+    const NAME: &str = "REVOCATION_SECRET";
+    let secret = SigningSecret::new(reader.secret(NAME)?);
+    secret.map_err(|weak| reader.problem(NAME, format_args!("is too weak: {weak}"))).ok()
 }
 
 #[cfg(test)]
@@ -60,9 +74,12 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_reported_at_once() {
-        let env = Env::default().with("USER_SERVICE_ADDR", "everywhere").with("PASSWORD_WORKERS", "0");
-        let error = Config::from_env(&env).expect_err("three problems").to_string();
-        for name in ["USER_SERVICE_ADDR", "JWT_SECRET_KEY", "PASSWORD_WORKERS"] {
+        let env = Env::default()
+            .with("USER_SERVICE_ADDR", "everywhere")
+            .with("PASSWORD_WORKERS", "0")
+            .with("REVOCATION_SECRET", "changeme");
+        let error = Config::from_env(&env).expect_err("four problems").to_string();
+        for name in ["USER_SERVICE_ADDR", "JWT_SECRET_KEY", "PASSWORD_WORKERS", "REVOCATION_SECRET"] {
             assert!(error.contains(name), "{error}");
         }
     }
@@ -75,6 +92,7 @@ mod tests {
             "DYNAMODB_TABLE_PREFIX",
             "REDIS_HOST",
             "PASSWORD_QUEUE",
+            "REVOCATION_SECRET",
             "LOG_LEVEL",
         ] {
             assert!(VARIABLES.contains(name), "{name}");

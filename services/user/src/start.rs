@@ -8,10 +8,12 @@ use common::dynamo::{OpenError, Store};
 use common::health::RedisUnavailable;
 use common::service::{Authenticator, Running, ServeError, Service, readiness};
 use common::telemetry::metrics;
+use poem::EndpointExt as _;
 
 use crate::Config;
 use crate::accounts::Accounts;
 use crate::api::Api;
+use crate::revocations::{Feed, Follow, keep, publish};
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +47,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let metrics = metrics::registry()?;
     let hasher = PasswordHasher::new(config.hashing, &metrics)?;
     let revocations = Arc::new(store.revocations());
+    // Only where somebody may follow.
+    let redis = config.redis.as_ref().map(|redis| redis.client()).transpose().map_err(RedisUnavailable::from)?;
+    let feed = (redis.is_some() || config.revocation_secret.is_some()).then(|| Arc::new(Feed::new()));
+    let follow = feed.clone().zip(config.revocation_secret).map(|(feed, secret)| Follow::new(feed, secret));
     let accounts = Accounts {
         users: Arc::new(store.users()),
         revocations: revocations.clone(),
+        feed: feed.clone(),
         hasher: Arc::new(hasher),
         tokens: config.tokens.issuer(),
     };
@@ -57,10 +64,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         description: "Accounts: register, log in, profile, log out.",
         version: env!("CARGO_PKG_VERSION"),
         api: Api { accounts },
-        authenticator: Authenticator::new(config.tokens.verifier(), revocations),
+        authenticator: Authenticator::new(config.tokens.verifier(), revocations.clone()).behind(config.identity_tokens),
         readiness: readiness(&store, config.redis.as_ref())?,
         metrics,
         limits: config.limits,
+        internal: follow.into_iter().map(|follow| (common::revocations::PATH, follow.boxed())).collect(),
     };
-    Ok(service.bind(config.addr).await?)
+    let running = service.bind(config.addr).await?;
+    let Some(feed) = feed else { return Ok(running) };
+    let publisher = redis.map(|client| (Arc::clone(&feed), client));
+    let running = running.with_task(|stop| keep(feed, revocations, stop));
+    Ok(match publisher {
+        Some((feed, client)) => running.with_task(|stop| publish(feed, client, stop)),
+        None => running,
+    })
 }

@@ -32,6 +32,11 @@ impl Gateway {
         Self::start(SHIPPED, variables).await
     }
 
+    /// Starts a gateway on the shipped configuration for many gateways.
+    pub(crate) async fn shipped_for_many(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start(include_str!("../../../conf/gateway.redis.yaml"), variables).await
+    }
+
     /// Starts a gateway on a configuration without its `server` block.
     pub(crate) async fn with_config(yaml: &str) -> anyhow::Result<Self> {
         Self::start(&with_server(yaml), &[]).await

@@ -7,6 +7,7 @@ use common::names::did_you_mean;
 use crate::config::file::{MiddlewareFile, ProofKind};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
+use crate::peer_certificate;
 
 /// What the steps before some point may find out of who is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,9 +30,10 @@ impl Claims {
     /// What the first of a way says, and the name of a program that comes second.
     fn of_way(way: &[(ProofKind, &str)]) -> Self {
         let own = |kind: &ProofKind| match kind {
-            ProofKind::Jwt => Self::Any,
+            ProofKind::Jwt | ProofKind::Introspection => Self::Any,
             ProofKind::ApiKey => Self::These(BTreeSet::from(["client", "scope"])),
             ProofKind::BasicAuth => Self::These(BTreeSet::from(["sub"])),
+            ProofKind::ClientCertificate => Self::These(BTreeSet::from(peer_certificate::CLAIMS)),
         };
         let Some(((first, _), others)) = way.split_first() else { return Self::None };
         let client = others.iter().any(|(kind, _)| *kind == ProofKind::ApiKey);

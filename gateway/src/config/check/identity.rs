@@ -10,7 +10,9 @@ use super::expressions;
 use super::jwt::{check_claims, check_headers, read};
 use super::routes::repeats;
 use super::{DAY, Used, refers_to, span_is_within};
-use crate::config::file::{ApiKeysFile, AuthorizeFile, BasicAuthUsersFile, GatewayFile, IdentityFile, MiddlewareFile};
+use crate::config::file::{
+    ApiKeysFile, AuthorizeFile, BasicAuthUsersFile, GatewayFile, IdentityFile, IdentityStep, MiddlewareFile,
+};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::{KnownKey, PasswordHash, is_scope};
@@ -162,13 +164,20 @@ pub(super) fn check_step<'f>(
     used: &mut Used<'f>,
     report: &mut Report<'_>,
 ) {
+    let Some(step) = step.identity() else { return };
     match step {
-        MiddlewareFile::Jwt(jwt) => refer(Kind::Jwt, &jwt.provider, &at.key("jwt"), file, used, report),
-        MiddlewareFile::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &at.key("api_key"), file, used, report),
-        MiddlewareFile::BasicAuth(basic) => {
+        IdentityStep::Jwt(jwt) => refer(Kind::Jwt, &jwt.provider, &at.key("jwt"), file, used, report),
+        IdentityStep::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &at.key("api_key"), file, used, report),
+        IdentityStep::BasicAuth(basic) => {
             refer(Kind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
         }
-        MiddlewareFile::AnyOf(ways) => {
+        IdentityStep::Introspection(token) => {
+            refer(Kind::Introspection, &token.provider, &at.key("introspection"), file, used, report);
+        }
+        IdentityStep::ClientCertificate(certificate) => {
+            refer(Kind::Certificate, &certificate.provider, &at.key("client_certificate"), file, used, report);
+        }
+        IdentityStep::AnyOf(ways) => {
             let here = at.key("any_of");
             if ways.len() < 2 {
                 report.problem(&here, "there are no two ways to choose from; write `all_of`, or the step alone");
@@ -177,17 +186,11 @@ pub(super) fn check_step<'f>(
                 check_way(way, &here.index(index), file, used, report);
             }
         }
-        MiddlewareFile::AllOf(way) => check_way(way, &at.key("all_of"), file, used, report),
-        MiddlewareFile::RateLimit(_)
-        | MiddlewareFile::Authorize(_)
-        | MiddlewareFile::Headers(_)
-        | MiddlewareFile::Cors(_)
-        | MiddlewareFile::Compress(_)
-        | MiddlewareFile::Rewrite(_)
-        | MiddlewareFile::Redirect(_)
-        | MiddlewareFile::Respond(_) => {}
+        IdentityStep::AllOf(way) => check_way(way, &at.key("all_of"), file, used, report),
     }
 }
+
+const TOGETHER: &str = "what is asked for together with others is not optional";
 
 fn check_way<'f>(
     way: &'f [IdentityFile],
@@ -205,13 +208,23 @@ fn check_way<'f>(
             IdentityFile::Jwt(jwt) => {
                 let here = here.key("jwt");
                 if jwt.optional {
-                    report.problem(&here.key("optional"), "what is asked for together with others is not optional");
+                    report.problem(&here.key("optional"), TOGETHER);
                 }
                 refer(Kind::Jwt, &jwt.provider, &here, file, used, report);
             }
             IdentityFile::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &here.key("api_key"), file, used, report),
             IdentityFile::BasicAuth(basic) => {
                 refer(Kind::BasicAuth, &basic.provider, &here.key("basic_auth"), file, used, report);
+            }
+            IdentityFile::Introspection(token) => {
+                let here = here.key("introspection");
+                if token.optional {
+                    report.problem(&here.key("optional"), TOGETHER);
+                }
+                refer(Kind::Introspection, &token.provider, &here, file, used, report);
+            }
+            IdentityFile::ClientCertificate(certificate) => {
+                refer(Kind::Certificate, &certificate.provider, &here.key("client_certificate"), file, used, report);
             }
         }
     }
@@ -221,6 +234,8 @@ enum Kind {
     Jwt,
     ApiKey,
     BasicAuth,
+    Certificate,
+    Introspection,
 }
 
 fn refer<'f>(
@@ -236,6 +251,12 @@ fn refer<'f>(
         Kind::Jwt => (refers_to("provider", name, &file.jwt_providers, &here, report), &mut used.providers),
         Kind::ApiKey => (refers_to("provider", name, &file.api_keys, &here, report), &mut used.api_keys),
         Kind::BasicAuth => (refers_to("provider", name, &file.basic_auth, &here, report), &mut used.basic_auth),
+        Kind::Introspection => {
+            (refers_to("provider", name, &file.token_introspection, &here, report), &mut used.introspection)
+        }
+        Kind::Certificate => {
+            (refers_to("provider", name, &file.client_certificates, &here, report), &mut used.client_certificates)
+        }
     };
     if is_known {
         used.insert(name);

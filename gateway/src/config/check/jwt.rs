@@ -21,10 +21,10 @@ use crate::config::values::{ByteSize, IdentityHeader, KeyKind, PublicKey};
 
 /// RFC 8725 has no figure; a minute is what its implementers call generous.
 const MOST_LEEWAY: Duration = Duration::from_secs(60);
-const MOST_KEY_BYTES: u64 = 64 * 1024;
+pub(super) const MOST_KEY_BYTES: u64 = 64 * 1024;
 /// Holds some dozens of tokens; in less, each would drive out the one before.
-const LEAST_CACHE: ByteSize = ByteSize::from_kib(64);
-const MOST_CACHE: ByteSize = ByteSize::from_kib(16 << 20);
+pub(super) const LEAST_CACHE: ByteSize = ByteSize::from_kib(64);
+pub(super) const MOST_CACHE: ByteSize = ByteSize::from_kib(16 << 20);
 
 pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, ProviderKey> {
     let mut keys = BTreeMap::new();
@@ -56,7 +56,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         }
         check_headers(&provider.claims_to_headers, &at.key("claims_to_headers"), report);
         check_claims(&provider.required_claims, &at.key("required_claims"), report);
-        check_places(provider, &at.key("token_from"), report);
+        check_places(&provider.token_from, &at.key("token_from"), report);
     }
     keys
 }
@@ -85,8 +85,8 @@ pub(super) fn check_claims<T>(claims: &BTreeMap<String, T>, at: &KeyPath, report
 }
 
 /// Each place is one header, one cookie or one parameter of the query, and stands in the list once.
-fn check_places(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_>) {
-    for (index, place) in provider.token_from.iter().enumerate() {
+pub(super) fn check_places(places: &[TokenPlaceFile], at: &KeyPath, report: &mut Report<'_>) {
+    for (index, place) in places.iter().enumerate() {
         let here = at.index(index);
         if !report.is_written(&here) {
             continue;
@@ -113,7 +113,7 @@ fn check_places(provider: &JwtProviderFile, at: &KeyPath, report: &mut Report<'_
         if query.as_ref().is_some_and(String::is_empty) {
             report.problem(&here.key("query"), "the name of a parameter is empty");
         }
-        if provider.token_from.iter().take(index).any(|before| before == place) {
+        if places.iter().take(index).any(|before| before == place) {
             report.problem(&here, "this place stands in the list already");
         }
     }

@@ -8,9 +8,10 @@ use super::claims::Claims;
 use super::expressions::{self, Moment};
 use super::shape::{self, Scope, Shape};
 use super::{
-    Used, conditions, identity, mirror, name_is_legal, overlaps, refers_to, server::MOST_BODY, size_is_within, split,
+    Used, conditions, identity, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
+    size_is_within, split,
 };
-use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, RouteFile};
+use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, RouteFile};
 use crate::config::pattern::RateLimitKey;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -54,10 +55,14 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         split::check(route, &file.upstreams, &chain.claims, &at, &mut used, report);
         mirror::check(route, &file.upstreams, &chain.shape, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
+        if let Some(at) = chain.to_whom.as_ref().filter(|_| route.split.is_some()) {
+            report.problem(at, "this route has several upstreams; say in `audience` whom the token is for");
+        }
         check_identity(route, &chain, &at, report);
         check_lists(route, &at.key("match"), report);
     }
     conditions::check(file, report);
+    preflights::check(file, report);
     overlaps::check(file, report);
     used
 }
@@ -69,6 +74,10 @@ struct Chain<'f> {
     asks: bool,
     /// What the steps may find out of who is there.
     claims: Claims,
+    /// Whether a step has signed for the upstream.
+    signs: bool,
+    /// Where it does so without a word about whom it is for, other than that.
+    to_whom: Option<KeyPath>,
     policies: Vec<&'f str>,
     shape: Shape,
 }
@@ -92,6 +101,8 @@ impl<'f> Chain<'f> {
                 MiddlewareFile::Jwt(_)
                 | MiddlewareFile::ApiKey(_)
                 | MiddlewareFile::BasicAuth(_)
+                | MiddlewareFile::ClientCertificate(_)
+                | MiddlewareFile::Introspection(_)
                 | MiddlewareFile::AnyOf(_)
                 | MiddlewareFile::AllOf(_) => {
                     identity::check_step(step, &here, file, used, report);
@@ -100,7 +111,11 @@ impl<'f> Chain<'f> {
                         report.problem(&here, message);
                     }
                     self.claims = claims.or(Claims::of([step]));
-                    self.asks |= !matches!(step, MiddlewareFile::Jwt(jwt) if jwt.optional);
+                    self.asks |= match step {
+                        MiddlewareFile::Jwt(jwt) => !jwt.optional,
+                        MiddlewareFile::Introspection(token) => !token.optional,
+                        _ => true,
+                    };
                 }
                 MiddlewareFile::Authorize(rule) => {
                     let here = here.key("authorize");
@@ -113,6 +128,36 @@ impl<'f> Chain<'f> {
                     if !self.asks && identity::asks_who(rule) {
                         report.problem(&here, "no step before this one asks who is there");
                     }
+                }
+                MiddlewareFile::ForwardAuth(asked) => {
+                    let here = here.key("forward_auth").key("provider");
+                    if refers_to("provider", &asked.provider, &file.forward_auth, &here, report) {
+                        used.forward_auth.insert(&asked.provider);
+                    }
+                    // Where nobody passes without an answer, somebody has said of each request that it may.
+                    let service = file.forward_auth.get(&asked.provider);
+                    self.asks |= service.is_none_or(|service| service.on_error == OnAuthError::Refuse);
+                }
+                MiddlewareFile::IdentityToken(step) => {
+                    let here = here.key("identity_token");
+                    if refers_to("signer", &step.signer, &file.identity_tokens, &here.key("signer"), report) {
+                        used.signers.insert(&step.signer);
+                    }
+                    if step.audience.as_ref().is_some_and(String::is_empty) {
+                        report.problem(&here.key("audience"), "this is empty; a token is for a certain audience");
+                    }
+                    if step.audience.is_none() {
+                        self.to_whom = Some(here.clone());
+                    }
+                    if self.claims == Claims::None {
+                        report.problem(&here, "no step before this one asks who is there");
+                    }
+                    if std::mem::replace(&mut self.signs, true) {
+                        report.problem(&here, "a step before this one signs already, in the same header");
+                    }
+                }
+                MiddlewareFile::Rewrite(_) if self.signs => {
+                    report.problem(&here, "a step before this one has signed another path; rewrite before it");
                 }
                 MiddlewareFile::RateLimit(limits) => {
                     let here = here.key("rate_limit").key("policies");

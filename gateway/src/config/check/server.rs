@@ -31,7 +31,8 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
     if server.listen.is_empty() {
         report.problem(&listen, "there is no address to listen on");
     }
-    if server.listen.len() + server.tls.as_ref().map_or(0, |tls| tls.listen.len()) > MOST_ADDRESSES {
+    let of_tls = server.tls.as_ref().map_or(0, |tls| tls.listen.len());
+    if server.listen.len() + server.h2c_listen.len() + of_tls > MOST_ADDRESSES {
         report.problem(&listen, format!("there are more than {MOST_ADDRESSES} addresses"));
     }
     let trusted = at.key("trusted_proxies");
@@ -47,7 +48,9 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
         report.problem(&over_tls, "there is no address to listen on");
     }
     let plain = server.listen.iter().enumerate().map(|(index, addr)| (listen.index(index), addr));
+    let h2c = at.key("h2c_listen");
     let addrs: Vec<(KeyPath, &SocketAddr)> = plain
+        .chain(server.h2c_listen.iter().enumerate().map(|(index, addr)| (h2c.index(index), addr)))
         .chain(tls_addrs.iter().enumerate().map(|(index, addr)| (over_tls.index(index), addr)))
         .take(MOST_ADDRESSES)
         .collect();

@@ -66,9 +66,13 @@ impl Shape {
             MiddlewareFile::Jwt(_)
             | MiddlewareFile::ApiKey(_)
             | MiddlewareFile::BasicAuth(_)
+            | MiddlewareFile::ClientCertificate(_)
+            | MiddlewareFile::Introspection(_)
+            | MiddlewareFile::ForwardAuth(_)
             | MiddlewareFile::AnyOf(_)
             | MiddlewareFile::AllOf(_)
             | MiddlewareFile::Authorize(_)
+            | MiddlewareFile::IdentityToken(_)
             | MiddlewareFile::RateLimit(_) => {}
             MiddlewareFile::Headers(headers) => headers::check(headers, &at.key("headers"), scope, report),
             MiddlewareFile::Cors(cors) => {

@@ -1,20 +1,19 @@
 //! Checks the block `server.tls`, and reads its certificates.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{DAY, span_is_within};
-use crate::config::file::{CertificateFile, GatewayFile, HstsFile};
+use super::{DAY, may_be_never, span_is_within};
+use crate::config::file::{CertificateFile, ClientCertificateMode, GatewayFile, HstsFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{BadCertificate, Certificate};
+use crate::config::values::{Authorities, BadAuthorities, BadCertificate, Certificate, read_pem};
 
-/// No chain comes near.
-const MOST_PEM_BYTES: u64 = 256 * 1024;
+/// What looks at files more often does little else.
+pub(super) const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 const YEAR: Duration = Duration::from_secs(365 * DAY.as_secs());
 
@@ -28,12 +27,38 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     if let Some(hsts) = &tls.hsts {
         check_hsts(hsts, &at.key("hsts"), report);
     }
+    may_be_never(tls.reload_interval, LEAST_INTERVAL, DAY, &at.key("reload_interval"), report);
     let at = at.key("certificates");
     if tls.certificates.is_empty() {
         report.problem(&at, "there is no certificate to show to clients");
     }
     let read = |(index, certificate)| certificate_of(certificate, directory, &at.index(index), report);
     tls.certificates.iter().enumerate().filter_map(read).collect()
+}
+
+/// Those of whom clients' certificates have to be, if `server.tls` asks for any; none when they are missing, which was told.
+pub(super) fn client_authorities(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> Option<Authorities> {
+    let tls = file.server.tls.as_ref()?;
+    let clients = tls.client_certificates.as_ref()?;
+    let at = KeyPath::default().key("server").key("tls").key("client_certificates");
+    if clients.mode == ClientCertificateMode::Required && !file.server.listen.is_empty() && !tls.redirect_http {
+        let message = "whoever comes over plain HTTP needs none; write `redirect_http: true`";
+        report.warning(&at.key("mode"), message);
+    }
+    let (ca, crl) = (at.key("ca"), at.key("crl"));
+    let certificates = text(&directory.join(&clients.ca), &ca, report);
+    let lists = clients.crl.as_ref().map(|path| text(&directory.join(path), &crl, report));
+    let lists = lists.map_or(Some(None), |text| text.map(Some))?;
+    let lists = lists.as_ref().map(ExposeSecret::expose_secret);
+    Authorities::from_pem(certificates?.expose_secret(), lists)
+        .map_err(|bad| {
+            let place = match bad {
+                BadAuthorities::NoCertificate | BadAuthorities::Damaged => &ca,
+                BadAuthorities::NoList | BadAuthorities::DamagedList => &crl,
+            };
+            report.problem(place, bad.to_string());
+        })
+        .ok()
 }
 
 fn check_hsts(hsts: &HstsFile, at: &KeyPath, report: &mut Report<'_>) {
@@ -60,21 +85,15 @@ fn certificate_of(
     Certificate::from_pem(certificate?.expose_secret(), &key?)
         .map_err(|bad| {
             let place = match bad {
-                BadCertificate::NoCertificate | BadCertificate::Damaged | BadCertificate::NoName => &certificate_at,
                 BadCertificate::NoKey | BadCertificate::OtherKey => &key_at,
+                _ => &certificate_at,
             };
             report.problem(place, bad.to_string());
         })
         .ok()
 }
 
-fn text(path: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<SecretString> {
+pub(super) fn text(path: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<SecretString> {
     let told = |error: io::Error| report.problem(at, format!("`{}` cannot be read: {error}", report.shown(at)));
-    read(path).map_err(told).ok()
-}
-
-fn read(path: &Path) -> io::Result<SecretString> {
-    let mut text = String::new();
-    File::open(path)?.take(MOST_PEM_BYTES).read_to_string(&mut text)?;
-    Ok(text.into())
+    read_pem(path).map_err(told).ok()
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use http::uri::PathAndQuery;
 
 use super::is_deadline;
-use crate::config::file::{GatewayFile, HealthCheckFile, UpstreamFile};
+use crate::config::file::{GatewayFile, HealthCheckFile, UpstreamFile, UpstreamProtocol};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::Target;
@@ -14,6 +14,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     for (name, upstream) in &file.upstreams {
         let at = KeyPath::default().key("upstreams").key(name);
         check_targets(upstream, &at.key("targets"), report);
+        check_protocol(upstream, &at, report);
         let timeouts = &upstream.timeouts;
         for (span, key) in
             [(timeouts.connect, "connect"), (timeouts.read, "read"), (timeouts.write, "write"), (timeouts.idle, "idle")]
@@ -37,6 +38,19 @@ fn check_targets(upstream: &UpstreamFile, at: &KeyPath, report: &mut Report<'_>)
         if own.filter(|target| !seen.insert(target)).count() > 0 {
             report.problem(&here, format!("`{}` has a target that stands in this list already", report.shown(&here)));
         }
+    }
+}
+
+fn check_protocol(upstream: &UpstreamFile, at: &KeyPath, report: &mut Report<'_>) {
+    let protocol = at.key("protocol");
+    let (mut targets, targets_at) = (upstream.all_targets().peekable(), at.key("targets"));
+    let is_plain = targets.peek().is_some() && targets.all(|target| !target.tls) && report.is_written(&targets_at);
+    if upstream.protocol == UpstreamProtocol::Auto && is_plain {
+        report.problem(&protocol, "no target speaks TLS, in whose handshake it would choose; write `http1` or `http2`");
+    }
+    if upstream.protocol == UpstreamProtocol::Http1 && upstream.max_concurrent_streams.is_some() {
+        let streams = at.key("max_concurrent_streams");
+        report.problem(&streams, "HTTP/1.1 has no streams; add `protocol: http2` or `auto`, or leave this out");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::MiddlewareFile;
+use super::{ClientCertificateFile, IntrospectionFile, MiddlewareFile};
 use crate::config::pattern::Predicate;
 use crate::config::values::{CredentialHeader, IdentityHeader, Scalar, Secret, Span};
 
@@ -20,6 +20,10 @@ pub enum IdentityFile {
     ApiKey(ApiKeyFile),
     /// By name and password.
     BasicAuth(BasicAuthFile),
+    /// By a token that its issuer says is active.
+    Introspection(IntrospectionFile),
+    /// By a certificate that was shown on the connection.
+    ClientCertificate(ClientCertificateFile),
 }
 
 /// By what somebody can prove who is there.
@@ -31,6 +35,10 @@ pub enum ProofKind {
     ApiKey,
     /// A name and its password.
     BasicAuth,
+    /// A token that its issuer is asked about.
+    Introspection,
+    /// A certificate that was shown on the connection.
+    ClientCertificate,
 }
 
 impl ProofKind {
@@ -41,6 +49,8 @@ impl ProofKind {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_key",
             Self::BasicAuth => "basic_auth",
+            Self::Introspection => "introspection",
+            Self::ClientCertificate => "client_certificate",
         }
     }
 }
@@ -53,28 +63,67 @@ impl IdentityFile {
             Self::Jwt(file) => (ProofKind::Jwt, &file.provider),
             Self::ApiKey(file) => (ProofKind::ApiKey, &file.provider),
             Self::BasicAuth(file) => (ProofKind::BasicAuth, &file.provider),
+            Self::Introspection(file) => (ProofKind::Introspection, &file.provider),
+            Self::ClientCertificate(file) => (ProofKind::ClientCertificate, &file.provider),
         }
     }
 }
 
+/// A step that asks who is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum IdentityStep<'f> {
+    /// By a token.
+    Jwt(&'f JwtFile),
+    /// By a key.
+    ApiKey(&'f ApiKeyFile),
+    /// By name and password.
+    BasicAuth(&'f BasicAuthFile),
+    /// By a token that its issuer is asked about.
+    Introspection(&'f IntrospectionFile),
+    /// By a certificate.
+    ClientCertificate(&'f ClientCertificateFile),
+    /// By one of several ways.
+    AnyOf(&'f [Vec<IdentityFile>]),
+    /// By everything of one way.
+    AllOf(&'f [IdentityFile]),
+}
+
 impl MiddlewareFile {
-    /// The ways in which it lets somebody prove who is there, with all that each asks for; none for a step that does not ask.
-    #[must_use]
-    pub fn ways(&self) -> Vec<Vec<(ProofKind, &str)>> {
-        match self {
-            Self::Jwt(file) => vec![vec![(ProofKind::Jwt, &file.provider)]],
-            Self::ApiKey(file) => vec![vec![(ProofKind::ApiKey, &file.provider)]],
-            Self::BasicAuth(file) => vec![vec![(ProofKind::BasicAuth, &file.provider)]],
-            Self::AnyOf(ways) => ways.iter().map(|way| asked(way)).collect(),
-            Self::AllOf(way) => vec![asked(way)],
+    /// What the step asks, if it asks who is there. The one place where the kinds of steps are told apart by that.
+    pub(crate) fn identity(&self) -> Option<IdentityStep<'_>> {
+        Some(match self {
+            Self::Jwt(file) => IdentityStep::Jwt(file),
+            Self::ApiKey(file) => IdentityStep::ApiKey(file),
+            Self::BasicAuth(file) => IdentityStep::BasicAuth(file),
+            Self::Introspection(file) => IdentityStep::Introspection(file),
+            Self::ClientCertificate(file) => IdentityStep::ClientCertificate(file),
+            Self::AnyOf(ways) => IdentityStep::AnyOf(ways),
+            Self::AllOf(way) => IdentityStep::AllOf(way),
             Self::RateLimit(_)
             | Self::Authorize(_)
+            | Self::ForwardAuth(_)
+            | Self::IdentityToken(_)
             | Self::Headers(_)
             | Self::Cors(_)
             | Self::Compress(_)
             | Self::Rewrite(_)
             | Self::Redirect(_)
-            | Self::Respond(_) => Vec::new(),
+            | Self::Respond(_) => return None,
+        })
+    }
+
+    /// The ways in which it lets somebody prove who is there, with all that each asks for; none for a step that does not ask.
+    #[must_use]
+    pub fn ways(&self) -> Vec<Vec<(ProofKind, &str)>> {
+        match self.identity() {
+            None => Vec::new(),
+            Some(IdentityStep::Jwt(file)) => vec![vec![(ProofKind::Jwt, &file.provider)]],
+            Some(IdentityStep::ApiKey(file)) => vec![vec![(ProofKind::ApiKey, &file.provider)]],
+            Some(IdentityStep::BasicAuth(file)) => vec![vec![(ProofKind::BasicAuth, &file.provider)]],
+            Some(IdentityStep::Introspection(file)) => vec![vec![(ProofKind::Introspection, &file.provider)]],
+            Some(IdentityStep::ClientCertificate(file)) => vec![vec![(ProofKind::ClientCertificate, &file.provider)]],
+            Some(IdentityStep::AnyOf(ways)) => ways.iter().map(|way| asked(way)).collect(),
+            Some(IdentityStep::AllOf(way)) => vec![asked(way)],
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::default_true;
+use super::{default_reload_interval, default_true};
 use crate::config::values::Span;
 
 /// Where clients connect over TLS, and who the gateway says it is.
@@ -18,6 +18,11 @@ pub struct TlsFile {
     pub listen: Vec<SocketAddr>,
     /// A client gets the one for the name it asks for, and the first when there is none.
     pub certificates: Vec<CertificateFile>,
+    /// How often the files of certificates and keys are looked at, so that renewed ones are shown; `0s` for never.
+    #[serde(default = "default_reload_interval")]
+    pub reload_interval: Span,
+    /// Whether clients show a certificate too (mutual TLS); nobody is asked for one when left out.
+    pub client_certificates: Option<ClientAuthFile>,
     /// Whether HTTP/2 is spoken too.
     #[serde(default = "default_true")]
     pub http2: bool,
@@ -49,13 +54,38 @@ pub struct HstsFile {
 }
 
 /// A certificate and its key.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateFile {
     /// A file that holds the chain as PEM, the gateway's own certificate first.
     pub certificate: PathBuf,
     /// A file that holds the private key as PEM.
     pub key: PathBuf,
+}
+
+/// Which clients' certificates are believed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAuthFile {
+    /// A file that holds the certificates of their authorities as PEM.
+    pub ca: PathBuf,
+    /// Whether every client has to have one.
+    #[serde(default)]
+    pub mode: ClientCertificateMode,
+    /// A file that holds, as PEM, the lists of what these authorities have revoked. With it, what no list of its authority
+    /// speaks of is refused, and so is everything once the time of a list is over.
+    pub crl: Option<PathBuf>,
+}
+
+/// Whether every client has to have a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateMode {
+    /// A client without one gets no connection.
+    #[default]
+    Required,
+    /// A client without one is one that has shown none. A bad one gets no connection.
+    Optional,
 }
 
 /// A version of TLS.

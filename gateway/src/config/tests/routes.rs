@@ -100,6 +100,32 @@ fn a_route_that_some_request_reaches_is_not_called_unreachable() {
 }
 
 #[test]
+fn a_condition_that_no_preflight_has_is_doubtful_where_pages_are_let_in() {
+    let cors = "| middleware: [cors: { allow_origins: ['*'] }]";
+    for (condition, missing) in [
+        (ONE, "the header `x`"),
+        ("headers: [{ name: x, present: true }]", "the header `x`"),
+        ("cookies: [{ name: c, value: 1 }]", "cookies"),
+        ("expression: cookies.c == \"1\"", "the `cookies` that its expression asks for"),
+    ] {
+        let expected = format!(
+            "f:3:17: routes[0].match: a browser's preflight comes without {missing}, so it does not reach this route and its \
+             `cors` step; give a route at the same place, but without this condition, a `cors` step too"
+        );
+        assert_eq!(warnings(&[&format!("path: /a, {condition} {cors}")]), [expected]);
+        assert_eq!(warnings(&[&format!("path: /a, {condition}")]), Vec::<String>::new(), "nobody asks beforehand");
+    }
+    for reached in [
+        "headers: [{ name: Origin, present: true }]",
+        "headers: [{ name: Sec-Fetch-Site, value: cross-site }]",
+        "headers: [{ name: x, present: false }], cookies: [{ name: c, present: false }]",
+        "query: [{ name: q, value: 1 }], client: [10.0.0.0/8]",
+    ] {
+        assert_eq!(warnings(&[&format!("path: /a, {reached} {cors}")]), Vec::<String>::new(), "{reached}");
+    }
+}
+
+#[test]
 fn conditions_that_are_as_many_and_may_hold_together_are_doubtful() {
     for other in ["cookies: [{ name: c, present: true }]", "client: [10.0.0.0/8]", "headers: [{ name: x, regex: '.' }]"]
     {

@@ -63,3 +63,20 @@ fn a_split_that_cannot_be_meant_is_refused() {
         assert!(problems.contains(told), "{route}\n{problems}");
     }
 }
+
+#[test]
+fn a_signed_identity_says_whom_it_is_for_where_there_are_several() {
+    let route = |audience: &str| {
+        let steps = format!("jwt: {{ provider: us }}, identity_token: {{ signer: internal{audience} }}")
+            .replace("}, identity", "} }, { identity");
+        let top = "identity_tokens: { internal: { algorithm: HS256, secret: 6f1d0a94c2b85e7733e09a1bd4c65f28 } }\n\
+                   jwt_providers: { us: { algorithm: HS256, issuer: i, audience: a, secret: 0e54b8c1d7f2936aa81c5d40b7e9f263 } }\n";
+        format!(
+            "{top}{}",
+            file(&format!("split: {{ {BOTH} }}, middleware: [{{ {steps} }}]")).replace("public: true, ", "")
+        )
+    };
+    assert_eq!(report(&route(", audience: orders")), "");
+    let told = report(&route(""));
+    assert!(told.contains("routes[0].middleware[1].identity_token: this route has several upstreams"), "{told}");
+}

@@ -1,6 +1,9 @@
 //! A certificate with its private key, read from PEM.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -9,11 +12,17 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 use webpki::EndEntityCert;
+use x509_parser::parse_x509_certificate;
+
+/// No chain comes near.
+const MOST_PEM_BYTES: u64 = 256 * 1024;
 
 /// A certificate that clients can be shown, and the names it is for.
 #[derive(Clone)]
 pub struct Certificate {
     names: Vec<String>,
+    /// From when to when it counts, both within, in seconds since 1970.
+    validity: (i64, i64),
     key: Arc<CertifiedKey>,
 }
 
@@ -35,6 +44,12 @@ pub enum BadCertificate {
     /// A key of another certificate.
     #[error("this key is not that of the certificate")]
     OtherKey,
+    /// Its time has not come.
+    #[error("this certificate is not valid yet")]
+    NotYetValid,
+    /// Its time is over.
+    #[error("this certificate has expired")]
+    Expired,
 }
 
 impl Certificate {
@@ -43,20 +58,43 @@ impl Certificate {
     /// # Errors
     /// Says why they cannot be used.
     pub fn from_pem(certificate: &str, key: &SecretString) -> Result<Self, BadCertificate> {
+        let certificate = Self::of_anybody(certificate, key)?;
+        if certificate.names.is_empty() { Err(BadCertificate::NoName) } else { Ok(certificate) }
+    }
+
+    /// The same for what is shown to nobody who asks for a name.
+    pub(super) fn of_anybody(certificate: &str, key: &SecretString) -> Result<Self, BadCertificate> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect();
         let chain = chain.map_err(|_| BadCertificate::Damaged)?;
         let own = chain.first().ok_or(BadCertificate::NoCertificate)?;
+        let (_, parsed) = parse_x509_certificate(own).map_err(|_| BadCertificate::Damaged)?;
+        let validity = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
         let own = EndEntityCert::try_from(own).map_err(|_| BadCertificate::Damaged)?;
-        let names: Vec<String> = own.valid_dns_names().map(str::to_ascii_lowercase).collect();
-        if names.is_empty() {
-            return Err(BadCertificate::NoName);
-        }
+        let names = own.valid_dns_names().map(str::to_ascii_lowercase).collect();
         let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| BadCertificate::NoKey)?;
         let key = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => BadCertificate::OtherKey,
             _ => BadCertificate::NoKey,
         })?;
-        Ok(Self { names, key: Arc::new(key) })
+        Ok(Self { names, validity, key: Arc::new(key) })
+    }
+
+    /// Whether it counts at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Says on which side of its time `now` is.
+    pub const fn counts_at(&self, now: i64) -> Result<(), BadCertificate> {
+        match self.validity {
+            (begins, _) if now < begins => Err(BadCertificate::NotYetValid),
+            (_, ends) if now > ends => Err(BadCertificate::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last second in which it counts, since 1970.
+    #[must_use]
+    pub const fn not_after(&self) -> i64 {
+        self.validity.1
     }
 
     /// The DNS names it is for, in lower case; one may begin with `*.`.
@@ -70,6 +108,16 @@ impl Certificate {
     pub const fn key(&self) -> &Arc<CertifiedKey> {
         &self.key
     }
+}
+
+/// The text of the file at `path`, which holds PEM; blocks while it is read.
+pub(crate) fn read_pem(path: &Path) -> io::Result<SecretString> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_PEM_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_PEM_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MOST_PEM_BYTES} bytes")));
+    }
+    Ok(text.into())
 }
 
 /// The same chain has the same key.
@@ -106,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_counts_from_its_first_second_to_its_last() {
+        let (certificate, key) = generated(&["a.example"]);
+        let certificate = Certificate::from_pem(&certificate, &key).expect("a certificate");
+        let (begins, ends) = certificate.validity;
+        assert!(begins < ends && ends == certificate.not_after());
+        assert_eq!([begins, ends].map(|now| certificate.counts_at(now)), [Ok(()), Ok(())]);
+        assert_eq!(certificate.counts_at(begins - 1), Err(BadCertificate::NotYetValid));
+        assert_eq!(certificate.counts_at(ends + 1), Err(BadCertificate::Expired));
+    }
+
+    #[test]
     fn what_is_no_certificate_with_its_key_is_told_apart() {
         let (certificate, key) = generated(&["a.example"]);
         let (_, other) = generated(&["a.example"]);
@@ -117,5 +176,6 @@ mod tests {
         assert_eq!(bad(&certificate, &"".into()), BadCertificate::NoKey);
         assert_eq!(bad(&certificate, &certificate.clone().into()), BadCertificate::NoKey);
         assert_eq!(bad(&certificate, &other), BadCertificate::OtherKey);
+        assert!(super::super::ClientIdentity::from_pem(&nameless, &nameless_key).is_ok(), "a client needs no name");
     }
 }

@@ -106,7 +106,7 @@ impl TryFrom<String> for CredentialHeader {
 }
 
 /// What only a trusted proxy may say of a client, and no client is one.
-pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 7] = [
+pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 8] = [
     FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
@@ -114,7 +114,11 @@ pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 7] = [
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
+    IDENTITY_TOKEN,
 ];
+
+/// In which the gateway says, signed, who asks.
+pub(crate) const IDENTITY_TOKEN: HeaderName = HeaderName::from_static(common::auth::IDENTITY_TOKEN_HEADER);
 
 /// Whether `name` is `asserted`, or what servers with CGI habits take for it. Both are in lower case.
 pub(crate) fn same_but_for_underscores(name: &str, asserted: &str) -> bool {

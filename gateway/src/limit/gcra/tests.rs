@@ -1,88 +1,8 @@
-//! The script in a real Redis beside a plain model of the algorithm.
-
-use std::cell::Cell;
+//! The algorithm beside a list of everything that passed.
 
 use proptest::prelude::*;
-use redis::aio::MultiplexedConnection;
-use testkit::RedisServer;
 
 use super::*;
-
-/// The same arithmetic in Rust: what one key's quota answers at `now`.
-#[derive(Default)]
-struct Model {
-    tat: u64,
-}
-
-impl Model {
-    fn take(&mut self, gcra: Gcra, now: u64) -> Reply {
-        let capacity = gcra.interval_micros * gcra.burst;
-        let tat = self.tat.clamp(now, now + capacity);
-        let next = tat + gcra.interval_micros;
-        if next > now + capacity {
-            return Reply { allowed: false, remaining: 0, reset: tat - now, wait: next - capacity - now };
-        }
-        self.tat = next;
-        let remaining = (capacity + now - next) / gcra.interval_micros;
-        Reply { allowed: true, remaining, reset: next - now, wait: 0 }
-    }
-}
-
-/// The script with its one look at the clock replaced by two more arguments. Only tests have it: the script that is
-/// shipped takes the time from nobody but Redis.
-fn script_with_clock() -> Script {
-    let by_argument = SOURCE.replace("redis.call('TIME')", "{ ARGV[3], ARGV[4] }");
-    assert_ne!(by_argument, SOURCE, "the script asks for the time in other words now");
-    Script::new(&by_argument)
-}
-
-async fn take_at(script: &Script, connection: &mut MultiplexedConnection, key: &str, gcra: Gcra, now: u64) -> Reply {
-    let mut invocation = script.key(key);
-    invocation.arg(gcra.interval_micros).arg(gcra.burst).arg(now / 1_000_000).arg(now % 1_000_000);
-    invocation.invoke_async(connection).await.expect("Redis answers")
-}
-
-#[test]
-fn the_script_counts_like_the_model_at_any_times() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let server = runtime.block_on(RedisServer::start()).expect("Redis");
-    let connection = runtime.block_on(server.connect()).expect("a connection");
-    let script = script_with_clock();
-    let cases = Cell::new(0);
-
-    // Intervals long enough that no key expires (in real time) while it still counts (in the test's time).
-    let policies = (1_u32..50, 600_u64..100_000, 1_u32..80);
-    let steps = prop::collection::vec((-50_000_000_i64..3_000_000_000, 1_usize..8), 1..30);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
-    let outcome = runner.run(&(policies, steps), |((limit, window, burst), steps)| {
-        cases.set(cases.get() + 1);
-        let key = format!("case-{}", cases.get());
-        let gcra = Gcra::new(limit, Duration::from_secs(window), burst).expect("expressible");
-        let mut model = Model::default();
-        let mut now = 1_800_000_000_000_000_u64;
-        for (step, takes) in steps {
-            // Backwards too: Redis' clock may be set.
-            now = now.saturating_add_signed(step);
-            for _ in 0..takes {
-                let reply = runtime.block_on(take_at(&script, &mut connection.clone(), &key, gcra, now));
-                prop_assert_eq!(reply, model.take(gcra, now));
-            }
-        }
-        Ok(())
-    });
-    outcome.expect("script and model agree");
-}
-
-#[tokio::test]
-async fn nothing_is_left_behind_once_the_quota_is_whole() {
-    let server = RedisServer::start().await.expect("Redis");
-    let mut connection = server.connect().await.expect("a connection");
-    let gcra = Gcra::new(10, Duration::from_secs(600), 10).expect("expressible");
-    let reply: Reply = gcra.invocation("key").invoke_async(&mut connection).await.expect("an answer");
-    assert_eq!(reply, Reply { allowed: true, remaining: 9, reset: 60_000_000, wait: 0 });
-    let left: i64 = redis::cmd("PTTL").arg("key").query_async(&mut connection).await.expect("an answer");
-    assert!((1..=60_000).contains(&left), "{left} ms");
-}
 
 #[test]
 fn an_interval_is_rounded_so_that_the_limit_is_never_exceeded() {
@@ -93,14 +13,85 @@ fn an_interval_is_rounded_so_that_the_limit_is_never_exceeded() {
     assert_eq!(gcra(1, 31_536_000_000_000, u32::MAX), None);
 }
 
-#[test]
-fn keys_are_short_and_printable_whatever_the_client_sends() {
-    let long = vec![0xff; 1 << 20];
-    for client in [b"".as_slice(), b"10.0.0.1", b"\0\r\n*1\r\n", &long] {
-        let key = redis_key("gateway:limit:api:", client);
-        let hash = key.strip_prefix("gateway:limit:api:").expect("the prefix");
-        assert!(hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+/// The key's requests, one after the other.
+struct Key {
+    gcra: Gcra,
+    tat: u64,
+}
+
+impl Key {
+    fn take(&mut self, now: u64) -> Decision {
+        let decision = self.gcra.take(self.tat, now);
+        self.tat = decision.moved_to(now).unwrap_or(self.tat);
+        decision
     }
-    // The first half of SHA-256 of "abc" (FIPS 180-4), so that gateways of all versions agree.
-    assert_eq!(redis_key("", b"abc"), "ba7816bf8f01cfea414140de5dae2223");
+}
+
+proptest! {
+    #[test]
+    fn in_any_span_there_pass_no_more_than_the_rate_and_one_burst(
+        (limit, burst) in (1_u32..50, 1_u32..80),
+        steps in prop::collection::vec(0_u64..400_000, 1..300),
+    ) {
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst).expect("expressible");
+        let mut key = Key { gcra, tat: 0 };
+        let mut now = 0;
+        let mut passed = Vec::new();
+        for step in steps {
+            now += step;
+            if key.take(now).allowed {
+                passed.push(now);
+            }
+        }
+        for (first, from) in passed.iter().enumerate() {
+            for (last, to) in passed.iter().enumerate().skip(first) {
+                let span = to - from;
+                let most = u64::from(burst) + span / gcra.interval_micros;
+                prop_assert!((last - first + 1) as u64 <= most, "{} of {most} in {span} us", last - first + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_waits_as_told_passes_and_no_sooner(
+        (limit, burst) in (1_u32..50, 1_u32..80),
+        steps in prop::collection::vec(0_u64..200_000, 1..200),
+    ) {
+        let mut key = Key { gcra: Gcra::new(limit, Duration::from_secs(1), burst).expect("expressible"), tat: 0 };
+        let mut now = 0;
+        for step in steps {
+            now += step;
+            let decision = key.take(now);
+            if !decision.allowed {
+                prop_assert!(!key.take(now + decision.wait - 1).allowed);
+                now += decision.wait;
+                prop_assert!(key.take(now).allowed);
+            }
+        }
+    }
+
+    #[test]
+    fn remaining_requests_pass_and_one_more_does_not(
+        (limit, burst, taken) in (1_u32..50, 1_u32..80, 0_u64..80),
+        now in 0_u64..5_000_000,
+    ) {
+        let mut key = Key { gcra: Gcra::new(limit, Duration::from_secs(1), burst).expect("expressible"), tat: 0 };
+        let mut left = u64::from(burst);
+        for _ in 0..taken {
+            let decision = key.take(now);
+            left = left.saturating_sub(1);
+            prop_assert_eq!(decision.remaining, left);
+        }
+        for _ in 0..left {
+            prop_assert!(key.take(now).allowed);
+        }
+        prop_assert!(!key.take(now).allowed);
+    }
+}
+
+#[test]
+fn a_step_back_of_the_clock_leaves_at_most_an_empty_quota() {
+    let gcra = Gcra::new(10, Duration::from_secs(1), 10).expect("expressible");
+    let decision = gcra.take(1_000_000_000, 5);
+    assert_eq!(decision, Decision { allowed: false, remaining: 0, reset: 1_000_000, wait: 100_000 });
 }

@@ -14,6 +14,8 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
         limit,
         window,
         burst: None,
+        algorithm: None,
+        max_keys: None,
         key: RateLimitKey::ClientAddress,
         on_redis_failure: None,
     };

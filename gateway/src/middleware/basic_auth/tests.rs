@@ -31,7 +31,7 @@ fn basic(pair: &str) -> String {
 
 async fn ask(users: &BasicAuth, authorization: &str) -> Result<Option<Arc<Identity>>, Rejection> {
     let head = head(authorization);
-    let proof = match users.ask(&head, 0) {
+    let proof = match users.ask(&head, &Asking::at(0)) {
         Asked::Done(proof) => proof,
         Asked::Wait(proof) => proof.await,
     };
@@ -103,7 +103,7 @@ async fn beyond_the_queue_the_answer_is_busy_at_once() {
     let users = provider(json!({"checks": 1, "queue": 1, "remember": "0s"}));
     let turn = Arc::clone(&users.checks).acquire_owned().await.expect("open");
     let head = head(&basic("ann:open sesame"));
-    let waiting = || match users.ask(&head, 0) {
+    let waiting = || match users.ask(&head, &Asking::at(0)) {
         Asked::Wait(proof) => proof,
         Asked::Done(_) => panic!("it is checked"),
     };

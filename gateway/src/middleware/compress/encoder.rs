@@ -35,6 +35,8 @@ enum Coder {
     Gzip(GzEncoder<Vec<u8>>),
     Brotli(Box<CompressorWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    /// It was compressed beforehand.
+    Done(Bytes),
     Ended,
 }
 
@@ -59,12 +61,20 @@ impl Encoder {
         Ok(Self { coder: Mutex::new(coder), streams })
     }
 
+    /// An encoder for a body that was compressed beforehand, into `coded`.
+    pub(super) const fn done(coded: Bytes) -> Self {
+        Self { coder: Mutex::new(Coder::Done(coded)), streams: false }
+    }
+
     /// What goes on when `part` comes, and whether it was the `last` one. None when it has to be waited for more.
     ///
     /// # Errors
     /// When there is no memory for it.
     pub(crate) fn push(&mut self, part: Option<&Bytes>, last: bool) -> io::Result<Option<Bytes>> {
         let coder = self.coder.get_mut();
+        if let Coder::Done(coded) = coder {
+            return Ok(last.then(|| mem::take(coded)).filter(|coded| !coded.is_empty()));
+        }
         if let Some(part) = part.filter(|part| !part.is_empty()) {
             coder.write(part)?;
             if self.streams && !last {
@@ -82,7 +92,7 @@ impl Coder {
             Self::Gzip(coder) => coder.write_all(part),
             Self::Brotli(coder) => coder.write_all(part),
             Self::Zstd(coder) => coder.write_all(part),
-            Self::Ended => Err(io::ErrorKind::WriteZero.into()),
+            Self::Done(_) | Self::Ended => Err(io::ErrorKind::WriteZero.into()),
         }
     }
 
@@ -91,7 +101,7 @@ impl Coder {
             Self::Gzip(coder) => coder.flush(),
             Self::Brotli(coder) => coder.flush(),
             Self::Zstd(coder) => coder.flush(),
-            Self::Ended => Ok(()),
+            Self::Done(_) | Self::Ended => Ok(()),
         }
     }
 
@@ -100,7 +110,7 @@ impl Coder {
             Self::Gzip(coder) => mem::take(coder.get_mut()),
             Self::Brotli(coder) => mem::take(coder.get_mut()),
             Self::Zstd(coder) => mem::take(coder.get_mut()),
-            Self::Ended => Vec::new(),
+            Self::Done(_) | Self::Ended => Vec::new(),
         }
     }
 
@@ -109,7 +119,7 @@ impl Coder {
             Self::Gzip(coder) => coder.finish(),
             Self::Brotli(coder) => Ok(coder.into_inner()),
             Self::Zstd(coder) => coder.finish(),
-            Self::Ended => Ok(Vec::new()),
+            Self::Done(_) | Self::Ended => Ok(Vec::new()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which responses are compressed, and what their heads say then.
 
+use std::io::Read as _;
+
 use super::super::rehearsed::request;
 use super::*;
 
@@ -59,9 +61,9 @@ async fn what_should_not_be_compressed_is_not() {
 #[tokio::test]
 async fn caches_are_told_also_when_this_client_gets_it_as_it_is() {
     let said = [("content-type", "application/json"), ("etag", "\"a\""), ("content-length", "5000")];
-    for (method, accepted) in [("GET", "identity"), ("GET", "gzip;q=0"), ("HEAD", "gzip")] {
-        let (headers, compressed) = sent(method, accepted, 200, &said).await;
-        assert!(!compressed, "{method} {accepted}");
+    for accepted in ["identity", "gzip;q=0"] {
+        let (headers, compressed) = sent("GET", accepted, 200, &said).await;
+        assert!(!compressed, "{accepted}");
         assert_eq!(
             (&headers["vary"], &headers[ETAG]),
             (&HeaderValue::from_static("Accept-Encoding"), &HeaderValue::from_static("\"a\""))
@@ -85,4 +87,57 @@ async fn a_client_that_has_a_compressed_copy_is_told_that_it_is_still_right() {
 async fn a_tag_that_is_weak_already_stays_as_it_is() {
     let (headers, _) = sent("GET", "gzip", 200, &[("content-type", "text/css"), ("etag", "W/\"b\"")]).await;
     assert_eq!(headers[ETAG], "W/\"b\"");
+}
+
+#[tokio::test]
+async fn head_is_told_what_get_would_be() {
+    let said = [("content-type", "application/json"), ("etag", "\"a\""), ("content-length", "5000")];
+    assert_eq!(sent("HEAD", "gzip", 200, &said).await, sent("GET", "gzip", 200, &said).await);
+}
+
+#[tokio::test]
+async fn a_tag_that_was_weakened_is_as_it_was_where_it_has_to_match() {
+    for (sent, onward) in [
+        (&["W/\"a\""][..], &["\"a\""][..]),
+        (&["\"a\", W/\"b\",W/\"c\"", "W/\"d\""], &["\"a\", \"b\",\"c\"", "\"d\""]),
+        (&["\"W/\", \"x,W/\""], &["\"W/\", \"x,W/\""]),
+        (&["*"], &["*"]),
+        (&["W/", "W/a", "\"W/\"W/\""], &["W/", "W/a", "\"W/\"\""]),
+    ] {
+        let headers: Vec<_> = sent.iter().map(|value| ("if-match", *value)).collect();
+        let rehearsed = request("PUT", ROUTE, "/x", &headers).await;
+        assert_eq!(rehearsed.header("if-match"), onward);
+    }
+    let rehearsed = request("GET", ROUTE, "/x", &[("if-none-match", "W/\"a\"")]).await;
+    assert_eq!(rehearsed.header("if-none-match"), ["W/\"a\""], "there a weak one matches");
+}
+
+#[tokio::test]
+async fn a_body_that_is_always_the_same_is_compressed_once() {
+    let body = "again and ".repeat(200);
+    let route = |compress: &str| {
+        format!("match: {{ path: /x }}, middleware: [compress: {{ {compress} }}, respond: {{ body: \"{body}\" }}]")
+    };
+    let once = request("GET", &route("encodings: [gzip, br]"), "/x", &[("accept-encoding", "br")]).await;
+    let coded = |accepted: &'static str| {
+        let (rehearsal, body) = (&once.rehearsal, &body);
+        async move {
+            let mut head = RequestHeader::build("GET", b"/x", None).expect("a head");
+            head.append_header("accept-encoding", accepted).expect("a header");
+            let mut ctx = rehearsal.request([192, 0, 2, 7].into());
+            let mut answer = rehearsal.answer(&mut head, &mut ctx).await.expect("nothing wrong").expect("an answer");
+            let mut answered = ResponseHead { status: answer.status, headers: &mut answer.headers };
+            rehearsal.amend(&head, &mut answered, &mut ctx);
+            let mut encoder = ctx.encoder.take()?;
+            assert_eq!(encoder.push(Some(&Bytes::from(body.clone())), false).expect("coded"), None);
+            encoder.push(None, true).expect("coded")
+        }
+    };
+    let (first, second) = (coded("br").await.expect("coded"), coded("br").await.expect("coded"));
+    assert_eq!(first.as_ptr(), second.as_ptr(), "the very same bytes");
+    let mut plain = String::new();
+    brotli::Decompressor::new(&*first, 4096).read_to_string(&mut plain).expect("Brotli");
+    assert_eq!(plain, body);
+    assert_ne!(coded("gzip").await.expect("coded"), first);
+    assert_eq!(coded("zstd").await, None);
 }

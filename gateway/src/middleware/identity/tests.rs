@@ -17,7 +17,7 @@ fn word(name: &'static str, claims: Value) -> Arc<dyn Authenticator> {
 }
 
 impl Authenticator for Word {
-    fn ask<'a>(&'a self, head: &'a RequestHeader, _now: u64) -> Asked<'a> {
+    fn ask<'a>(&'a self, head: &'a RequestHeader, _asking: &Asking) -> Asked<'a> {
         let crate::credential::Found::One(word) = self.place.find(head) else { return Asked::Done(Proof::Absent) };
         let Value::Object(claims) = self.claims.clone() else { unreachable!("a block") };
         let identity = Arc::new(Identity { claims, headers: Vec::new() });

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
-use serde_json::{Map, Value};
 
 use super::claims::Lifetime;
 use super::metrics::CacheMetrics;
+use crate::claim::claims_bytes;
 use crate::ctx::Identity;
+use crate::revocation::Marks;
 
 /// What an entry is reckoned to take when the number of entries to expect is asked for.
 const USUAL_ENTRY_BYTES: u64 = 2048;
@@ -29,9 +30,11 @@ pub(super) struct TokenCache {
 }
 
 /// What a token was found to say.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Verified {
     pub(super) identity: Arc<Identity>,
+    /// By which it may be revoked.
+    pub(super) marks: Marks,
     pub(super) lifetime: Lifetime,
     /// That of the keys by which it was verified.
     pub(super) epoch: u64,
@@ -129,36 +132,13 @@ fn entry_bytes(token: &[u8], identity: &Identity) -> u64 {
     const FIXED: usize = 256;
     let header = |(name, value): &(HeaderName, HeaderValue)| 96 + name.as_str().len() + value.len();
     let headers: usize = identity.headers.iter().map(header).sum();
-    (FIXED + token.len() + headers + map_bytes(&identity.claims)) as u64
-}
-
-fn map_bytes(map: &Map<String, Value>) -> usize {
-    /// A node of the tree has room for eleven pairs, and may have six of them.
-    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 64;
-    let nodes = if map.is_empty() { 0 } else { 1 + map.len() / 5 };
-    nodes * NODE + map.iter().map(|(key, value)| text_bytes(key) + value_bytes(value)).sum::<usize>()
-}
-
-/// Beyond the value itself, which is counted with what holds it.
-fn value_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text_bytes(text),
-        Value::Array(items) => {
-            items.capacity() * size_of::<Value>() + 16 + items.iter().map(value_bytes).sum::<usize>()
-        }
-        Value::Object(map) => map_bytes(map),
-    }
-}
-
-fn text_bytes(text: &String) -> usize {
-    text.capacity() + 16
+    (FIXED + token.len() + headers + claims_bytes(&identity.claims)) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use prometheus::IntCounter;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::middleware::jwt::claims::Rules;
@@ -174,7 +154,8 @@ mod tests {
         let Value::Object(mut claims) = claims else { unreachable!("a block") };
         claims.extend([("iss".to_owned(), json!("i")), ("aud".to_owned(), json!("a")), ("exp".to_owned(), json!(1))]);
         let lifetime = Rules::new(["i"], ["a"], 0).lifetime(&claims).expect("claims");
-        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), lifetime, epoch: 0 }
+        let marks = Marks::of(&claims);
+        Verified { identity: Arc::new(Identity { claims, headers: Vec::new() }), marks, lifetime, epoch: 0 }
     }
 
     fn token(number: usize) -> Vec<u8> {

@@ -19,8 +19,9 @@ use crate::claim::{ClaimHeaders, ClaimPath};
 use crate::config::ProviderKey;
 use crate::config::file::{JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 use crate::config::values::{ByteSize, IdentityHeader, Scalar, Span, Texts};
-use crate::credential::{Found, Place};
+use crate::credential::{Place, Several, find_one, places};
 use crate::ctx::Identity;
+use crate::revocation::Marks;
 
 /// A longer token is refused before it is looked at; ours have about 400 bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -139,19 +140,7 @@ impl JwtProvider {
 
     /// The token of the request with this `head`, if it has one.
     pub(super) fn token_of<'r>(&self, head: &'r RequestHeader) -> Result<Option<Cow<'r, [u8]>>, BadToken> {
-        let mut token = None;
-        for place in &self.places {
-            match place.find(head) {
-                Found::Nothing => {}
-                Found::Several => return Err(BadToken::Several),
-                // The upstream may see both and believe the one that nobody has looked at.
-                Found::One(other) if token.as_ref().is_some_and(|token| *token != other) => {
-                    return Err(BadToken::Several);
-                }
-                Found::One(found) => token = Some(found),
-            }
-        }
-        Ok(token)
+        find_one(&self.places, head).map_err(|Several| BadToken::Several)
     }
 
     /// Whether the upstream sees the token.
@@ -159,8 +148,8 @@ impl JwtProvider {
         self.settings.forward_token
     }
 
-    /// Whom `token` identifies at `now`, in seconds since 1970.
-    pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+    /// Whom `token` identifies at `now`, in seconds since 1970. Whether it was revoked is not asked here.
+    pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         match &self.keys {
             Keys::Fixed(keys) => self.identify_with(keys, token, now),
             Keys::Remote(remote) => match &*remote.present() {
@@ -171,7 +160,7 @@ impl JwtProvider {
     }
 
     /// The same for a `token` whose key was unknown a moment ago: the issuer is asked for it, or was not long ago.
-    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         let (Keys::Remote(remote), Some(id)) = (&self.keys, jws::key_id(token)) else {
             return Err(BadToken::UnknownKey);
         };
@@ -189,13 +178,13 @@ impl JwtProvider {
         }
     }
 
-    fn identify_with(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Arc<Identity>, BadToken> {
+    fn identify_with(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Verified, BadToken> {
         let Some(cache) = &self.cache else {
-            return self.verify(keys, token, now).map(|verified| verified.identity);
+            return self.verify(keys, token, now);
         };
         if let Some(found) = cache.find(token, keys.epoch()) {
             return match found.lifetime.includes(now) {
-                Ok(()) => Ok(found.identity),
+                Ok(()) => Ok(found),
                 Err(bad) => {
                     cache.remove(token);
                     Err(bad)
@@ -204,7 +193,7 @@ impl JwtProvider {
         }
         let verified = self.verify(keys, token, now)?;
         cache.keep(token, verified.clone());
-        Ok(verified.identity)
+        Ok(verified)
     }
 
     fn verify(&self, keys: &KeySet, token: &[u8], now: u64) -> Result<Verified, BadToken> {
@@ -216,24 +205,8 @@ impl JwtProvider {
         let lifetime = self.rules.lifetime(&claims)?;
         lifetime.includes(now)?;
         let headers = self.claims_to_headers.write(&claims).map_err(|_| BadToken::NoHeader)?;
+        let marks = Marks::of(&claims);
         let identity = Identity { claims, headers };
-        Ok(Verified { identity: Arc::new(identity), lifetime, epoch: keys.epoch() })
+        Ok(Verified { identity: Arc::new(identity), marks, lifetime, epoch: keys.epoch() })
     }
-}
-
-/// The places of the file, or else the usual one.
-fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
-    if files.is_empty() {
-        return [Place::authorization("Bearer")].into();
-    }
-    let places = files.iter().flat_map(|file| {
-        let header = file
-            .header
-            .as_ref()
-            .map(|header| Place::Header { name: header.get().clone(), scheme: file.scheme.as_deref().map(Box::from) });
-        let cookie = file.cookie.as_deref().map(|name| Place::Cookie(name.into()));
-        let query = file.query.as_deref().map(|name| Place::Query(name.into()));
-        header.into_iter().chain(cookie).chain(query)
-    });
-    places.collect()
 }

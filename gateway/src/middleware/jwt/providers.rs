@@ -11,6 +11,7 @@ use super::metrics::{CacheMetrics, FetchMetrics};
 use super::provider::{JwtProvider, Keys, Settings};
 use super::remote::RemoteKeys;
 use crate::config::{Loaded, ProviderKey, RemoteJwks};
+use crate::revocation::RevocationError;
 
 /// All providers of one configuration.
 pub(crate) struct JwtProviders {
@@ -32,6 +33,9 @@ pub enum ProviderError {
         #[source]
         source: reqwest::Error,
     },
+    /// Revocations cannot be followed.
+    #[error("revocation")]
+    Revocation(#[source] RevocationError),
     /// What it is called for browsers cannot stand in a header. The check finds this first.
     #[error("a realm cannot stand in a header")]
     Realm(#[source] http::header::InvalidHeaderValue),
@@ -110,7 +114,8 @@ impl JwtProviders {
     }
 }
 
-/// The keys that the issuer of the provider `name` publishes; those of its `namesake` if they are fetched in the same way.
+/// The keys that the issuer of the provider `name` publishes; those of its `namesake` if they are fetched in the same way, and
+/// to begin with what of them still counts if they come from the same place.
 fn fetched(
     name: &str,
     settings: &RemoteJwks,
@@ -123,6 +128,7 @@ fn fetched(
     }
     let counted = before.map(|before| Ok(before.metrics().clone()));
     let metrics = counted.unwrap_or_else(|| FetchMetrics::new(name)).map_err(ProviderError::Metrics)?;
-    let remote = RemoteKeys::start(name, settings.clone(), metrics, control);
+    let inherited = before.and_then(|before| before.published_for(settings));
+    let remote = RemoteKeys::start(name, settings.clone(), metrics, control, inherited.as_deref());
     remote.map(Arc::new).map_err(|source| ProviderError::Client { provider: name.to_owned(), source })
 }

@@ -18,6 +18,7 @@ use common::telemetry::Chain;
 use futures::FutureExt as _;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -64,6 +65,18 @@ struct Shared {
     ready: watch::Sender<bool>,
     unknown: Cache<u64, Instant>,
     hasher: RandomState,
+    /// The last good set as the issuer published it, for whoever goes on with it after a reload.
+    published: Mutex<Option<Arc<Published>>>,
+}
+
+/// A set as its issuer published it.
+pub(super) struct Published {
+    document: Value,
+    /// When it was fetched, in seconds since 1970.
+    fetched_at: u64,
+    /// Until when it counts, which is so long after it is no longer fresh.
+    ends: Instant,
+    stale_for: Duration,
 }
 
 /// What requests have asked the keeper for.
@@ -87,7 +100,8 @@ pub(super) enum Looked {
 }
 
 impl RemoteKeys {
-    /// Begins to fetch on `control`; what is kept on the disk serves until the issuer has answered.
+    /// Begins to fetch on `control`; until the issuer has answered, the keys of a set that was `inherited` serve that are for
+    /// the algorithms of `settings`, or else those of the copy on the disk.
     ///
     /// # Errors
     /// When the settings cannot be used by the client library.
@@ -96,6 +110,7 @@ impl RemoteKeys {
         settings: RemoteJwks,
         metrics: FetchMetrics,
         control: &Handle,
+        inherited: Option<&Published>,
     ) -> reqwest::Result<Self> {
         let fetcher = Fetcher::new(&settings)?;
         let shared = Arc::new(Shared {
@@ -109,8 +124,9 @@ impl RemoteKeys {
             ready: watch::Sender::new(false),
             unknown: Cache::new(MOST_UNKNOWN),
             hasher: RandomState::new(),
+            published: Mutex::new(None),
         });
-        let keeper = Keeper {
+        let mut keeper = Keeper {
             provider: provider.to_owned(),
             settings: settings.clone(),
             fetcher,
@@ -120,6 +136,9 @@ impl RemoteKeys {
             epoch: 0,
             failures: 0,
         };
+        if let Some(published) = inherited {
+            keeper.inherit(published);
+        }
         let keeper = control.spawn(keeper.keep()).abort_handle();
         Ok(Self { settings, shared, keeper, metrics })
     }
@@ -173,6 +192,14 @@ impl RemoteKeys {
     /// Ends the keeper; whoever took the configuration before a reload goes on with the present keys.
     pub(super) fn retire(&self) {
         self.keeper.abort();
+    }
+
+    /// The last good set, if whoever fetches by `settings` has reason to believe it as much.
+    pub(super) fn published_for(&self, settings: &RemoteJwks) -> Option<Arc<Published>> {
+        let same_source = self.settings.url == settings.url
+            && self.settings.authorities == settings.authorities
+            && self.settings.allow_insecure_http == settings.allow_insecure_http;
+        if same_source { self.shared.published.lock().clone() } else { None }
     }
 
     pub(super) const fn settings(&self) -> &RemoteJwks {
@@ -240,7 +267,9 @@ struct Present {
 
 impl Keeper {
     async fn keep(mut self) {
-        self.read_copy().await;
+        if self.present.is_none() {
+            self.read_copy().await;
+        }
         loop {
             self.shared.demand.lock().pending = true;
             // What was asked for until now is this very fetch.
@@ -268,6 +297,22 @@ impl Keeper {
                 () = sleep_until(due) => return,
                 () = shared.wake.notified() => return,
                 () = sleep_until(end.unwrap_or(due)), if end.is_some() => self.end_if_too_old(),
+            }
+        }
+    }
+
+    /// Takes a set that was fetched before a reload.
+    fn inherit(&mut self, published: &Published) {
+        let stale_for = self.settings.stale_for;
+        let ends = published.ends.checked_sub(published.stale_for).and_then(|fresh| fresh.checked_add(stale_for));
+        let Some(ends) = ends.filter(|ends| *ends > Instant::now()) else { return };
+        match Jwks::parse(published.document.to_string().as_bytes(), &self.settings.algorithms) {
+            Ok(jwks) => {
+                self.put_in(jwks, published.document.clone(), ends, published.fetched_at);
+                self.shared.ready.send_replace(true);
+            }
+            Err(error) => {
+                tracing::warn!(provider = self.provider, error = %Chain(&error), "the keys of before are not used");
             }
         }
     }
@@ -300,7 +345,7 @@ impl Keeper {
                 );
             }
             Ok(jwks) => {
-                self.put_in(jwks, Instant::now() + left, copy.fetched_at);
+                self.put_in(jwks, copy.jwks, Instant::now() + left, copy.fetched_at);
                 self.shared.ready.send_replace(true);
                 tracing::info!(provider = self.provider, ?age, "keys are those of the copy until the issuer answers");
             }
@@ -322,7 +367,7 @@ impl Keeper {
             }
             tracing::info!(provider = self.provider, keys = jwks.keys().len(), "the issuer has published other keys");
         }
-        self.put_in(jwks, Instant::now() + fresh_for + self.settings.stale_for, fetched_at);
+        self.put_in(jwks, document.clone(), Instant::now() + fresh_for + self.settings.stale_for, fetched_at);
         if let Some(path) = self.settings.cache_file.clone() {
             let url = self.settings.url.to_string();
             let copy = disk::Copy { url, fetched_at, fresh_for: fresh_for.as_secs(), jwks: document };
@@ -334,7 +379,7 @@ impl Keeper {
         fresh_for.mul_f64(rand::random_range(0.75..0.9))
     }
 
-    fn put_in(&mut self, jwks: Jwks, ends: Instant, fetched_at: u64) {
+    fn put_in(&mut self, jwks: Jwks, document: Value, ends: Instant, fetched_at: u64) {
         // Also for a key more: a token that names none is then no longer for one key alone.
         if self.present.as_ref().is_some_and(|present| present.jwks != jwks) {
             self.epoch += 1;
@@ -342,6 +387,8 @@ impl Keeper {
         let keys = KeySet::named(&jwks, &self.settings.algorithms, self.epoch);
         self.shared.keys.store(Some(Arc::new(keys)));
         self.shared.fetched_at.store(fetched_at, Ordering::Release);
+        let published = Published { document, fetched_at, ends, stale_for: self.settings.stale_for };
+        *self.shared.published.lock() = Some(Arc::new(published));
         self.present = Some(Present { jwks, ends, counts: true });
     }
 

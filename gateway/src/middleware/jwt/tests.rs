@@ -64,7 +64,7 @@ fn sign(header: &Header, claims: &Value, key: &EncodingKey) -> String {
 }
 
 fn identify(provider: &JwtProvider, token: &str) -> Result<Arc<Identity>, BadToken> {
-    provider.identify(token.as_bytes(), NOW)
+    provider.identify(token.as_bytes(), NOW).map(|verified| verified.identity)
 }
 
 #[test]

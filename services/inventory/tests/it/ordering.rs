@@ -74,7 +74,7 @@ async fn nobody_buys_or_sees_orders_without_a_token_that_counts() {
         assert!(refused.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Bearer ")));
         answer(request().bearer_auth(format!("{}x", caller.token))).await.problem(401, "invalid_token");
     }
-    harness.store.revocations().revoke(caller.claims.jti, caller.claims.expires_at()).await.expect("revoked");
+    harness.store.revocations().revoke(&caller.claims.revocation()).await.expect("revoked");
     caller.buy("bitcoin", "1").await.problem(401, "invalid_token");
     assert_eq!(available(&harness, "bitcoin").await, "850");
 }

@@ -7,3 +7,4 @@ mod flow;
 mod harness;
 mod load;
 mod process;
+mod revocations;

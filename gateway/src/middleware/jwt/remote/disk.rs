@@ -55,16 +55,19 @@ fn read_file(path: &Path, url: &str) -> Result<Option<Copy>, BadCopy> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    // Whoever can write here can sign tokens.
     let metadata = file.metadata()?;
-    let is_trusted = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
-    if !is_trusted || metadata.permissions().mode() & 0o022 != 0 {
+    if !is_ours(metadata.uid(), metadata.permissions().mode(), rustix::process::geteuid().as_raw()) {
         return Err(BadCopy::Open);
     }
     let mut text = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut text)?;
     let copy: Copy = serde_json::from_slice(&text)?;
     if copy.url == url { Ok(Some(copy)) } else { Err(BadCopy::Other) }
+}
+
+/// Whether nobody but root and the user `own` can write a file with this `owner` and `mode`: whoever can, can sign tokens.
+fn is_ours(owner: u32, mode: u32, own: u32) -> bool {
+    [0, own].contains(&owner) && mode & 0o022 == 0
 }
 
 fn write_file(path: &Path, copy: &Copy) -> Result<(), BadCopy> {
@@ -108,6 +111,21 @@ mod tests {
         assert_eq!((read.fetched_at, read.fresh_for, read.jwks), (1, 2, json!({"keys": []})));
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).expect("reads").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn only_root_and_the_gateways_own_user_may_write_a_copy() {
+        for (owner, mode, ours) in [
+            (1000, 0o100_600, true),
+            (0, 0o100_644, true),
+            (1001, 0o100_600, false),
+            (1001, 0o100_444, false),
+            (1000, 0o100_620, false),
+            (0, 0o100_602, false),
+        ] {
+            assert_eq!(is_ours(owner, mode, 1000), ours, "{owner} {mode:o}");
+        }
+        assert!(!is_ours(1000, 0o100_600, 0), "root does not believe what others may write");
     }
 
     #[test]

@@ -52,8 +52,9 @@ proptest! {
             let (said, right) = (cached.identify(&token, now), fresh.identify(&token, now));
             match (said, right) {
                 (Ok(said), Ok(right)) => {
-                    prop_assert_eq!(&said.claims, &right.claims);
-                    prop_assert_eq!(&said.headers, &right.headers);
+                    prop_assert_eq!(&said.identity.claims, &right.identity.claims);
+                    prop_assert_eq!(&said.identity.headers, &right.identity.headers);
+                    prop_assert_eq!(said.marks, right.marks);
                 }
                 (said, right) => prop_assert_eq!(said.map(drop), right.map(drop)),
             }
@@ -108,7 +109,7 @@ fn a_token_is_verified_once_and_counts_until_its_time_is_over() {
     let at = |now| provider.identify(token.as_bytes(), now);
     let first = at(NOW).expect("valid");
     let second = at(NOW + 1).expect("valid");
-    assert!(Arc::ptr_eq(&first, &second), "nothing was made anew");
+    assert!(Arc::ptr_eq(&first.identity, &second.identity), "nothing was made anew");
     assert_eq!((hits.get(), misses.get()), (1, 1));
     assert!(at(NOW + 6).is_ok(), "within the leeway");
     assert_eq!(at(NOW + 7).expect_err("over"), BadToken::Expired);

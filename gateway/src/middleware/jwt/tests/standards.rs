@@ -17,6 +17,10 @@ const FRODO: &str = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V
                      m9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IG\
                      JlIHN3ZXB0IG9mZiB0by4";
 
+/// The header of RFC 7520, sections 4.4 and 4.5, and what it and that payload are signed with.
+const FRODO_BY_HMAC: &str = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9";
+const FRODO_SIGNATURE: &str = "s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0";
+
 struct Example {
     place: &'static str,
     algorithm: JwtAlgorithm,
@@ -115,15 +119,39 @@ fn the_example_that_names_its_key_opens_by_a_set() {
     assert_eq!(open("frodo.baggins@hobbiton.example").expect_err("another name"), BadToken::UnknownKey);
 }
 
-/// RFC 7520, section 4.4. (The key of RFC 7515, A.1, is no text, as the file would have it.)
+/// RFC 7515, A.1, and RFC 7520, section 4.4. (The keys are no text, as the file would have them.)
 #[test]
-fn the_example_with_a_shared_key_opens() {
+fn the_examples_with_a_shared_key_open_by_their_own_alone() {
+    let shared = |key: &str| {
+        let bytes = BASE64.decode(key).expect("base64url");
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &bytes);
+        KeySet::one(VerifyingKey::shared(&["HS256"], key))
+    };
+    let joe = shared("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
+    let frodo = shared("hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg");
+    let of_joe = format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let of_frodo = format!("{FRODO_BY_HMAC}.{FRODO}.{FRODO_SIGNATURE}");
+    for (token, own, other, payload) in [(&of_joe, &joe, &frodo, JOE), (&of_frodo, &frodo, &joe, FRODO)] {
+        let payload = BASE64.decode(payload).expect("base64url");
+        assert_eq!(jws::open(token.as_bytes(), own).expect("opens"), payload);
+        assert_eq!(jws::open(token.as_bytes(), other).expect_err("another key"), BadToken::BadSignature);
+    }
+}
+
+/// RFC 7515, A.5, is not signed, and the signature of RFC 7520, section 4.5, is for what is sent elsewhere.
+#[test]
+fn the_examples_without_a_signature_or_without_a_payload_do_not_open() {
+    let rsa =
+        VerifyingKey::new(JwtAlgorithm::RS256, &public(pem!("rfc7515-a2"))).expect("the key is for the algorithm");
     let bytes = BASE64.decode("hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg").expect("base64url");
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &bytes);
-    let header = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9";
-    let token = format!("{header}.{FRODO}.s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0");
-    let keys = KeySet::one(VerifyingKey::shared(&["HS256"], key));
-    assert_eq!(jws::open(token.as_bytes(), &keys).expect("opens"), BASE64.decode(FRODO).expect("base64url"));
+    let shared = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &bytes);
+    let shared = VerifyingKey::shared(&["HS256"], shared);
+    for keys in [KeySet::one(rsa), KeySet::one(shared)] {
+        let unsecured = format!("eyJhbGciOiJub25lIn0.{JOE}.");
+        assert!(jws::open(unsecured.as_bytes(), &keys).is_err());
+        let detached = format!("{FRODO_BY_HMAC}..{FRODO_SIGNATURE}");
+        assert!(jws::open(detached.as_bytes(), &keys).is_err());
+    }
 }
 
 /// RFC 9864 gives Ed25519 a name of its own; issuers that use it, and those that say `EdDSA`, are both understood, whichever

@@ -1,0 +1,96 @@
+//! The table: exact while there is room, never forgetful when there is not.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::verdict::{Outcome, Quota};
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn table(limit: u32, burst: u32, max_keys: usize) -> LocalTable {
+    let displaced = IntCounter::new("displaced", "put out").expect("legal");
+    LocalTable::new(Gcra::new(limit, SECOND, burst).expect("expressible"), max_keys, displaced)
+}
+
+fn passes(table: &LocalTable, key: &[u8], now: Instant) -> bool {
+    table.take(key, now).outcome == Outcome::Allowed
+}
+
+#[test]
+fn a_burst_passes_at_once_and_counts_down_for_each_key() {
+    let table = table(10, 3, 100);
+    let now = table.origin + SECOND;
+    for remaining in [2, 1, 0] {
+        let quota = Quota { limit: 3, remaining, reset: SECOND / 10 * (3 - remaining as u32) };
+        assert_eq!(table.take(b"key", now), Counted { outcome: Outcome::Allowed, quota });
+    }
+    let refused = Outcome::Refused { retry_after: SECOND / 10 };
+    assert_eq!(table.take(b"key", now).outcome, refused);
+    assert!(passes(&table, b"another key", now));
+    assert!(passes(&table, b"key", now + SECOND / 10));
+}
+
+#[test]
+fn threads_never_pass_more_than_the_burst_together() {
+    let table = table(1, 1000, 10);
+    let now = table.origin + SECOND;
+    let passed: usize = std::thread::scope(|scope| {
+        let count = || (0..500).filter(|_| passes(&table, b"key", now)).count();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(count)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    });
+    assert_eq!(passed, 1000);
+}
+
+#[test]
+fn as_many_keys_as_expected_are_nearly_all_counted_exactly() {
+    let table = table(1, 5, 100_000);
+    let now = table.origin + SECOND;
+    let early: usize =
+        (0..100_000_u32).filter(|key| (0..5).filter(|_| passes(&table, &key.to_be_bytes(), now)).count() < 5).count();
+    // A full bucket's newcomers have one request less for each that the most moderate of its keys has made.
+    assert!(early < 1000, "{early} of 100,000 keys were refused early");
+}
+
+#[test]
+fn a_flood_of_other_keys_frees_nobody_who_is_over_the_limit() {
+    // Ten thousand times as many keys as there is room for.
+    let table = table(1, 10, 100);
+    let now = table.origin + SECOND;
+    while passes(&table, b"offender", now) {}
+    for key in 0..1_000_000_u32 {
+        passes(&table, &key.to_be_bytes(), now);
+        if key % 1000 == 0 {
+            assert!(!passes(&table, b"offender", now), "after {key} others");
+        }
+    }
+    assert!(table.displaced.get() > 0);
+}
+
+proptest! {
+    /// Beside an exact map without bounds, in a table of one bucket that is always full.
+    #[test]
+    fn no_key_ever_passes_more_than_its_limit(
+        (limit, burst) in (1_u32..20, 1_u32..10),
+        steps in prop::collection::vec((0_u64..300_000, 0_u8..20), 1..400),
+    ) {
+        let table = table(limit, burst, 1);
+        let gcra = Gcra::new(limit, SECOND, burst).expect("expressible");
+        let mut exact: HashMap<u8, u64> = HashMap::new();
+        let mut now = 0;
+        for (step, key) in steps {
+            now += step;
+            let passed = passes(&table, &[key], table.origin + Duration::from_micros(now));
+            let tat = exact.entry(key).or_default();
+            let moved = gcra.take(*tat, now).moved_to(now);
+            if passed {
+                prop_assert!(moved.is_some(), "the exact limiter refuses key {key} at {now}");
+            }
+            // Only what passed counts, so the two part where the table refuses more.
+            *tat = moved.filter(|_| passed).unwrap_or(*tat);
+        }
+    }
+}
