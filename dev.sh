@@ -262,10 +262,15 @@ check() {
 # With libFuzzer's counters in our own crates only, so that all others are those of the tests. That needs neither a nightly
 # compiler nor a sanitizer: what could go wrong here is a panic, an overflow or a promise that is not kept.
 fuzz() {
-    local seconds=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name
+    local seconds=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name names
+    names=$(sed -n 's/^name = "fuzz-\(.*\)"$/\1/p' fuzz/Cargo.toml | tr '\n' ' ')
+    case " $names" in
+        *" $only "*) ;;
+        *) [ -z "$only" ] || fail "there is no '$only' to fuzz: choose one of $names" ;;
+    esac
     need_toolchain
     RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/instrumented cargo build --package fuzz --features libfuzzer --bins
-    for name in chunks config heads paths requests routes tokens; do
+    for name in $names; do
         [ -z "$only" ] || [ "$only" = "$name" ] || continue
         say "$name, for $seconds s"
         mkdir -p "$target/fuzz/$name"

@@ -18,7 +18,7 @@ jwt_providers:
   us:
     { algorithm: HS256, secret: \"${JWT_SECRET_KEY}\", issuer: order-processor, audience: order-processor,
       claims_to_headers: { sub: X-User-Id, username: X-User-Name } }
-rate_limits: { all: { scope: local, limit: 4000000000, window: 1h, key: client_address } }
+rate_limits: { all: { scope: local, limit: 3600000000, window: 1h, key: client_address } }
 upstreams: { u: { targets: [\"http://127.0.0.1:1\"] } }
 routes:
   - { name: route, match: { path: /route }, upstream: u, public: true }

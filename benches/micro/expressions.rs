@@ -18,8 +18,8 @@ const FILE: &str = r#"
 jwt_providers:
   us: { algorithm: HS256, secret: "${JWT_SECRET_KEY}", issuer: order-processor, audience: order-processor }
 rate_limits:
-  claim: { scope: local, limit: 4000000000, window: 1h, key: claim.sub }
-  expression: { scope: local, limit: 4000000000, window: 1h, key: "= claims.sub" }
+  claim: { scope: local, limit: 3600000000, window: 1h, key: claim.sub }
+  expression: { scope: local, limit: 3600000000, window: 1h, key: "= claims.sub" }
 upstreams: { u: { targets: ["http://127.0.0.1:1"] } }
 routes:
   - { name: none, match: { path: /none }, upstream: u, middleware: [{ jwt: { provider: us } }] }

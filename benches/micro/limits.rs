@@ -1,4 +1,5 @@
-//! How long a local rate limit takes to count one request: by active keys, and by threads that count at the same time.
+//! How long a local rate limit takes to count one request: by way of counting, by active keys, and by threads that count at
+//! the same time.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -7,24 +8,30 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use criterion::{BenchmarkId, Criterion};
 use futures::FutureExt as _;
-use gateway::config::file::{RateLimitFile, RateLimitScope};
+use gateway::config::file::{RateLimitAlgorithm, RateLimitFile, RateLimitScope};
 use gateway::config::pattern::RateLimitKey;
 use gateway::config::values::Span;
 use gateway::limit::{Policies, Policy};
 
 use tokio::runtime::Handle;
 
+/// With room for as many in the table.
+const MOST_KEYS: u32 = 1_000_000;
+
 pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut group = criterion.benchmark_group("limit");
-    for keys in [1, 1_000, 1_000_000] {
+    for keys in [1, 1_000, MOST_KEYS] {
         let policies = policies(runtime.handle())?;
-        let policy = policies.get("bench").context("the policy")?;
         let keys: Vec<[u8; 17]> = (0..keys).map(key).collect();
-        for threads in [1, 2] {
-            let id = BenchmarkId::new(format!("{threads}-thread"), keys.len());
-            group
-                .bench_function(id, |bencher| bencher.iter_custom(|turns| side_by_side(threads, turns, policy, &keys)));
+        for algorithm in ["gcra", "sketch"] {
+            let policy = policies.get(algorithm).context("the policy")?;
+            for threads in [1, 2] {
+                let id = BenchmarkId::new(format!("{algorithm}/{threads}-thread"), keys.len());
+                group.bench_function(id, |bencher| {
+                    bencher.iter_custom(|turns| side_by_side(threads, turns, policy, &keys));
+                });
+            }
         }
     }
     group.finish();
@@ -52,19 +59,23 @@ fn count(turns: u64, policy: &Policy, keys: &[[u8; 17]]) {
     }
 }
 
-/// One policy that nothing comes up to, so that every request is counted.
+/// A policy for each way of counting, that nothing comes up to, so that every request is counted.
 fn policies(control: &Handle) -> anyhow::Result<Policies> {
-    let file = RateLimitFile {
+    let file = |algorithm, max_keys| RateLimitFile {
         scope: RateLimitScope::Local,
-        limit: u32::MAX,
+        // One in a microsecond, the most that is counted exactly.
+        limit: 3_600_000_000,
         window: Span::from_secs(3600),
         burst: None,
-        algorithm: None,
-        max_keys: None,
+        algorithm: Some(algorithm),
+        max_keys,
         key: RateLimitKey::ClientAddress,
         on_redis_failure: None,
     };
-    let files = BTreeMap::from([("bench".to_owned(), file)]);
+    let files = BTreeMap::from([
+        ("gcra".to_owned(), file(RateLimitAlgorithm::Gcra, Some(MOST_KEYS))),
+        ("sketch".to_owned(), file(RateLimitAlgorithm::Sketch, None)),
+    ]);
     Ok(Policies::compile(&files, None, control, None)?)
 }
 

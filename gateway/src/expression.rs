@@ -23,6 +23,7 @@ use crate::config::pattern::{Expression, Fits, PathMatch, Segment, Variable, reg
 use crate::ctx::{Identity, Prover, RequestContext};
 use crate::host;
 use crate::template::normal_path;
+use claims::Claims;
 use members::Members;
 
 /// What a request offers to expressions.
@@ -117,7 +118,8 @@ fn evaluate<T>(
     offer: &Offer<'_>,
     read: impl FnOnce(&dyn Val) -> Option<T>,
 ) -> Result<T, Doubt> {
-    let names = Names { offer, fits: expression.fits() };
+    let claims = Claims::new(offer.identity.map(|identity| &identity.claims));
+    let names = Names { offer, fits: expression.fits(), claims };
     let mut context = Context::with_env(Expression::env());
     context.set_variable_resolver(&names);
     let value = Value::resolve_val(expression.tree(), &context).map_err(|_| Doubt)?;
@@ -128,6 +130,7 @@ fn evaluate<T>(
 struct Names<'r> {
     offer: &'r Offer<'r>,
     fits: &'r [Fits],
+    claims: Claims<'r>,
 }
 
 impl VariableResolver for Names<'_> {
@@ -150,12 +153,10 @@ impl VariableResolver for Names<'_> {
                 client_addr::write(offer.client.get(), &mut address);
                 text(String::from_utf8(address).ok()?.into())
             }
-            Variable::Headers
-            | Variable::Query
-            | Variable::Cookies
-            | Variable::Params
-            | Variable::Claims
-            | Variable::Auth => CowVal::owned(Members { offer, of: variable }),
+            Variable::Claims => CowVal::Borrowed(&self.claims),
+            Variable::Headers | Variable::Query | Variable::Cookies | Variable::Params | Variable::Auth => {
+                CowVal::owned(Members { offer, of: variable })
+            }
         })
     }
 }

@@ -32,6 +32,7 @@ mod mirror;
 pub mod path;
 mod peer_certificate;
 mod proxy;
+mod query;
 mod rehearsal;
 pub mod reply;
 mod revocation;

@@ -72,7 +72,8 @@ impl Policies {
         let redis = redis.map(|file| link(file, control, previous)).transpose()?;
         let compile = |(name, file): (&String, &RateLimitFile)| {
             let named = |problem| LimitError::Policy { policy: name.clone(), problem };
-            let settings = Settings::read(name, file).map_err(named)?;
+            let first = |problems: Vec<_>| problems.into_iter().next().unwrap_or(PolicyProblem::Name);
+            let settings = Settings::read(name, file).map_err(first).map_err(named)?;
             let namesake = previous.and_then(|previous| previous.by_name.get(name));
             if let Some(policy) = namesake.filter(|policy| policy.is_made_from(&settings, redis.as_ref())) {
                 return Ok((name.clone(), Arc::clone(policy)));
@@ -122,6 +123,11 @@ impl Policies {
     pub const fn redis(&self) -> Option<&Arc<RedisLink>> {
         self.redis.as_ref()
     }
+}
+
+/// All that is wrong with the policy `name` of the file, but for what other blocks say.
+pub(crate) fn problems(name: &str, file: &RateLimitFile) -> Vec<PolicyProblem> {
+    Settings::read(name, file).err().unwrap_or_default()
 }
 
 /// The previous link if its settings are the same, else a new one.

@@ -63,7 +63,7 @@ fn run(flags: Flags) -> anyhow::Result<()> {
     for addr in running.listen_addrs() {
         tracing::info!(%addr, "gateway listens");
     }
-    tracing::info!(addr = %running.admin_addr(), "admin listens: /health /ready /metrics /upstreams");
+    tracing::info!(addr = %running.admin_addr(), "admin listens: /health /ready /metrics /upstreams /revocations /jwks.json, POST /reload");
     signals.block_on(stop.received());
     running.stop();
     Ok(())

@@ -13,7 +13,6 @@ use http::StatusCode;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
 use crate::config::file::NO_ROUTE;
-use crate::mirror::MirrorMetrics;
 use crate::upstream::Pool;
 
 /// Seconds, as OpenTelemetry's semantic conventions advise for `http.server.request.duration`.
@@ -69,6 +68,16 @@ pub(crate) fn retries(upstream: &str) -> Result<IntCounter> {
     IntCounter::with_opts(opts.const_label("upstream", upstream))
 }
 
+/// The counter of the requests of `route` for which `upstream` was chosen among several.
+///
+/// # Errors
+/// Never: the name and the labels are legal.
+pub(crate) fn choices(route: &str, upstream: &str) -> Result<IntCounter> {
+    let help = "Requests of split routes, by route and the upstream that was chosen";
+    let opts = Opts::new("gateway_split_requests_total", help);
+    IntCounter::with_opts(opts.const_label("route", route).const_label("upstream", upstream))
+}
+
 /// Whether each target of `pools` gets requests. Asked for when it is shown and kept nowhere, so that a target that a reload
 /// or a name server took away alarms nobody.
 ///
@@ -94,8 +103,6 @@ pub(crate) struct RouteMetrics {
     duration: Histogram,
     rejections: IntCounterVec,
     expression_doubts: IntCounter,
-    by_upstream: IntCounterVec,
-    mirror: OnceLock<MirrorMetrics>,
 }
 
 /// Statuses with a handle of their own; the others are looked up.
@@ -116,17 +123,11 @@ impl RouteMetrics {
         let rejections = Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by reason");
         let doubts =
             Opts::new("gateway_expression_errors_total", "Expressions that had no answer for a request, by route");
-        let split = Opts::new(
-            "gateway_split_requests_total",
-            "Requests of split routes, by route and the upstream that was chosen",
-        );
         Ok(Self {
             requests: IntCounterVec::new(requests.const_label("route", name), &["status"])?,
             by_status: Default::default(),
             duration: Histogram::with_opts(duration.buckets(DURATION_BUCKETS.to_vec()).const_label("route", name))?,
             rejections: IntCounterVec::new(rejections.const_label("route", name), &["code"])?,
-            by_upstream: IntCounterVec::new(split.const_label("route", name), &["upstream"])?,
-            mirror: OnceLock::new(),
             expression_doubts: IntCounter::with_opts(doubts.const_label("route", name))?,
         })
     }
@@ -139,8 +140,6 @@ impl RouteMetrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.duration.clone()))?;
         registry.register(Box::new(self.expression_doubts.clone()))?;
-        self.mirror.get().map_or(Ok(()), |mirror| mirror.register(registry))?;
-        registry.register(Box::new(self.by_upstream.clone()))?;
         registry.register(Box::new(self.rejections.clone()))
     }
 
@@ -162,22 +161,6 @@ impl RouteMetrics {
     /// The counter of its expressions that had no answer for a request.
     pub(crate) const fn expression_doubts(&self) -> &IntCounter {
         &self.expression_doubts
-    }
-
-    /// The counter of requests for which `upstream` was chosen among several.
-    pub(crate) fn chosen(&self, upstream: &str) -> IntCounter {
-        self.by_upstream.with_label_values(&[upstream])
-    }
-
-    /// What copies of the requests of this route, which is called `name`, are counted with.
-    ///
-    /// # Errors
-    /// Never: the name is legal.
-    pub(crate) fn mirror(&self, name: &str) -> Result<MirrorMetrics> {
-        match self.mirror.get() {
-            Some(metrics) => Ok(metrics.clone()),
-            None => MirrorMetrics::new(name).map(|metrics| self.mirror.get_or_init(|| metrics).clone()),
-        }
     }
 
     fn counter(&self, status: u16) -> IntCounter {

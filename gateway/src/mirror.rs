@@ -9,7 +9,7 @@ mod metrics;
 
 use std::io;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE};
@@ -25,10 +25,8 @@ use tokio::time::timeout;
 pub(crate) use metrics::MirrorMetrics;
 
 use crate::config::file::MirrorFile;
+use crate::config::values::IS_COPY;
 use crate::upstream::Pool;
-
-/// Tells a copy from the request itself.
-const IS_COPY: HeaderName = HeaderName::from_static("x-mirrored");
 
 /// What is of one connection and no part of a request (RFC 9110, section 7.6.1), or is written anew.
 const OF_THE_CONNECTION: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE];
@@ -51,6 +49,7 @@ pub(crate) struct Mirror {
 
 /// A copy while its request goes by.
 pub(crate) struct RequestCopy {
+    begun: Instant,
     _place: OwnedSemaphorePermit,
     method: Method,
     target: Box<str>,
@@ -81,6 +80,7 @@ impl Mirror {
         let timeout = file.timeout.get();
         let client = Client::builder()
             .no_proxy()
+            .http1_only()
             .redirect(Policy::none())
             .retry(retry::never())
             .connect_timeout(timeout)
@@ -111,6 +111,7 @@ impl Mirror {
         headers.insert(IS_COPY, HeaderValue::from_static("true"));
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).into();
         Some(Box::new(RequestCopy {
+            begun: Instant::now(),
             _place: place,
             method: head.method.clone(),
             target,
@@ -128,6 +129,11 @@ impl Mirror {
         part: Option<&Bytes>,
         is_last: bool,
     ) -> Option<Box<RequestCopy>> {
+        // Who sends slowly has a place for no longer than who answers slowly.
+        if copy.begun.elapsed() > self.timeout {
+            self.metrics.timed_out.inc();
+            return None;
+        }
         if let Some(part) = part.filter(|part| !part.is_empty()) {
             copy.bytes += part.len();
             if copy.bytes > self.max_body {
@@ -151,8 +157,10 @@ impl Mirror {
 
     fn send(&self, copy: RequestCopy) {
         let target = self.pool.pick(&[]).and_then(|target| {
-            let scheme = if target.peer().tls() { "https" } else { "http" };
-            Url::parse(&format!("{scheme}://{}{}", target.authority(), copy.target)).ok()
+            // A certificate is for a name; else the address that was looked up and probed is as good, and the one that was chosen.
+            let (scheme, place) =
+                if target.peer().tls() { ("https", target.authority()) } else { ("http", target.label()) };
+            Url::parse(&format!("{scheme}://{place}{}", copy.target)).ok()
         });
         let Some(url) = target else {
             self.metrics.failed.inc();

@@ -19,7 +19,6 @@ use http::{HeaderMap, Method};
 use crate::config::pattern::{HostMatch, PathMatch};
 use crate::ctx::ClientAddr;
 pub use conditions::Conditions;
-pub(crate) use conditions::query;
 use level::{Level, LevelBuilder};
 pub use methods::MethodSet;
 

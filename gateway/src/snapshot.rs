@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use prometheus::Registry;
+use prometheus::{IntCounter, Registry};
 use tokio::runtime::Handle;
 
 use crate::config::Loaded;
@@ -29,7 +29,7 @@ use crate::middleware::{
     self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, IdentitySigners,
     Key, Middleware, ProviderError, RateLimit, Redirect, Respond, Rewrite,
 };
-use crate::mirror::{Mirror, MirrorError};
+use crate::mirror::{Mirror, MirrorError, MirrorMetrics};
 use crate::path::SlashPolicy;
 use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
@@ -52,6 +52,10 @@ pub(crate) struct Snapshot {
     pub signers: IdentitySigners,
     /// What every route counts with, by name.
     pub route_metrics: BTreeMap<String, Arc<RouteMetrics>>,
+    /// What split routes count with, by their names and those of the upstreams.
+    pub choices: BTreeMap<(String, String), IntCounter>,
+    /// What copies are counted with, by the names of their routes.
+    pub mirror_metrics: BTreeMap<String, MirrorMetrics>,
     /// The rate-limit policies and their link to Redis.
     pub policies: Policies,
     /// What only the gateway may say to an upstream.
@@ -199,6 +203,8 @@ impl Snapshot {
         )?;
         let pools = start_pools(loaded, workshop, previous).await?;
         let route_metrics = route_metrics(&file.routes, previous)?;
+        let choices = choices(&file.routes, previous)?;
+        let mirror_metrics = mirror_metrics(&file.routes, previous)?;
         let parts = Parts {
             file,
             bodies: &loaded.bodies,
@@ -209,6 +215,8 @@ impl Snapshot {
             told_apart: middleware::told_apart(file),
             pools: &pools,
             route_metrics: &route_metrics,
+            choices: &choices,
+            mirror_metrics: &mirror_metrics,
             workshop,
         };
         let mut router = RouterBuilder::default();
@@ -247,6 +255,8 @@ impl Snapshot {
             forward_auths,
             signers,
             route_metrics,
+            choices,
+            mirror_metrics,
             policies,
         })
     }
@@ -284,6 +294,12 @@ impl Snapshot {
     pub(crate) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         for route in self.route_metrics.values() {
             route.register(registry)?;
+        }
+        for requests in self.choices.values() {
+            registry.register(Box::new(requests.clone()))?;
+        }
+        for copies in self.mirror_metrics.values() {
+            copies.register(registry)?;
         }
         for pool in self.pools.values() {
             registry.register(Box::new(pool.retried().clone()))?;
@@ -339,6 +355,36 @@ fn route_metrics(
     routes.iter().map(of).collect()
 }
 
+/// What split routes count with; what was chosen among before goes on counting.
+fn choices(
+    routes: &[RouteFile],
+    previous: Option<&Snapshot>,
+) -> Result<BTreeMap<(String, String), IntCounter>, CompileError> {
+    let all = routes.iter().flat_map(|route| {
+        let shares = route.split.iter().flat_map(|split| &split.upstreams);
+        shares.map(|share| (route.name.clone(), share.name.clone()))
+    });
+    let of = |names: (String, String)| {
+        let namesake = previous.and_then(|previous| previous.choices.get(&names));
+        let requests = namesake.map_or_else(|| metrics::choices(&names.0, &names.1), |kept| Ok(kept.clone()))?;
+        Ok((names, requests))
+    };
+    all.map(of).collect()
+}
+
+/// What copies are counted with; those of a route of the same name as before go on.
+fn mirror_metrics(
+    routes: &[RouteFile],
+    previous: Option<&Snapshot>,
+) -> Result<BTreeMap<String, MirrorMetrics>, CompileError> {
+    let of = |route: &RouteFile| {
+        let namesake = previous.and_then(|previous| previous.mirror_metrics.get(&route.name));
+        let copies = namesake.map_or_else(|| MirrorMetrics::new(&route.name), |kept| Ok(kept.clone()))?;
+        Ok((route.name.clone(), copies))
+    };
+    routes.iter().filter(|route| route.mirror.is_some()).map(of).collect()
+}
+
 /// What routes are put together from.
 struct Parts<'a> {
     file: &'a GatewayFile,
@@ -351,6 +397,8 @@ struct Parts<'a> {
     told_apart: BTreeSet<&'a str>,
     pools: &'a BTreeMap<String, Arc<Pool>>,
     route_metrics: &'a BTreeMap<String, Arc<RouteMetrics>>,
+    choices: &'a BTreeMap<(String, String), IntCounter>,
+    mirror_metrics: &'a BTreeMap<String, MirrorMetrics>,
     workshop: &'a Workshop,
 }
 
@@ -423,33 +471,31 @@ impl Parts<'_> {
             hidden: middleware::hidden(&authenticators),
             quota: QuotaHeaders::prepare(&limits)?,
             pool: pool.cloned(),
-            split: file.split.as_ref().map(|split| self.split(split, &metrics, &place)).transpose()?.map(Box::new),
+            split: file.split.as_ref().map(|split| self.split(split, &file.name)).transpose()?.map(Box::new),
             max_body: file.max_body.unwrap_or(self.file.server.max_body).bytes(),
             encoded_slash: file.encoded_slash,
             backslash: file.backslash,
-            mirror: file.mirror.as_ref().map(|mirror| self.mirror(mirror, file, &metrics)).transpose()?.map(Box::new),
+            mirror: file.mirror.as_ref().map(|mirror| self.mirror(mirror, file)).transpose()?.map(Box::new),
             metrics,
         })
     }
 
-    fn split(
-        &self,
-        file: &SplitFile,
-        metrics: &RouteMetrics,
-        place: &dyn Fn() -> String,
-    ) -> Result<Split, CompileError> {
+    fn split(&self, file: &SplitFile, route: &str) -> Result<Split, CompileError> {
+        let place = || format!("route `{route}`");
         let share = |share: &ShareFile| {
             let pool = Arc::clone(find(self.pools, &share.name, place)?);
-            Ok(Share::new(pool, share.weight, metrics.chosen(&share.name)))
+            let requests = self.choices.get(&(route.to_owned(), share.name.clone()));
+            let missing = || CompileError::Missing { place: place(), name: share.name.clone() };
+            Ok(Share::new(pool, share.weight, requests.ok_or_else(missing)?.clone()))
         };
         Ok(Split::new(file, file.upstreams.iter().map(share).collect::<Result<_, CompileError>>()?))
     }
 
-    fn mirror(&self, file: &MirrorFile, route: &RouteFile, metrics: &RouteMetrics) -> Result<Mirror, CompileError> {
+    fn mirror(&self, file: &MirrorFile, route: &RouteFile) -> Result<Mirror, CompileError> {
         let place = || format!("route `{}`", route.name);
         let pool = Arc::clone(find(self.pools, &file.upstream, place)?);
-        Mirror::new(file, pool, metrics.mirror(&route.name)?)
-            .map_err(|source| CompileError::Mirror { place: place(), source })
+        let metrics = find(self.mirror_metrics, &route.name, place)?.clone();
+        Mirror::new(file, pool, metrics).map_err(|source| CompileError::Mirror { place: place(), source })
     }
 
     fn policies(&self, file: &RateLimitUseFile, place: &dyn Fn() -> String) -> Result<Vec<Arc<Policy>>, CompileError> {

@@ -65,7 +65,7 @@ pub(crate) async fn storm(programs: &Programs, rounds: usize, length: Duration) 
         "### {LOGINS} logins at once\n\n{RATE} requests per second to each endpoint (open loop), everything on two cores. Median of \
          {rounds} rounds of {} s. A login that is refused comes back after the second it is told to wait.\n\n{}\n\
          {:.0} logins per second. Memory of the user service: {before_any:.0} MiB before the first, {:.0} MiB at most, of \
-         which a hash on each core takes 19 MiB.\n\n",
+         which each hash under way takes 19 MiB.\n\n",
         length.as_secs(),
         table(&["p99, ms", "without logins", "with", "ratio"], &rows),
         median(&logins),

@@ -142,6 +142,44 @@ fn the_annotated_file_still_holds_when_everything_in_it_is_uncommented() {
     assert_eq!(report(&whole.join("\n")), "");
 }
 
+/// Blocks that are commented out hold too, each alone. The files and variables that they name are the reader's own.
+#[test]
+fn the_annotated_file_still_holds_when_one_of_its_blocks_is_uncommented() {
+    let text = fs::read_to_string(conf("gateway.yaml")).expect("conf/gateway.yaml");
+    let (text, _) = text.split_once("  # -- examples --").expect("examples");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut tried = Vec::new();
+    for (first, line) in lines.iter().enumerate() {
+        let block = line.trim_start().strip_prefix("# ").and_then(|line| line.strip_suffix(':'));
+        // Two contradict what stands beside them.
+        let Some(block) = block.filter(|block| !block.contains(' ') && !["jwks_fetch", "headers"].contains(block))
+        else {
+            continue;
+        };
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let deeper = lines[first + 1..].iter().take_while(|line| line.starts_with(&format!("{indent}#  "))).count();
+        // In the place of which a split stands.
+        let upstream = lines[..first].iter().rposition(|line| line.starts_with("    upstream: "));
+        let uncomment = |(number, line): (usize, &&str)| match number {
+            _ if (first..=first + deeper).contains(&number) => line.replacen("# ", "", 1),
+            _ if block == "split" && Some(number) == upstream => String::new(),
+            _ => (*line).to_owned(),
+        };
+        let whole: Vec<String> = lines.iter().enumerate().map(uncomment).collect();
+        let problems = report(&whole.join("\n"));
+        let is_the_readers = |line: &&str| line.contains("cannot be read: ") || line.contains("is not set (or empty)");
+        let others: Vec<&str> =
+            problems.lines().filter(|line| line.starts_with("gateway.yaml:") && !is_the_readers(line)).collect();
+        assert_eq!(others, Vec::<&str>::new(), "{block}");
+        tried.push(block);
+    }
+    for block in
+        ["tls", "api_keys", "basic_auth", "token_introspection", "forward_auth", "identity_tokens", "split", "mirror"]
+    {
+        assert!(tried.contains(&block), "{block} of {tried:?}");
+    }
+}
+
 #[test]
 fn what_nothing_uses_is_warned_of() {
     let text = with("rate_limits: { idle: { scope: local, limit: 1, window: 1s, key: client_address } }");
@@ -196,7 +234,7 @@ proptest! {
     /// A part of the shipped file replaced by anything: the answer comes, and is a report or a file.
     #[test]
     fn any_damage_to_a_real_file_is_answered(
-        from in 0..9000usize, length in 0..60usize, with in "\\PC{0,12}|[a-z:\\[\\]{}&*\\n -]{0,12}"
+        from in 0..include_str!("../../../conf/gateway.yaml").len(), length in 0..60usize, with in "\\PC{0,12}|[a-z:\\[\\]{}&*\\n -]{0,12}"
     ) {
         let text: Vec<char> = include_str!("../../../conf/gateway.yaml").chars().collect();
         let (from, to) = (from.min(text.len()), (from + length).min(text.len()));
@@ -219,8 +257,15 @@ fn every_mistake_of_a_file_is_told_in_one_report() {
 fn contradictions_between_blocks_are_told() {
     let jwt = "jwt_providers: { p: { algorithm: HS256, secret: \"${JWT_SECRET_KEY}\", issuer: i, audience: a } }\n";
     let redis_policy = "rate_limits: { l: { scope: redis, limit: 1, window: 1s, key: client_address } }\n";
+    let limited =
+        |limit: &str| with(&format!("rate_limits: {{ l: {{ scope: local, {limit}, key: client_address }} }}\n"));
     for (text, expected) in [
         ("server: {}".to_owned(), "routes: there is no route; a gateway needs at least one"),
+        (
+            limited("limit: 2000000, window: 1s"),
+            "rate_limits.l.limit: `limit` may be at most one request per microsecond",
+        ),
+        (limited("limit: 1, window: 1d, burst: 20000"), "rate_limits.l.burst: `burst` must come back within 31 years"),
         (with(redis_policy), "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it"),
         (
             with(&format!("redis: {{ host: \"\" }}\n{redis_policy}")),

@@ -1,4 +1,4 @@
-//! Headers, parameters, cookies and claims, of which an expression asks for one by its name.
+//! Headers, parameters and cookies, of which an expression asks for one by its name.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,12 @@ use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer};
 use cel::common::types::{CelString, MAP_TYPE, Type};
 use cel::common::value::{CowVal, Val};
+use http::HeaderValue;
 
 use super::Offer;
-use super::claims::claim;
 use crate::config::pattern::Variable;
 use crate::cookies;
-use crate::router::query;
+use crate::query;
 
 /// All of one kind that a request has.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +35,11 @@ impl<'r> Members<'r> {
             Variable::Headers => {
                 let mut values = offer.headers.get_all(name).iter();
                 let Some(first) = values.next() else { return Found::Nothing };
-                let more = values.fold(None, |joined: Option<Vec<u8>>, value| {
-                    let joined = joined.unwrap_or_else(|| first.as_bytes().to_vec());
-                    Some([&joined, &b", "[..], value.as_bytes()].concat())
-                });
-                Found::One(more.map_or(Cow::Borrowed(first.as_bytes()), Cow::Owned))
+                let Some(second) = values.next() else { return Found::One(first.as_bytes().into()) };
+                let all: Vec<&[u8]> = [first, second].into_iter().chain(values).map(HeaderValue::as_bytes).collect();
+                Found::One(all.join(&b", "[..]).into())
             }
-            Variable::Query => only(query(offer.query.unwrap_or_default(), name)),
+            Variable::Query => only(query::named(offer.query.unwrap_or_default(), name)),
             Variable::Cookies => only(cookies::named(offer.headers, name)),
             Variable::Params => {
                 let found = offer.params.and_then(|params| params.find(name, offer.path));
@@ -59,9 +57,6 @@ impl<'r> Members<'r> {
     }
 
     fn find(&self, name: &str) -> Result<Option<Box<dyn Val + 'r>>, ExecutionError> {
-        if self.of == Variable::Claims {
-            return self.offer.identity.and_then(|identity| identity.claims.get(name)).map(claim).transpose();
-        }
         let text = match self.text(name) {
             Found::Nothing => return Ok(None),
             Found::Several => return Err(ExecutionError::function_error(self.of.name(), "it is there twice")),
@@ -81,7 +76,7 @@ fn only<'r>(mut values: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
     }
 }
 
-fn name(key: &dyn Val) -> Result<&str, ExecutionError> {
+pub(super) fn name(key: &dyn Val) -> Result<&str, ExecutionError> {
     key.downcast_ref::<CelString<'_>>().map(CelString::inner).ok_or_else(|| ExecutionError::UnexpectedType {
         got: key.get_type().name().to_owned(),
         want: "string".to_owned(),

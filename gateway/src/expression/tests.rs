@@ -133,6 +133,29 @@ fn what_cannot_be_said_is_a_doubt() {
 }
 
 #[test]
+fn claims_cost_once_what_an_expression_asks_of_them_and_never_too_much() {
+    let all: Vec<u32> = (0..200).collect();
+    let known = request(Some(json!({"some": all, "all": all, "deep": vec![all; 200]})));
+    let once = "claims.some.all(x, claims.all.exists(y, y == x)) && size(claims.some) == 200";
+    assert_eq!(known.asked(once), Ok(true), "though 40,000 values are looked at");
+    for dear in ["size(claims.deep) == 200", "size(claims.deep) != 200", "claims.deep.exists(x, size(x) == 0)"] {
+        assert_eq!(known.asked(dear), Err(Doubt), "{dear}");
+    }
+}
+
+#[test]
+fn a_header_that_is_there_often_is_one_list() {
+    let mut request = request(None);
+    for number in 0..1000 {
+        request.headers.append("x-often", HeaderValue::from(number));
+    }
+    assert_eq!(
+        request.asked("headers['x-often'].startsWith('0, 1, 2, ') && headers['x-often'].endsWith(', 999')"),
+        Ok(true)
+    );
+}
+
+#[test]
 fn a_key_is_a_text_a_number_or_a_truth_value() {
     let request = request(Some(json!({"sub": "ann", "level": 3, "ratio": 0.5, "roles": []})));
     let said = |expression: &str| text(&Expression::new(expression).expect("taken"), &request.offer());

@@ -32,8 +32,8 @@ pub(super) struct LocalTable {
     origin: Instant,
     hasher: RandomState,
     buckets: Box<[Bucket]>,
-    /// Keys that were put out of a full bucket.
-    displaced: IntCounter,
+    /// Requests of keys that had no place of their own.
+    no_room: IntCounter,
 }
 
 #[repr(align(128))]
@@ -48,8 +48,8 @@ struct Places {
 }
 
 impl LocalTable {
-    /// An empty table for about `max_keys` live keys, of some 45 bytes each; `displaced` counts those it had no room for.
-    pub(super) fn new(gcra: Gcra, max_keys: usize, displaced: IntCounter) -> Self {
+    /// An empty table for about `max_keys` live keys, of some 45 bytes each; `no_room` counts requests of others.
+    pub(super) fn new(gcra: Gcra, max_keys: usize, no_room: IntCounter) -> Self {
         let buckets = max_keys.saturating_mul(HALF_PLACES_PER_KEY).div_ceil(2 * PLACES).max(1);
         let empty = || Bucket(Mutex::new(Places { keys: [0; PLACES], tats: [0; PLACES] }));
         Self {
@@ -57,7 +57,7 @@ impl LocalTable {
             origin: Instant::now(),
             hasher: RandomState::default(),
             buckets: std::iter::repeat_with(empty).take(buckets).collect(),
-            displaced,
+            no_room,
         }
     }
 
@@ -69,7 +69,7 @@ impl LocalTable {
             // There is one for every hash.
             return self.gcra.counted(self.gcra.take(u64::MAX, now));
         };
-        let decision = places.lock().take(self.gcra, hash, now, &self.displaced);
+        let decision = places.lock().take(self.gcra, hash, now, &self.no_room);
         self.gcra.counted(decision)
     }
 
@@ -81,7 +81,7 @@ impl LocalTable {
 }
 
 impl Places {
-    fn take(&mut self, gcra: Gcra, key: u64, now: u64, displaced: &IntCounter) -> super::gcra::Decision {
+    fn take(&mut self, gcra: Gcra, key: u64, now: u64, no_room: &IntCounter) -> super::gcra::Decision {
         let mut least = 0;
         let mut found = None;
         for (place, (owner, tat)) in self.keys.iter().zip(&self.tats).enumerate() {
@@ -93,11 +93,11 @@ impl Places {
             }
         }
         let place = found.unwrap_or(least);
+        if found.is_none() && self.tats[place] > now {
+            no_room.inc();
+        }
         let decision = gcra.take(self.tats[place], now);
         if let Some(tat) = decision.moved_to(now) {
-            if found.is_none() && self.tats[place] > now {
-                displaced.inc();
-            }
             self.keys[place] = key;
             self.tats[place] = tat;
         }

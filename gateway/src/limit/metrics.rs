@@ -11,7 +11,7 @@ const REDIS_BUCKETS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
 pub(super) struct PolicyMetrics {
     requests: IntCounterVec,
     degraded: IntCounterVec,
-    displaced: IntCounter,
+    no_room: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
     unavailable: IntCounter,
@@ -29,23 +29,23 @@ impl PolicyMetrics {
             Opts::new("gateway_rate_limit_degraded_total", "Requests a failure mode answered, Redis being away.");
         let requests = IntCounterVec::new(requests.const_label("policy", policy), &["outcome"])?;
         let degraded = IntCounterVec::new(degraded.const_label("policy", policy), &["mode"])?;
-        let displaced = Opts::new(
-            "gateway_rate_limit_displaced_keys_total",
-            "Keys put out of a full table, which then counts newcomers too much: raise max_keys.",
+        let no_room = Opts::new(
+            "gateway_rate_limit_no_room_total",
+            "Requests of keys with no room of their own in a full table, which counts them too much: raise max_keys.",
         );
-        let displaced = IntCounter::with_opts(displaced.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, displaced, failure_mode))
+        let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
+        Ok(Self::of(requests, degraded, no_room, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
-        Self::of(self.requests.clone(), self.degraded.clone(), self.displaced.clone(), failure_mode)
+        Self::of(self.requests.clone(), self.degraded.clone(), self.no_room.clone(), failure_mode)
     }
 
     fn of(
         requests: IntCounterVec,
         degraded: IntCounterVec,
-        displaced: IntCounter,
+        no_room: IntCounter,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl PolicyMetrics {
             stood_in: failure_mode.map(|mode| degraded.with_label_values(&[word(mode)])),
             requests,
             degraded,
-            displaced,
+            no_room,
         }
     }
 
@@ -66,11 +66,11 @@ impl PolicyMetrics {
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.degraded.clone()))?;
-        registry.register(Box::new(self.displaced.clone()))
+        registry.register(Box::new(self.no_room.clone()))
     }
 
-    pub(super) const fn displaced(&self) -> &IntCounter {
-        &self.displaced
+    pub(super) const fn no_room(&self) -> &IntCounter {
+        &self.no_room
     }
 
     pub(super) fn count(&self, verdict: &Verdict) {

@@ -12,8 +12,10 @@ use super::window::SlidingWindow;
 use crate::config::file::{RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
 use crate::config::pattern::RateLimitKey;
 
-/// The longest window: a year and a day.
-const MAX_WINDOW: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The shortest window.
+const MIN_WINDOW: Duration = Duration::from_secs(1);
+/// The longest.
+const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys for which there is room unless the file says otherwise: some 3 MB.
 const DEFAULT_MAX_KEYS: usize = 65_536;
 /// Longer names bloat every response.
@@ -32,15 +34,21 @@ pub enum PolicyProblem {
     /// The name goes into a header as a quoted string (RFC 9651, section 3.3.3), and into metrics.
     #[error("its name must be 1 to 64 visible ASCII characters other than quotation mark and backslash")]
     Name,
-    /// A limit, burst or window of nothing.
+    /// A limit, a burst or a table of nothing.
     #[error("`{0}` must not be zero")]
     Zero(&'static str),
-    /// Longer than a year.
-    #[error("`window` must not be longer than 366 days")]
-    WindowTooLong,
-    /// Beyond what the algorithm can express.
-    #[error("`limit` may be at most one request per microsecond, and `burst` must come back within 31 years")]
-    Inexpressible,
+    /// Too short or too long.
+    #[error("`window` is not between 1s and 1day")]
+    Window,
+    /// The window of a sketch.
+    #[error("the window of a sketch is in whole seconds")]
+    PartOfSecond,
+    /// More requests than the algorithm can tell apart.
+    #[error("`limit` may be at most one request per microsecond")]
+    TooFast,
+    /// A longer time than the algorithm can express.
+    #[error("`burst` must come back within 31 years")]
+    TooSlow,
     /// A setting that a local policy cannot honour.
     #[error("`{0}` is only for scope `redis`")]
     OnlyForRedis(&'static str),
@@ -94,46 +102,64 @@ enum Fallback {
     Local(LocalTable),
 }
 
+impl PolicyProblem {
+    /// The key that it is about; none for the policy's name.
+    pub(crate) const fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Name => None,
+            Self::Zero(key) | Self::OnlyForRedis(key) | Self::OnlyForGcra(key) => Some(key),
+            Self::Window | Self::PartOfSecond => Some("window"),
+            Self::TooFast => Some("limit"),
+            Self::TooSlow => Some("burst"),
+            Self::SketchInRedis => Some("algorithm"),
+            Self::NoRedis => Some("scope"),
+        }
+    }
+}
+
 impl Settings {
-    pub(super) fn read(name: &str, file: &RateLimitFile) -> Result<Self, PolicyProblem> {
-        let window = file.window.get();
-        if !is_legal_name(name) {
-            return Err(PolicyProblem::Name);
-        }
-        if file.limit == 0 {
-            return Err(PolicyProblem::Zero("limit"));
-        }
-        if window.as_micros() == 0 {
-            return Err(PolicyProblem::Zero("window"));
-        }
-        if window > MAX_WINDOW {
-            return Err(PolicyProblem::WindowTooLong);
-        }
-        let counted = match (file.scope, file.algorithm.unwrap_or_default()) {
-            (RateLimitScope::Local, _) if file.on_redis_failure.is_some() => {
-                return Err(PolicyProblem::OnlyForRedis("on_redis_failure"));
-            }
-            (RateLimitScope::Local, RateLimitAlgorithm::Gcra) => {
-                Counted::Local { gcra: gcra(file, window)?, max_keys: max_keys(file)? }
-            }
-            (RateLimitScope::Local, RateLimitAlgorithm::Sketch) => {
-                for (given, key) in [(file.burst, "burst"), (file.max_keys, "max_keys")] {
-                    if given.is_some() {
-                        return Err(PolicyProblem::OnlyForGcra(key));
-                    }
-                }
-                Counted::Sketch
-            }
-            (RateLimitScope::Redis, RateLimitAlgorithm::Gcra) => {
+    /// What `file` says of the policy `name`.
+    ///
+    /// # Errors
+    /// All that is wrong with it, but for what other blocks say.
+    pub(super) fn read(name: &str, file: &RateLimitFile) -> Result<Self, Vec<PolicyProblem>> {
+        let (window, burst) = (file.window.get(), file.burst.unwrap_or(file.limit));
+        let is_sketch = file.algorithm == Some(RateLimitAlgorithm::Sketch);
+        let in_redis = file.scope == RateLimitScope::Redis;
+        let has_table =
+            !is_sketch && (!in_redis || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::Local);
+        let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
+        let is_too_fast = is_window && !is_sketch && window.as_micros() < u128::from(file.limit);
+        let is_counted = is_window && !is_too_fast && !is_sketch && file.limit > 0 && burst > 0;
+        let gcra = if is_counted { Gcra::new(file.limit, window, burst) } else { None };
+        let problems = [
+            (!is_legal_name(name), PolicyProblem::Name),
+            (file.limit == 0, PolicyProblem::Zero("limit")),
+            (!is_window, PolicyProblem::Window),
+            (file.burst == Some(0), PolicyProblem::Zero("burst")),
+            (file.max_keys == Some(0), PolicyProblem::Zero("max_keys")),
+            (is_too_fast, PolicyProblem::TooFast),
+            (is_counted && gcra.is_none(), PolicyProblem::TooSlow),
+            (is_sketch && in_redis, PolicyProblem::SketchInRedis),
+            (is_sketch && window.subsec_nanos() != 0, PolicyProblem::PartOfSecond),
+            (is_sketch && file.burst.is_some(), PolicyProblem::OnlyForGcra("burst")),
+            (!has_table && file.max_keys.is_some(), PolicyProblem::OnlyForGcra("max_keys")),
+            (!in_redis && file.on_redis_failure.is_some(), PolicyProblem::OnlyForRedis("on_redis_failure")),
+        ];
+        let problems: Vec<_> = problems.into_iter().filter(|(is_so, _)| *is_so).map(|(_, problem)| problem).collect();
+        let max_keys = file.max_keys.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize);
+        let counted = match gcra {
+            _ if !problems.is_empty() => return Err(problems),
+            None => Counted::Sketch,
+            Some(gcra) if in_redis => {
                 let on_failure = match file.on_redis_failure.unwrap_or_default() {
-                    RedisFailureMode::Local => OnFailure::Local { max_keys: max_keys(file)? },
-                    _ if file.max_keys.is_some() => return Err(PolicyProblem::OnlyForGcra("max_keys")),
+                    RedisFailureMode::Local => OnFailure::Local { max_keys },
                     RedisFailureMode::Open => OnFailure::Open,
                     RedisFailureMode::Closed => OnFailure::Closed,
                 };
-                Counted::Shared { gcra: gcra(file, window)?, on_failure }
+                Counted::Shared { gcra, on_failure }
             }
-            (RateLimitScope::Redis, RateLimitAlgorithm::Sketch) => return Err(PolicyProblem::SketchInRedis),
+            Some(gcra) => Counted::Local { gcra, max_keys },
         };
         Ok(Self { name: name.to_owned(), limit: file.limit, window, key: file.key.clone(), counted })
     }
@@ -149,28 +175,13 @@ impl Settings {
     }
 }
 
-fn gcra(file: &RateLimitFile, window: Duration) -> Result<Gcra, PolicyProblem> {
-    let burst = file.burst.unwrap_or(file.limit);
-    if burst == 0 {
-        return Err(PolicyProblem::Zero("burst"));
-    }
-    Gcra::new(file.limit, window, burst).ok_or(PolicyProblem::Inexpressible)
-}
-
-fn max_keys(file: &RateLimitFile) -> Result<usize, PolicyProblem> {
-    match file.max_keys {
-        Some(0) => Err(PolicyProblem::Zero("max_keys")),
-        given => Ok(given.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize)),
-    }
-}
-
 impl Policy {
     pub(super) fn new(
         settings: Settings,
         link: Option<&Arc<RedisLink>>,
         metrics: PolicyMetrics,
     ) -> Result<Self, PolicyProblem> {
-        let local = |gcra, max_keys| LocalTable::new(gcra, max_keys, metrics.displaced().clone());
+        let local = |gcra, max_keys| LocalTable::new(gcra, max_keys, metrics.no_room().clone());
         let counter = match settings.counted {
             Counted::Local { gcra, max_keys } => Counter::Local(local(gcra, max_keys)),
             Counted::Sketch => Counter::Sketch(SlidingWindow::new(u64::from(settings.limit), settings.window)),

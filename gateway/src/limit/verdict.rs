@@ -34,7 +34,7 @@ pub struct Quota {
     pub limit: u64,
     /// Requests that would be allowed at this moment.
     pub remaining: u64,
-    /// Until the whole quota is there again (counted in Redis), or until the present window ends (counted locally).
+    /// Until the whole quota is there again (`gcra`), or until the present window ends (counted by a `sketch`).
     pub reset: Duration,
 }
 

@@ -10,7 +10,7 @@ pub(crate) struct MirrorMetrics {
     pub(super) sent: IntCounter,
     /// No connection, or a broken one.
     pub(super) failed: IntCounter,
-    /// Not answered in time.
+    /// Not whole, or not answered, in time.
     pub(super) timed_out: IntCounter,
     /// Not made: there were as many as there may be.
     pub(super) no_room: IntCounter,

@@ -10,6 +10,7 @@ use super::Asked;
 use crate::config::pattern::{Condition, Predicate, Test};
 use crate::cookies;
 use crate::expression::{self, Offer};
+use crate::query;
 
 /// All of these must hold.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,7 @@ impl Conditions {
             Condition::Header(name, test) => {
                 holds(test, asked.headers.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())))
             }
-            Condition::Query(name, test) => holds(test, query(asked.query.unwrap_or_default(), name)),
+            Condition::Query(name, test) => holds(test, query::named(asked.query.unwrap_or_default(), name)),
             Condition::Cookie(name, test) => holds(test, cookies::named(asked.headers, name)),
             Condition::Client(networks) => networks.contain(asked.client.get()),
             Condition::Expression(predicate) => self.ask(predicate, asked),
@@ -79,15 +80,6 @@ fn holds<'v>(test: &Test, mut values: impl Iterator<Item = Cow<'v, [u8]>>) -> bo
         Test::Regex(regex) => values.any(|value| regex.fits(&value)),
         Test::Present(wanted) => values.next().is_some() == *wanted,
     }
-}
-
-/// The decoded values of the parameter `name`, read as forms are (`+` is a space). Those without escapes are borrowed.
-pub(crate) fn query<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, [u8]>> {
-    let pairs = form_urlencoded::parse(query.as_bytes()).filter(move |(own, _)| own == name);
-    pairs.map(|(_, value)| match value {
-        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
-        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
-    })
 }
 
 #[cfg(test)]

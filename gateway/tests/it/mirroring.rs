@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use testkit::{Behaviour, Upstream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{Gateway, PATIENCE, token};
 
@@ -40,7 +42,8 @@ async fn a_copy_has_what_the_first_upstream_gets_and_says_that_it_is_one() {
     let steps = "middleware: [{ jwt: { provider: us } }]";
     let gateway = Gateway::start(&file(&first, &second.url(), "", steps));
     let request = gateway.request(Method::POST, "/x/a%20b?c=d").bearer_auth(token(|_| {}));
-    assert_eq!(status(request.header("X-User-Id", "root").body("what it says")).await, 200);
+    let request = request.header("X-User-Id", "root").header("X_Mirrored", "false").header("X-Mirrored", "yes");
+    assert_eq!(status(request.body("what it says")).await, 200);
     assert_eq!(status(gateway.request(Method::GET, "/x/none").bearer_auth(token(|_| {}))).await, 200);
     outcome(&gateway, "sent", 2).await;
     let (own, mut copies) = (first.arrived(), second.arrived());
@@ -51,6 +54,7 @@ async fn a_copy_has_what_the_first_upstream_gets_and_says_that_it_is_one() {
             assert_eq!(own.header(name), copy.header(name), "{name}");
         }
         assert_eq!((own.header("x-mirrored").len(), copy.header("x-mirrored")), (0, vec!["true"]));
+        assert_eq!((own.header("x_mirrored").len(), copy.header("x_mirrored").len()), (0, 0));
     }
     assert_eq!(copies[0].line(), "POST /x/a%20b?c=d");
     assert_eq!(copies[0].body, b"what it says");
@@ -123,4 +127,31 @@ async fn only_the_sample_is_copied_and_nothing_that_was_refused() {
     assert_eq!(status(gateway.request(Method::GET, "/x/taken").bearer_auth(token(|_| {}))).await, 200);
     outcome(&gateway, "sent", second.arrived().len().max(1)).await;
     assert!(!second.arrived().iter().any(|copy| copy.line().contains("refused")));
+}
+
+#[tokio::test]
+async fn what_is_copied_no_more_is_shown_no_more() {
+    let (first, second) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    let text = file(&first, &second.url(), "", "public: true");
+    let gateway = Gateway::start(&text);
+    let sent = "gateway_mirrored_requests_total{outcome=\"sent\",route=\"x\"}";
+    assert_eq!(gateway.metric(sent).await, Some(0.0));
+    gateway.reload(&text.replace("mirror: { upstream: second,  }", "")).expect("taken");
+    assert_eq!(gateway.metric(sent).await, None);
+}
+
+#[tokio::test]
+async fn a_body_that_takes_too_long_is_not_waited_for_with_a_place() {
+    let (first, second) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    let gateway = Gateway::start(&file(&first, &second.url(), "timeout: 50ms", "public: true"));
+    let mut client = TcpStream::connect(gateway.addr()).await.expect("connects");
+    let head = b"POST /x/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\na";
+    client.write_all(head).await.expect("writes");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.write_all(b"b").await.expect("writes");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    outcome(&gateway, "timed_out", 1).await;
+    assert_eq!((first.arrived().len(), second.arrived().len()), (1, 0));
 }

@@ -142,3 +142,19 @@ async fn a_reload_moves_only_whom_it_must() {
     gateway.reload(&of((80, 20))).expect("taken");
     assert_eq!(places().await, before, "and back as before");
 }
+
+#[tokio::test]
+async fn what_is_chosen_no_more_is_shown_no_more() {
+    let (stable, canary) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    let old = file(&stable.url(), &canary.url(), (1, 0), "", "public: true");
+    let gateway = Gateway::start(&old);
+    let counted = async |upstream: &str| {
+        gateway.metric(&format!("gateway_split_requests_total{{route=\"x\",upstream=\"{upstream}\"}}")).await
+    };
+    send(get(&gateway)).await;
+    assert_eq!((counted("stable").await, counted("canary").await), (Some(1.0), Some(0.0)));
+    gateway.reload(&old.replace("canary", "next")).expect("taken");
+    send(get(&gateway)).await;
+    assert_eq!((counted("stable").await, counted("canary").await), (Some(2.0), None));
+    assert_eq!(counted("next").await, Some(0.0));
+}

@@ -56,7 +56,7 @@ impl Claims {
     pub(super) fn problem(&self, name: &str) -> Option<String> {
         match self {
             Self::Any => None,
-            Self::None => Some("no `jwt` step before this one reads the token".to_owned()),
+            Self::None => Some("no step before this one asks who is there".to_owned()),
             Self::These(known) if known.contains(name) => None,
             Self::These(known) => {
                 let hint = did_you_mean(name, known.iter().copied());

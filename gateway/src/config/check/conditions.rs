@@ -1,11 +1,10 @@
 //! Checks what routes ask for beside host, path and method.
 
-use std::collections::HashMap;
-
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::expressions::{self, Moment};
-use crate::config::file::{FieldMatchFile, GatewayFile, HeaderMatchFile, MatchFile};
+use super::shape::is_asserted;
+use crate::config::file::{FieldMatchFile, GatewayFile, HeaderMatchFile, MatchFile, MatchHeader};
 use crate::config::pattern::{Condition, HostMatch, PathMatch, RegexPattern};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -18,14 +17,12 @@ const MOST_REGEXES: usize = 1000;
 
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     let routes = KeyPath::default().key("routes");
-    // What only the gateway says to upstreams, and whose tokens say it.
-    let identity: HashMap<&HeaderName, &str> = file.identity_headers().collect();
     let mut regexes = 0;
     for (index, route) in file.routes.iter().enumerate() {
         let at = routes.index(index).key("match");
         let block = &route.matches;
         for (index, header) in block.headers.iter().enumerate() {
-            check_header(header, &identity, &at.key("headers").index(index), report);
+            check_header(header, file, &at.key("headers").index(index), report);
         }
         for (key, fields) in [("query", &block.query), ("cookies", &block.cookies)] {
             for (index, field) in fields.iter().enumerate() {
@@ -45,17 +42,21 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     }
 }
 
-fn check_header(file: &HeaderMatchFile, identity: &HashMap<&HeaderName, &str>, at: &KeyPath, report: &mut Report<'_>) {
-    if let Some(provider) = identity.get(file.name.get()) {
-        let message = format!("clients write here what they like; only upstreams get it from what `{provider}` knows");
-        report.problem(&at.key("name"), message);
-    }
-    one_test(&file.value, &file.regex, file.present, at, report);
-    if let Some(value) = &file.value {
+fn check_header(header: &HeaderMatchFile, file: &GatewayFile, at: &KeyPath, report: &mut Report<'_>) {
+    is_the_clients(&header.name, file, &at.key("name"), report);
+    one_test(&header.value, &header.regex, header.present, at, report);
+    if let Some(value) = &header.value {
         let is_value = HeaderValue::from_str(value).is_ok() && value.trim_ascii() == value;
         if !is_value {
             report.problem(&at.key("value"), "no header has this value; it has visible ASCII, and no space around it");
         }
+    }
+}
+
+/// Tells when clients are not meant to say what something here is chosen by.
+pub(super) fn is_the_clients(header: &MatchHeader, file: &GatewayFile, at: &KeyPath, report: &mut Report<'_>) {
+    if is_asserted(header.get().as_str(), file) {
+        report.problem(at, "clients write here what they like; only upstreams get it from what the gateway knows");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::shape::Shape;
 use super::{Used, is_deadline, refers_to, size_is_within};
-use crate::config::file::{RouteFile, UpstreamFile};
+use crate::config::file::{RouteFile, UpstreamFile, UpstreamProtocol};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::ByteSize;
@@ -30,6 +30,16 @@ pub(super) fn check<'f>(
     }
     if refers_to("upstream", &mirror.upstream, upstreams, &at.key("upstream"), report) {
         used.upstreams.insert(&mirror.upstream);
+    }
+    if let Some(upstream) = upstreams.get(&mirror.upstream) {
+        // Copies go by a client of their own, which knows neither.
+        let cannot = [
+            (upstream.tls.is_some(), "has a `tls` block, by which copies cannot go"),
+            (upstream.protocol != UpstreamProtocol::Http1, "speaks not only `http1`, in which copies are sent"),
+        ];
+        for (_, why) in cannot.into_iter().filter(|(is_so, _)| *is_so) {
+            report.problem(&at.key("upstream"), format!("the upstream `{}` {why}", mirror.upstream));
+        }
     }
     let split = route.split.iter().flat_map(|split| &split.upstreams).map(|share| &share.name);
     if route.upstream.iter().chain(split).any(|upstream| *upstream == mirror.upstream) {

@@ -52,7 +52,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         let route_at = Some((route, &at));
         let scope = Scope { file, directory, route: route_at, claims: &Claims::None, claims_in_the_end: &claims };
         chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
-        split::check(route, &file.upstreams, &chain.claims, &at, &mut used, report);
+        split::check(route, file, &chain.claims, &at, &mut used, report);
         mirror::check(route, &file.upstreams, &chain.shape, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
         if let Some(at) = chain.to_whom.as_ref().filter(|_| route.split.is_some()) {

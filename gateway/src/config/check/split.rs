@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::claims::Claims;
+use super::conditions::is_the_clients;
 use super::{Used, refers_to, span_is_within};
-use crate::config::file::{RouteFile, SplitFile, StickyCookieFile, UpstreamFile};
+use crate::config::file::{GatewayFile, RouteFile, SplitFile, StickyCookieFile, UpstreamFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 
@@ -16,7 +17,7 @@ const MOST_UPSTREAMS: usize = 16;
 
 pub(super) fn check<'f>(
     route: &'f RouteFile,
-    upstreams: &BTreeMap<String, UpstreamFile>,
+    file: &GatewayFile,
     claims: &Claims,
     at: &KeyPath,
     used: &mut Used<'f>,
@@ -27,7 +28,7 @@ pub(super) fn check<'f>(
     if route.upstream.is_some() {
         report.problem(&at, "the route has an `upstream` too; keep one of the two");
     }
-    check_shares(split, upstreams, &at.key("upstreams"), used, report);
+    check_shares(split, &file.upstreams, &at.key("upstreams"), used, report);
     if let Some(sticky) = &split.sticky {
         let at = at.key("sticky");
         let ways = [sticky.cookie.is_some(), sticky.header.is_some(), sticky.claim.is_some(), sticky.client_address];
@@ -37,6 +38,9 @@ pub(super) fn check<'f>(
         if let Some(cookie) = &sticky.cookie {
             check_cookie(cookie, &at.key("cookie"), report);
         }
+        if let Some(header) = &sticky.header {
+            is_the_clients(header, file, &at.key("header"), report);
+        }
         if let Some(claim) = &sticky.claim {
             claims.check(claim, &at.key("claim"), report);
         }
@@ -45,6 +49,9 @@ pub(super) fn check<'f>(
         let at = at.key("force");
         if force.header.is_none() && force.cookie.is_none() && report.is_written(&at) {
             report.problem(&at, "a `header` or a `cookie` is wanted here");
+        }
+        if let Some(header) = &force.header {
+            is_the_clients(header, file, &at.key("header"), report);
         }
         if let Some(name) = &force.cookie {
             check_cookie_name(name, &at.key("cookie"), report);

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::pattern::{Condition, HostMatch, PathMatch, Predicate, RegexPattern, Test};
-use crate::config::values::{Network, Networks, RouteMethod};
+use crate::config::values::{ABOUT_THE_CLIENT, Network, Networks, RouteMethod};
 
 /// Which requests a route takes. The most specific route wins, wherever it stands in the file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -81,7 +81,7 @@ pub enum BadMatchHeader {
     /// `Cookie`.
     #[error("write the cookie under `cookies`")]
     Cookie,
-    /// What only a trusted proxy may say.
+    /// What only a trusted proxy or the gateway itself may say.
     #[error("clients write here what they like, so nothing is chosen by it; `client` is the address that is believed")]
     NotBelieved,
 }
@@ -102,7 +102,7 @@ impl TryFrom<String> for MatchHeader {
         match name.as_str().replace('_', "-").as_str() {
             "host" => Err(BadMatchHeader::Host),
             "cookie" => Err(BadMatchHeader::Cookie),
-            "forwarded" | "x-real-ip" | "x-request-id" => Err(BadMatchHeader::NotBelieved),
+            name if ABOUT_THE_CLIENT.iter().any(|own| *own == name) => Err(BadMatchHeader::NotBelieved),
             name if name.starts_with("x-forwarded-") => Err(BadMatchHeader::NotBelieved),
             _ => Ok(Self(name)),
         }
@@ -151,6 +151,8 @@ mod tests {
             ("X-Forwarded-Proto", BadMatchHeader::NotBelieved),
             ("X_Forwarded_For", BadMatchHeader::NotBelieved),
             ("Forwarded", BadMatchHeader::NotBelieved),
+            ("X-Identity-Token", BadMatchHeader::NotBelieved),
+            ("X_Mirrored", BadMatchHeader::NotBelieved),
         ] {
             assert_eq!(read(text), Err(problem), "{text}");
         }

@@ -21,7 +21,7 @@ pub struct MirrorFile {
     #[serde(default = "default_max_in_flight")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_in_flight: usize,
-    /// How long a copy may take, with its answer.
+    /// How long its request may take to come whole, and then a copy with its answer.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
 }

@@ -77,7 +77,7 @@ fn an_expression_that_asks_for_what_is_never_there_is_refused_with_its_line() {
         (
             "= claims.sub",
             format!("public: true, match: {{ path: /a }}, middleware: [{LIMIT}]"),
-            "`each` counts by `= claims.sub`, and no `jwt` step",
+            "`each` counts by `= claims.sub`, and no step before this one",
         ),
         (
             "= params.id",

@@ -4,7 +4,7 @@ use super::*;
 
 fn file(route: &str) -> String {
     format!(
-        "upstreams: {{ a: {{ targets: [\"http://a:1\"] }}, b: {{ targets: [\"http://b:1\"] }} }}\n\
+        "upstreams: {{ a: {{ targets: [\"http://a:1\"] }}, b: {{ targets: [\"https://b:1\"] }} }}\n\
          routes:\n- {{ name: r, match: {{ path: /x }}, public: true, {route} }}\n- {{ name: s, match: {{ path: /s }}, \
          public: true, upstream: a }}\n"
     )
@@ -45,5 +45,22 @@ fn a_mirror_that_cannot_be_meant_is_refused() {
     ] {
         let problems = report(&file(route));
         assert!(problems.contains(told), "{route}\n{problems}");
+    }
+}
+
+#[test]
+fn a_mirror_whose_upstream_is_not_spoken_to_as_copies_go_is_refused() {
+    for (settings, told) in [
+        ("tls: { verify: false }", Some("the upstream `b` has a `tls` block, by which copies cannot go")),
+        ("protocol: http2", Some("the upstream `b` speaks not only `http1`, in which copies are sent")),
+        ("protocol: auto", Some("the upstream `b` speaks not only `http1`, in which copies are sent")),
+        ("protocol: http1", None),
+    ] {
+        let text = file("upstream: a, mirror: { upstream: b }");
+        let problems = report(&text.replace("https://b:1\"]", &format!("https://b:1\"], {settings}")));
+        match told {
+            Some(told) => assert!(problems.contains(&format!("routes[0].mirror.upstream: {told}")), "{problems}"),
+            None => assert_eq!(problems, ""),
+        }
     }
 }

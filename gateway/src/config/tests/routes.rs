@@ -200,13 +200,21 @@ fn what_the_gateway_says_itself_chooses_no_route() {
     let text = format!(
         "jwt_providers: {{ p: {{ algorithm: HS256, secret: \"${{JWT_SECRET_KEY}}\", issuer: i, audience: a, \
          claims_to_headers: {{ sub: X-User-Id }} }} }}\n{}",
-        file(&["path: /a, headers: [{ name: x-user-id, value: root }]"])
+        file(&["MATCH"])
     );
-    let problems = report(&text);
-    assert!(
-        problems.contains("headers[0].name: clients write here what they like; only upstreams get it"),
-        "{problems}"
-    );
+    for (by, key) in [
+        ("path: /a, headers: [{ name: x-user-id, value: root }]", "match.headers[0].name"),
+        ("path: /a, headers: [{ name: X_User_Id, present: true }]", "match.headers[0].name"),
+        ("path: /a, headers: [{ name: X-Identity-Token, present: true }]", "match.headers[0].name"),
+        ("path: /a | split: { SHARES, sticky: { header: X-User-Id } }", "split.sticky.header"),
+        ("path: /a | split: { SHARES, force: { header: x_user-id } }", "split.force.header"),
+    ] {
+        let (matches, more) = by.split_once(" | ").unwrap_or((by, "upstream: up"));
+        let more = more.replace("SHARES", "upstreams: [{ name: up, weight: 1 }]");
+        let problems = report(&text.replace("MATCH", matches).replace("upstream: up", &more));
+        assert!(problems.contains(&format!("{key}: ")), "{problems}");
+        assert!(problems.contains("clients write here what they like"), "{problems}");
+    }
 }
 
 #[test]

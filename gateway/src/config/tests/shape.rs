@@ -118,10 +118,7 @@ fn what_a_step_cannot_do_is_told() {
             "set.X-A: the route's path has no parameter `ids`; did you mean `id`?",
         ),
         ("headers: { request: { set: { X-A: '{clientip}' } } }", "did you mean `client_ip`?"),
-        (
-            "headers: { request: { set: { X-A: '{claim.sub}' } } }",
-            "set.X-A: no `jwt` step before this one reads the token",
-        ),
+        ("headers: { request: { set: { X-A: '{claim.sub}' } } }", "set.X-A: no step before this one asks who is there"),
         ("rewrite: {}", "rewrite: this changes nothing"),
         ("rewrite: { strip_prefix: /b }", "rewrite.strip_prefix: the route's path does not begin with `/b`"),
         ("rewrite: { strip_prefix: /a/id }", "rewrite.strip_prefix: the route's path does not begin with `/a/id`"),

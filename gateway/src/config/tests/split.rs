@@ -50,7 +50,7 @@ fn a_split_that_cannot_be_meant_is_refused() {
         (more("sticky: {}"), "split.sticky: exactly one of `cookie`, `header`, `claim` and `client_address: true`"),
         (more("sticky: { header: X-A, client_address: true }"), "split.sticky: exactly one of"),
         (more("sticky: { header: X-Forwarded-For }"), "clients write here what they like"),
-        (more("sticky: { claim: sub }"), "split.sticky.claim: no `jwt` step before this one reads the token"),
+        (more("sticky: { claim: sub }"), "split.sticky.claim: no step before this one asks who is there"),
         (more("sticky: { cookie: { name: 'a b' } }"), "split.sticky.cookie.name: the name of a cookie has"),
         (more("sticky: { cookie: { name: a, max_age: 401d } }"), "is not between 1s and"),
         (more("force: {}"), "split.force: a `header` or a `cookie` is wanted here"),

@@ -105,8 +105,8 @@ impl TryFrom<String> for CredentialHeader {
     }
 }
 
-/// What only a trusted proxy may say of a client, and no client is one.
-pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 8] = [
+/// What only a trusted proxy or the gateway itself may say, and no client is one.
+pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 9] = [
     FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
@@ -115,10 +115,14 @@ pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 8] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
     IDENTITY_TOKEN,
+    IS_COPY,
 ];
 
 /// In which the gateway says, signed, who asks.
 pub(crate) const IDENTITY_TOKEN: HeaderName = HeaderName::from_static(common::auth::IDENTITY_TOKEN_HEADER);
+
+/// Tells a copy of a request from the request itself.
+pub(crate) const IS_COPY: HeaderName = HeaderName::from_static("x-mirrored");
 
 /// Whether `name` is `asserted`, or what servers with CGI habits take for it. Both are in lower case.
 pub(crate) fn same_but_for_underscores(name: &str, asserted: &str) -> bool {

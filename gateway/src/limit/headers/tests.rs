@@ -27,7 +27,7 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
 }
 
 fn two_policies() -> QuotaHeaders {
-    let policies = policies(&[("per-user", 100, Span::from_secs(60)), ("burst", 5, Span::from_millis(500))]);
+    let policies = policies(&[("per-user", 100, Span::from_secs(60)), ("burst", 5, Span::from_millis(1500))]);
     let listed: Vec<_> = policies.into_iter().map(|policy| Listed { policy, told: true }).collect();
     QuotaHeaders::prepare(&listed).expect("legal names")
 }

@@ -11,8 +11,8 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn table(limit: u32, burst: u32, max_keys: usize) -> LocalTable {
-    let displaced = IntCounter::new("displaced", "put out").expect("legal");
-    LocalTable::new(Gcra::new(limit, SECOND, burst).expect("expressible"), max_keys, displaced)
+    let no_room = IntCounter::new("no_room", "without a place").expect("legal");
+    LocalTable::new(Gcra::new(limit, SECOND, burst).expect("expressible"), max_keys, no_room)
 }
 
 fn passes(table: &LocalTable, key: &[u8], now: Instant) -> bool {
@@ -67,7 +67,19 @@ fn a_flood_of_other_keys_frees_nobody_who_is_over_the_limit() {
             assert!(!passes(&table, b"offender", now), "after {key} others");
         }
     }
-    assert!(table.displaced.get() > 0);
+    assert!(table.no_room.get() > 0);
+}
+
+#[test]
+fn a_key_with_no_room_of_its_own_is_told_also_when_it_is_refused() {
+    let table = table(1, 1, 1);
+    let now = table.origin + SECOND;
+    let passed = (0..PLACES).filter(|key| passes(&table, &key.to_be_bytes(), now)).count();
+    assert_eq!((passed, table.no_room.get()), (PLACES, 0), "there is room for each");
+    assert!(!passes(&table, b"one more", now));
+    assert_eq!(table.no_room.get(), 1);
+    assert!(!passes(&table, &0_usize.to_be_bytes(), now), "over its own limit");
+    assert_eq!(table.no_room.get(), 1);
 }
 
 proptest! {

@@ -30,6 +30,12 @@ pub(crate) enum Key {
     Expression { expression: Expression, params: Params, told_apart: bool },
 }
 
+/// What one request counts as.
+pub(super) enum CountsAs<'c> {
+    Address([u8; 17]),
+    Text(Cow<'c, [u8]>),
+}
+
 impl Key {
     /// The key that is written like this, on `route`. With `told_apart`, what one provider says is not what another says.
     pub(crate) fn new(key: &RateLimitKey, told_apart: bool, route: &RouteFile) -> Self {
@@ -47,8 +53,8 @@ impl Key {
 
     /// What the request with this `head` counts as. One without the claim, or for which the expression has no answer, is counted
     /// by its address, never not at all.
-    pub(super) fn of<'c>(&self, head: &RequestHeader, ctx: &'c RequestContext) -> Cow<'c, [u8]> {
-        match self {
+    pub(super) fn of<'c>(&self, head: &RequestHeader, ctx: &'c RequestContext) -> CountsAs<'c> {
+        let text = match self {
             Self::Address => None,
             Self::Claim { path, told_apart } => ctx
                 .identity
@@ -65,8 +71,17 @@ impl Key {
                     }
                 }
             }
+        };
+        text.map_or_else(|| CountsAs::Address(address(ctx.client)), CountsAs::Text)
+    }
+}
+
+impl AsRef<[u8]> for CountsAs<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Address(address) => address,
+            Self::Text(text) => text,
         }
-        .unwrap_or_else(|| address(ctx.client).to_vec().into())
     }
 }
 
