@@ -62,7 +62,8 @@ impl Place {
     }
 }
 
-/// The credential of the only header `name`. One of another scheme is none.
+/// The credential of the only header `name`. One of another scheme is none; what stands behind the scheme's word in another
+/// way than its own grammar has it (RFC 9110, section 11.4) may be one to an upstream that is less strict.
 fn in_header<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: Option<&str>) -> Found<'r> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Found::Nothing };
@@ -76,8 +77,15 @@ fn in_header<'r>(headers: &'r HeaderMap, name: &HeaderName, scheme: Option<&str>
         [b' ', credential @ ..] if word.eq_ignore_ascii_case(scheme.as_bytes()) => {
             Found::One(Cow::Borrowed(credential.trim_ascii_start()))
         }
+        [after, ..] if word.eq_ignore_ascii_case(scheme.as_bytes()) && !is_of_word(*after) => Found::Several,
         _ => Found::Nothing,
     }
+}
+
+/// Whether a scheme's word may have this byte (RFC 9110, section 5.6.2).
+const fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 fn only<'r>(mut found: impl Iterator<Item = Cow<'r, [u8]>>) -> Found<'r> {
@@ -262,8 +270,11 @@ mod tests {
         };
         assert_eq!(find(&["bearer x.y.z"]), Ok(Some("x.y.z".to_owned())));
         assert_eq!(find(&["BEARER   x.y.z"]), Ok(Some("x.y.z".to_owned())));
-        for none in [&[][..], &["Basic eDp5"], &["Bearer"], &["Bearerx.y.z"], &["Bearer\tx"]] {
+        for none in [&[][..], &["Basic eDp5"], &["Bearer"], &["Bearerx.y.z"], &["Bearer-x y"]] {
             assert_eq!(find(none), Ok(None), "{none:?}");
+        }
+        for doubtful in ["Bearer\tx", "bearer,x", "Bearer:x", "Bearer=x", "Bearer\"x\""] {
+            assert_eq!(find(&[doubtful]), Err(()), "{doubtful}: another may read a token here");
         }
         assert_eq!(find(&["Bearer a", "Bearer b"]), Err(()));
         assert_eq!(find(&["Basic a", "Bearer b"]), Err(()), "which of them the upstream takes is not known");

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub(crate) use metrics::MirrorMetrics;
 
 use crate::config::file::MirrorFile;
-use crate::config::values::IS_COPY;
+use crate::config::values::{IDENTITY_TOKEN, IS_COPY};
 use crate::upstream::Pool;
 
 /// What is of one connection and no part of a request (RFC 9110, section 7.6.1), or is written anew.
@@ -108,6 +108,8 @@ impl Mirror {
         };
         let mut headers = head.headers.clone();
         OF_THE_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
+        // It would let the second upstream speak to the first for whoever asks.
+        headers.remove(IDENTITY_TOKEN);
         headers.insert(IS_COPY, HeaderValue::from_static("true"));
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).into();
         Some(Box::new(RequestCopy {

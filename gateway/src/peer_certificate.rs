@@ -54,7 +54,7 @@ pub(crate) struct Names {
 pub(crate) struct Unreadable;
 
 impl PeerCertificate {
-    /// Reads `chain`, the client's own certificate first, which the trust of this `epoch` has verified.
+    /// Reads `chain`, the client's own certificate first, which the trust of this `epoch` has verified, or none, for 0.
     pub(crate) fn read(chain: &[CertificateDer<'_>], epoch: u64) -> Result<Self, Unreadable> {
         let own = chain.first().ok_or(Unreadable)?;
         let (rest, certificate) = parse_x509_certificate(own).map_err(|_| Unreadable)?;

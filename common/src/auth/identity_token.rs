@@ -62,13 +62,20 @@ struct Claims {
 }
 
 impl IdentityTokens {
-    /// Reads `IDENTITY_TOKEN_KEY`, `IDENTITY_TOKEN_ALGORITHM`, `IDENTITY_TOKEN_ISSUER` and `IDENTITY_TOKEN_REQUIRED`; without
-    /// a key none is asked for. `audience` is what the gateway calls this service.
+    /// Reads `IDENTITY_TOKEN_KEY`, `IDENTITY_TOKEN_ALGORITHM`, `IDENTITY_TOKEN_ISSUER` and `IDENTITY_TOKEN_REQUIRED`; where
+    /// none of them is set, none is asked for. `audience` is what the gateway calls this service.
     pub fn read(reader: &mut Reader<'_>, audience: &str) -> Option<Self> {
         let algorithm = reader.text("IDENTITY_TOKEN_ALGORITHM", "EdDSA");
         let issuer = reader.text("IDENTITY_TOKEN_ISSUER", "gateway");
         let is_required = reader.flag("IDENTITY_TOKEN_REQUIRED", true);
-        let secret = reader.secret("IDENTITY_TOKEN_KEY")?;
+        let Some(secret) = reader.secret("IDENTITY_TOKEN_KEY") else {
+            for name in ["IDENTITY_TOKEN_ALGORITHM", "IDENTITY_TOKEN_ISSUER", "IDENTITY_TOKEN_REQUIRED"] {
+                if reader.optional(name).is_some() {
+                    reader.problem(name, "is set, and IDENTITY_TOKEN_KEY is not: nothing would be demanded");
+                }
+            }
+            return None;
+        };
         let pem = secret.expose_secret().as_bytes();
         let no_key = |_| "is no public key as PEM, for IDENTITY_TOKEN_ALGORITHM".to_owned();
         let key = match algorithm.as_str() {
@@ -196,6 +203,24 @@ mod tests {
         let request = SignedRequest { method: "GET", path: "/", subject: UserId::new() };
         tokens.check(None, request).expect("none is asked for");
         assert!(tokens.check(Some("x.y.z"), request).is_err());
+    }
+
+    #[test]
+    fn what_would_demand_nothing_for_want_of_a_key_stops_the_start() {
+        let read = |env: Env| {
+            let mut reader = Reader::new(&env);
+            let read = IdentityTokens::read(&mut reader, "us");
+            reader.finish(Some(read)).map(|read| read.is_some()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(Env::default().with("IDENTITY_TOKEN_KEY", "")), Ok(false));
+        for (name, value) in
+            [("IDENTITY_TOKEN_REQUIRED", "true"), ("IDENTITY_TOKEN_ALGORITHM", "HS256"), ("IDENTITY_TOKEN_ISSUER", "g")]
+        {
+            for env in [Env::default(), Env::default().with("IDENTITY_TOKEN_KEY", "")] {
+                let error = read(env.with(name, value)).expect_err("nothing would be demanded");
+                assert!(error.starts_with(name) && error.lines().count() == 1, "{error}");
+            }
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Revocations in Redis: who publishes them and who follows them.
 //!
 //! There is a sorted set of all that count, by their end; a stream of the latest, numbered without gaps; and a state: an
-//! epoch, the last number, and when somebody has published last. Each publication is one script, so a number is never in one
-//! without the other. A Redis that lost its data has no epoch, until a service has put in everything again; so nobody takes
-//! an empty set for a whole one. Whoever follows reads the end of the stream first and the set then, which is in no hurry:
+//! epoch, the last number, how many are in the set, and when somebody has published last. Each publication is one script, so a
+//! number is never in one without the other. A Redis that lost its data has no epoch, until a service has put in everything
+//! again; so nobody takes an empty set for a whole one. One that lost a part of it (a key was evicted, a replica that was
+//! behind took over) loses its epoch with the next publication, for the numbers do not agree. Whoever follows reads the end of the stream first and the set then, which is in no hurry:
 //! what came between stands in the stream, and to hear of something twice is harmless.
 
 use std::sync::LazyLock;
@@ -74,6 +75,8 @@ async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, Redi
 /// Who publishes.
 pub struct Publisher {
     connection: MultiplexedConnection,
+    /// The last number that it has seen; it never falls unless something was lost.
+    number: i64,
 }
 
 impl Publisher {
@@ -82,7 +85,7 @@ impl Publisher {
     /// # Errors
     /// When it does not answer.
     pub async fn connect(client: &Client) -> Result<Self, RedisFailure> {
-        Ok(Self { connection: connect(client).await? })
+        Ok(Self { connection: connect(client).await?, number: 0 })
     }
 
     /// Puts in all of `revocations`, which are all that count, and says then that they are there. Safe to repeat, and to do
@@ -91,7 +94,7 @@ impl Publisher {
     /// # Errors
     /// When Redis does not answer.
     pub async fn fill(&mut self, revocations: &[Revocation]) -> Result<(), RedisFailure> {
-        self.publish(revocations).await?;
+        self.publish("fill", revocations).await?;
         let mut say = redis::cmd("HSETNX");
         // Another one each time, so that readers see that what they know was lost in between.
         say.arg(STATE).arg("epoch").arg(Uuid::now_v7().to_string());
@@ -103,26 +106,33 @@ impl Publisher {
     /// # Errors
     /// [`RedisFailure::Empty`] when Redis has lost what it had.
     pub async fn tell(&mut self, revocations: &[Revocation]) -> Result<(), RedisFailure> {
-        let asked = redis::cmd("HEXISTS").arg(STATE).arg("epoch").to_owned();
-        let is_filled: bool = within(DEADLINE, asked.query_async(&mut self.connection)).await?;
-        if !is_filled {
-            return Err(RedisFailure::Empty);
-        }
-        self.publish(revocations).await
+        self.publish("tell", revocations).await
     }
 
-    async fn publish(&mut self, revocations: &[Revocation]) -> Result<(), RedisFailure> {
+    /// Tells of `revocations`, and not that these are all: others may have written more.
+    ///
+    /// # Errors
+    /// As [`Self::tell`].
+    pub async fn add(&mut self, revocations: &[Revocation]) -> Result<(), RedisFailure> {
+        self.publish("add", revocations).await
+    }
+
+    async fn publish(&mut self, how: &str, revocations: &[Revocation]) -> Result<(), RedisFailure> {
         let mut rest = revocations;
         loop {
             let (batch, others) = rest.split_at(rest.len().min(BATCH));
             let mut call = PUBLISH.key(SET);
-            call.key(STREAM).key(STATE).arg(STREAM_LENGTH);
+            call.key(STREAM).key(STATE).arg(STREAM_LENGTH).arg(how).arg(self.number);
             for revocation in batch {
                 // Never fails: texts and numbers alone.
                 let member = serde_json::to_string(&revocation.revoked).unwrap_or_default();
                 call.arg(member).arg(revocation.until);
             }
-            within::<u64>(DEADLINE, call.invoke_async(&mut self.connection)).await?;
+            let number: i64 = within(DEADLINE, call.invoke_async(&mut self.connection)).await?;
+            if number < 0 {
+                return Err(RedisFailure::Empty);
+            }
+            self.number = number;
             rest = others;
             if rest.is_empty() {
                 return Ok(());
@@ -152,9 +162,11 @@ struct State {
     number: Option<u64>,
     told: Option<u64>,
     now: u64,
+    /// Whether the set is as large as whoever published last has left it.
+    is_whole: bool,
 }
 
-type StateReply = ((Option<String>, Option<u64>, Option<u64>), (u64, u64));
+type StateReply = ((Option<String>, Option<u64>, Option<u64>, Option<u64>), (u64, u64), u64);
 type Entries = Vec<(String, Vec<String>)>;
 
 impl Reader {
@@ -172,9 +184,10 @@ impl Reader {
     /// All that count, each handed to `take`, and the place after which more come.
     ///
     /// # Errors
-    /// When Redis does not answer, or has not all of them.
+    /// When Redis does not answer, or has not all of them, or nobody has said for a while that it has.
     pub async fn snapshot(&mut self, mut take: impl FnMut(Revocation)) -> Result<Place, RedisFailure> {
         let place = self.end_of_stream().await?;
+        self.state().await?.is_told()?;
         let mut cursor = 0_u64;
         loop {
             let mut scan = redis::cmd("ZSCAN");
@@ -193,7 +206,12 @@ impl Reader {
         }
         // What was lost meanwhile would be missing in what was read.
         let state = self.state().await?;
-        if state.epoch.as_ref() == Some(&place.epoch) { Ok(place) } else { Err(RedisFailure::BegunAnew) }
+        state.is_told()?;
+        match &state.epoch {
+            Some(epoch) if *epoch != place.epoch => Err(RedisFailure::BegunAnew),
+            Some(_) if state.is_whole => Ok(place),
+            _ => Err(RedisFailure::Empty),
+        }
     }
 
     /// What came after `place`, which is moved on; waits for a moment when there is nothing.
@@ -225,8 +243,10 @@ impl Reader {
             came.extend(until.parse().ok().and_then(|until| read(member, until)));
             (place.number, place.entry) = (place.number + 1, entry);
         }
-        let silent = Duration::from_secs(state.now.saturating_sub(state.told.unwrap_or_default()));
-        if came.is_empty() && silent > Self::SILENCE { Err(RedisFailure::NobodyTells(silent)) } else { Ok(came) }
+        if came.is_empty() {
+            state.is_told()?;
+        }
+        Ok(came)
     }
 
     /// The last number and the last entry, of one moment.
@@ -244,10 +264,19 @@ impl Reader {
 
     async fn state(&mut self) -> Result<State, RedisFailure> {
         let mut moment = redis::pipe();
-        moment.cmd("HMGET").arg(STATE).arg("epoch").arg("number").arg("told").cmd("TIME");
+        moment.atomic().cmd("HMGET").arg(STATE).arg("epoch").arg("number").arg("told").arg("count");
+        moment.cmd("TIME").cmd("ZCARD").arg(SET);
         let moment = moment.query_async(&mut self.connection);
-        let ((epoch, number, told), (now, _)): StateReply = within(DEADLINE, moment).await?;
-        Ok(State { epoch, number, told, now })
+        let ((epoch, number, told, count), (now, _), entries): StateReply = within(DEADLINE, moment).await?;
+        Ok(State { epoch, number, told, now, is_whole: count.unwrap_or_default() == entries })
+    }
+}
+
+impl State {
+    /// Whether somebody has published a moment ago.
+    fn is_told(&self) -> Result<(), RedisFailure> {
+        let silent = Duration::from_secs(self.now.saturating_sub(self.told.unwrap_or_default()));
+        if silent > Reader::SILENCE { Err(RedisFailure::NobodyTells(silent)) } else { Ok(()) }
     }
 }
 

@@ -29,7 +29,7 @@ pub use authorities::{Authorities, BadAuthorities};
 pub(crate) use certificate::read_pem;
 pub use certificate::{BadCertificate, Certificate};
 pub use client_identity::ClientIdentity;
-pub(crate) use header::{ABOUT_THE_CLIENT, IDENTITY_TOKEN, IS_COPY, same_but_for_underscores};
+pub(crate) use header::{ABOUT_THE_CLIENT, IDENTITY_TOKEN, IS_COPY, is_forwarded, same_but_for_underscores};
 pub use header::{BadEdit, BadHeader, BadValue, CredentialHeader, EditableHeader, FixedValue, IdentityHeader};
 pub use jwks::{BadJwks, Jwk, Jwks};
 pub(crate) use known_key::is_scope;

@@ -123,14 +123,24 @@ impl Require {
         Some(&**self.ways.get(so_far.way)?.get(so_far.proofs)?)
     }
 
-    /// What stands in the request where only other ways than `won` have their proofs. It was refused, or nobody has looked at
-    /// it, and an upstream could take it for what the gateway has checked.
+    /// What stands in the request where only other ways than `won` have their proofs, and an `Authorization` in which `won`
+    /// has found none. It was refused, or nobody has looked at it, and an upstream could take it for what the gateway has
+    /// checked.
     fn unproven(&self, won: usize, head: &RequestHeader) -> Option<Box<Hidden>> {
         let is_proven =
             |place: &Place| self.ways.get(won).is_some_and(|way| way.iter().any(|own| own.places().contains(place)));
         let mut hidden = Hidden::default();
         for place in self.ways.iter().flatten().flat_map(|authenticator| authenticator.places()) {
-            if !is_proven(place) && place.find(head) != Found::Nothing {
+            // In another scheme, it is as little proven.
+            let is_there = match place {
+                Place::Header { name, .. } if place.is_authorization() => {
+                    let mut own = self.ways.get(won).into_iter().flatten().flat_map(|own| own.places());
+                    let is_read = own.any(|own| own.is_authorization() && own.find(head) != Found::Nothing);
+                    !is_read && head.headers.contains_key(name)
+                }
+                _ => !is_proven(place) && place.find(head) != Found::Nothing,
+            };
+            if is_there {
                 hidden.add(place);
             }
         }

@@ -4,7 +4,7 @@
 
 use http::HeaderName;
 
-use crate::config::values::{ABOUT_THE_CLIENT, same_but_for_underscores};
+use crate::config::values::{ABOUT_THE_CLIENT, is_forwarded, same_but_for_underscores};
 
 /// Header names that a client may not use.
 pub(crate) struct AssertedHeaders {
@@ -21,10 +21,11 @@ impl AssertedHeaders {
         Self { names, lengths }
     }
 
-    /// Whether `name` is one of them, in any spelling.
+    /// Whether `name` is one of them, or of the family `X-Forwarded-*`, in any spelling: upstreams believe of it what they
+    /// like (`X-Forwarded-User`, `X-Forwarded-Client-Cert`), and only a step of the file may say it.
     pub(crate) fn covers(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0
-            && self.names.iter().any(|own| same_but_for_underscores(name, own.as_str()))
+        let is_named = || self.names.iter().any(|own| same_but_for_underscores(name, own.as_str()));
+        is_forwarded(name) || self.lengths & length_bit(name) != 0 && is_named()
     }
 }
 
@@ -42,10 +43,24 @@ mod tests {
     fn a_name_is_covered_in_every_spelling_and_no_other_name_is() {
         let long = HeaderName::try_from("x".repeat(200)).expect("a name");
         let asserted = AssertedHeaders::new([HeaderName::from_static("x-user-id"), long.clone()]);
+        for name in ["x-forwarded-client-cert", "x_forwarded_user", "x-forwarded_groups", "x-forwarded-"] {
+            assert!(asserted.covers(name), "{name}");
+        }
         for name in ["x-user-id", "x_user-id", "x_user_id", "x_real_ip", "forwarded", "x-request-id", long.as_str()] {
             assert!(asserted.covers(name), "{name}");
         }
-        for name in ["x-user-ids", "x-usor-id", "x.user.id", "host", "x_other", "", &"y".repeat(200)] {
+        for name in [
+            "x-forwarded",
+            "x-forwardedx",
+            "y-forwarded-user",
+            "x-user-ids",
+            "x-usor-id",
+            "x.user.id",
+            "host",
+            "x_other",
+            "",
+            &"y".repeat(200),
+        ] {
             assert!(!asserted.covers(name), "{name}");
         }
     }

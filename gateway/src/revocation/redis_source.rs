@@ -50,7 +50,9 @@ impl RedisSource {
                 // Whoever publishes again goes on at the same place.
                 Err(failure @ RedisFailure::NobodyTells(_)) => {
                     self.place = Some(place);
-                    shared.lose(failure.to_string());
+                    if shared.lose(failure.to_string()) {
+                        tracing::warn!(cause = %failure, "the source of revocations is lost; the last known set goes on to count");
+                    }
                     sleep(PAUSE).await;
                 }
                 Err(failure) => {

@@ -52,7 +52,9 @@ impl Front {
         let acceptor = Acceptor::from_server_config(tls);
         let shaking = async {
             match introduction {
-                Some(introduction) => handshake_with_callback(&acceptor, *socket, &introduction).await,
+                Some(introduction) => {
+                    introduction.witness(handshake_with_callback(&acceptor, *socket, &introduction)).await
+                }
                 None => acceptor.tls_handshake(*socket).await,
             }
         };

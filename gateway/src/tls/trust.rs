@@ -1,5 +1,6 @@
 //! Which clients' certificates are believed.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +16,12 @@ use crate::config::file::ClientCertificateMode;
 use crate::config::values::{Authorities, BadAuthorities};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
+
+tokio::task_local! {
+    /// Whether the verifier was asked in the handshake that is under way. It is not when a client takes up a session from
+    /// before, of which its certificate is a part.
+    static VERIFIED: Cell<bool>;
+}
 
 /// Whom connections of clients are believed to be of.
 pub(super) struct Trust {
@@ -98,6 +105,8 @@ impl ClientCertVerifier for Readable {
         let verified = self.0.verify_client_cert(own, between, now)?;
         PeerCertificate::read(std::slice::from_ref(own), 0)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        // Outside of a handshake nobody wants to know.
+        let _ = VERIFIED.try_with(|asked| asked.set(true));
         Ok(verified)
     }
 
@@ -129,10 +138,19 @@ pub(crate) struct Introduction {
     epoch: u64,
 }
 
+impl Introduction {
+    /// Drives `handshake`, which calls this back, and remembers whether the verifier was asked in it.
+    pub(crate) async fn witness<T>(&self, handshake: impl Future<Output = T>) -> T {
+        VERIFIED.scope(Cell::new(false), handshake).await
+    }
+}
+
 #[async_trait]
 impl TlsAccept for Introduction {
     async fn handshake_complete_callback(&self, tls: &TlsRef) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
-        let certificate = PeerCertificate::read(tls.peer_cert_chain_der()?, self.epoch).ok()?;
+        // Of a certificate from a former handshake nothing is known but its key: a list may have ended since.
+        let epoch = if VERIFIED.try_with(Cell::get).unwrap_or(false) { self.epoch } else { 0 };
+        let certificate = PeerCertificate::read(tls.peer_cert_chain_der()?, epoch).ok()?;
         Some(Arc::new(Arc::new(certificate)))
     }
 }

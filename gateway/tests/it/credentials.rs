@@ -168,6 +168,8 @@ async fn whichever_of_several_proofs_a_request_has_lets_it_in() {
         (get(&gateway, "/x").bearer_auth("bad").header("X-API-Key", "abc"), "x-client-id", "mobile"),
         (get(&gateway, "/x").bearer_auth(&good).header("X-API-Key", "bad"), "x-user-id", "ann"),
         (get(&gateway, "/x").header("X-API-Key", "abc").basic_auth("ann", Some("wrong")), "x-client-id", "mobile"),
+        (get(&gateway, "/x").header("X-API-Key", "abc").header("Authorization", "Bearer\tt"), "x-client-id", "mobile"),
+        (get(&gateway, "/x").header("X-API-Key", "abc").header("Authorization", "Digest t"), "x-client-id", "mobile"),
     ] {
         assert_eq!(send(request).await.status(), 200, "{header}");
         let arrived = upstream.arrived().pop().expect("a request");
@@ -176,6 +178,8 @@ async fn whichever_of_several_proofs_a_request_has_lets_it_in() {
         assert_eq!(arrived.header(header), [name]);
         assert!(arrived.header("x-api-key").is_empty(), "a key is hidden also where another proof was taken");
         assert!(!arrived.head.contains("Basic "), "and so is a password");
+        let unread = ["Bearer\t", "Digest"].iter().any(|scheme| arrived.head.contains(scheme));
+        assert!(!unread, "nor what no proof was read from: {}", arrived.head);
         assert!(!arrived.head.contains("Bearer bad"), "what was refused does not go on as if it had been checked");
         assert_eq!(arrived.head.contains(&good), header == "x-user-id", "nor what nobody has looked at");
     }

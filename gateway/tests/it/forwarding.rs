@@ -34,6 +34,7 @@ async fn spoofed_identity_headers_are_removed_on_every_route() {
     let gateway = Gateway::start(&routes(&upstream));
     let spoofed = "X-User-Id: root\r\nx-user-ID: root\r\nX_User_Id: root\r\nX-User_Id: root\r\n\
                    X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\n\
+                   X-Forwarded-User: root\r\nx_forwarded_groups: root\r\nX-Forwarded-Client-Cert: By=root\r\n\
                    X-Real-IP: 6.6.6.6\r\nX-Request-Id: mine\r\nConnection: close\r\n";
     gateway.raw(format!("GET /x HTTP/1.1\r\nHost: a\r\n{spoofed}\r\n").as_bytes()).await;
     let bearer = token(|_| {});

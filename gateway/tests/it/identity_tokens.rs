@@ -63,6 +63,7 @@ async fn the_upstream_gets_one_that_is_for_this_request_and_checks_it_with_the_p
     let word = told(&upstream);
     let claims = read(&word, Algorithm::EdDSA, &key);
     assert_eq!((&claims["sub"], &claims["username"]), (&json!("ann"), &json!("Ann")), "{claims}");
+    assert_eq!((&claims["amr"], &claims["idp"]), (&json!(["jwt"]), &json!("us")), "who has checked the proof");
     assert_eq!((&claims["htm"], &claims["htp"]), (&json!("GET"), &json!("/y")), "what the upstream is asked for");
     let lives = claims["exp"].as_u64().zip(claims["iat"].as_u64()).map(|(exp, iat)| exp - iat);
     assert_eq!(lives, Some(20));

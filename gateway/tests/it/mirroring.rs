@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
-use testkit::{Behaviour, Upstream};
+use testkit::{Arrived, Behaviour, Upstream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -39,8 +39,9 @@ async fn outcome(gateway: &Gateway, outcome: &str, count: usize) {
 #[tokio::test]
 async fn a_copy_has_what_the_first_upstream_gets_and_says_that_it_is_one() {
     let (first, second) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
-    let steps = "middleware: [{ jwt: { provider: us } }]";
-    let gateway = Gateway::start(&file(&first, &second.url(), "", steps));
+    let steps = "middleware: [{ jwt: { provider: us } }, { identity_token: { signer: s } }]";
+    let signer = "identity_tokens: { s: { algorithm: HS256, secret: 6f1d0a94c2b85e7733e09a1bd4c65f28 } }\n";
+    let gateway = Gateway::start(&format!("{signer}{}", file(&first, &second.url(), "", steps)));
     let request = gateway.request(Method::POST, "/x/a%20b?c=d").bearer_auth(token(|_| {}));
     let request = request.header("X-User-Id", "root").header("X_Mirrored", "false").header("X-Mirrored", "yes");
     assert_eq!(status(request.body("what it says")).await, 200);
@@ -53,6 +54,8 @@ async fn a_copy_has_what_the_first_upstream_gets_and_says_that_it_is_one() {
         for name in ["host", "authorization", "x-user-id", "x-request-id", "x-forwarded-for", "x-forwarded-host"] {
             assert_eq!(own.header(name), copy.header(name), "{name}");
         }
+        let words = |arrived: &Arrived| arrived.header("x-identity-token").len();
+        assert_eq!((words(own), words(copy)), (1, 0), "what lets one speak to the first is not for the second");
         assert_eq!((own.header("x-mirrored").len(), copy.header("x-mirrored")), (0, vec!["true"]));
         assert_eq!((own.header("x_mirrored").len(), copy.header("x_mirrored").len()), (0, 0));
     }

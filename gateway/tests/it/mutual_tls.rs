@@ -200,6 +200,27 @@ async fn what_is_revoked_under_an_open_connection_counts_no_more() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_taken_up_again_counts_no_longer_than_the_list() {
+    let setting = Setting::new("", CERTIFICATE).await;
+    let good = setting.issue(7, &[SPIFFE], 2900);
+    // Each request has a connection of its own, and takes up the session of the one before.
+    let client = setting.client(Some(&good)).http1_only().pool_max_idle_per_host(0).build().expect("a client");
+    put(setting.dir.path(), "crl.pem", &setting.authority.revoke_for(&[66], std::time::Duration::from_secs(4)));
+    let is_refused = async || {
+        let answer = client.get(setting.url("/x")).send().await.expect("a handshake that asks no list");
+        if answer.status() == 200 {
+            return false;
+        }
+        assert_eq!(answer.status(), 401);
+        assert_eq!(code(&answer.text().await.expect("a body")), "invalid_certificate");
+        true
+    };
+    assert!(!is_refused().await);
+    testkit::eventually(PATIENCE, "a refusal", is_refused).await.expect("the list has ended");
+    setting.client(Some(&good)).build().expect("a client").get(setting.url("/x")).send().await.expect_err("nor anew");
+}
+
+#[tokio::test]
 async fn connections_from_before_certificates_were_asked_for_have_to_begin_anew() {
     let setting = Setting::new("mode: optional", CERTIFICATE).await;
     let client = setting.client(None).http1_only().build().expect("a client");

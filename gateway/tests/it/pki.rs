@@ -1,6 +1,7 @@
 //! Authorities with the certificates that they issue, written to files.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
@@ -60,6 +61,12 @@ impl Authority {
 
     /// A list that says that the certificates with these numbers count no more.
     pub(crate) fn revoke(&self, serials: &[u8]) -> String {
+        self.revoke_for(serials, Duration::from_secs(800 * 365 * 86_400))
+    }
+
+    /// The same, which counts for so long from now on.
+    pub(crate) fn revoke_for(&self, serials: &[u8], lifetime: Duration) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         let revoked = |serial: &u8| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&[*serial]),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -68,7 +75,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2900, 1, 1),
+            next_update: date_time_ymd(1970, 1, 1) + now + lifetime,
             crl_number: SerialNumber::from_slice(&[1]),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),

@@ -1,14 +1,14 @@
 //! Tokens that are void before their time, heard of from a service that tells, and in Redis.
 
 use common::revocations::redis::{Publisher, Reader, RedisFailure};
-use common::revocations::{Revocation, Revoked};
+use common::revocations::{HEARTBEAT, Revocation, Revoked};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{RedisServer, Upstream, eventually};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{Gateway, PATIENCE, code, token};
 
@@ -30,7 +30,7 @@ impl Teller {
         let (lines, (note, came)) = (watch::Sender::new(Vec::new()), mpsc::unbounded_channel());
         let told = lines.clone();
         let task = tokio::spawn(async move {
-            let mut followers = tokio::task::JoinSet::new();
+            let mut followers = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 followers.spawn(tell(client, told.subscribe(), note.clone()));
             }
@@ -275,6 +275,22 @@ async fn publisher(redis: &RedisServer) -> Publisher {
     Publisher::connect(&client(redis)).await.expect("connects")
 }
 
+/// A service that says all the time that it lives, until this is dropped.
+fn living(redis: &RedisServer) -> JoinSet<()> {
+    let (client, mut living) = (client(redis), JoinSet::new());
+    living.spawn(async move {
+        loop {
+            if let Ok(mut publisher) = Publisher::connect(&client).await {
+                while publisher.tell(&[]).await.is_ok() {
+                    tokio::time::sleep(HEARTBEAT).await;
+                }
+            }
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+    });
+    living
+}
+
 fn in_redis(redis: &RedisServer, upstream: &Upstream) -> String {
     let block = format!("redis: {{ host: 127.0.0.1, port: {} }}\n", redis.port());
     block + &file("source: redis, max_staleness: 1s", upstream)
@@ -284,6 +300,7 @@ fn in_redis(redis: &RedisServer, upstream: &Upstream) -> String {
 async fn two_gateways_hear_in_redis_and_a_redis_that_lost_everything_is_believed_only_when_it_is_filled_again() {
     let (upstream, mut redis) = (Upstream::start().await.expect("starts"), RedisServer::start().await.expect("Redis"));
     publisher(&redis).await.fill(&[of_token("early")]).await.expect("filled");
+    let _living = living(&redis);
     let gateways = [Gateway::start(&in_redis(&redis, &upstream)), Gateway::start(&in_redis(&redis, &upstream))];
     let token = |id: &str| bearing(&json!({"jti": id}));
     for gateway in &gateways {
@@ -316,6 +333,7 @@ async fn two_gateways_hear_in_redis_and_a_redis_that_lost_everything_is_believed
 async fn who_fell_behind_the_stream_reads_everything_again() {
     let (upstream, redis) = (Upstream::start().await.expect("starts"), RedisServer::start().await.expect("Redis"));
     publisher(&redis).await.fill(&[]).await.expect("filled");
+    let _living = living(&redis);
     let gateway = Gateway::start(&in_redis(&redis, &upstream));
     let token = bearing(&json!({"jti": "missed"}));
     assert_eq!(status(&gateway, &token).await, 200);
@@ -325,6 +343,7 @@ async fn who_fell_behind_the_stream_reads_everything_again() {
     moment.atomic();
     moment.zadd("{order-processor:revocations}:set", r#"{"jti":"missed"}"#, 4_000_000_000_u64);
     moment.hincr("{order-processor:revocations}:state", "number", 1);
+    moment.hincr("{order-processor:revocations}:state", "count", 1);
     moment.exec_async(&mut connection).await.expect("written");
     until_status(&gateway, &token, 401).await;
     eventually(PATIENCE, "it has read twice", async || {
@@ -345,7 +364,7 @@ async fn nothing_that_is_published_while_the_set_is_read_is_lost() {
             writer.tell(&[of_token(number)]).await.expect("told");
         }
     });
-    let mut reading = tokio::task::JoinSet::new();
+    let mut reading = JoinSet::new();
     for _ in 0..4 {
         let client = client(&redis);
         reading.spawn(async move {
@@ -383,4 +402,53 @@ async fn a_reader_is_told_that_its_place_is_gone() {
     assert!(matches!(reader.next(&mut followed.clone()).await, Err(RedisFailure::Empty)));
     publisher.fill(&[of_token(2)]).await.expect("filled");
     assert!(matches!(reader.next(&mut followed).await, Err(RedisFailure::BegunAnew)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_has_published_for_a_while_is_not_taken_for_a_whole_set() {
+    let redis = RedisServer::start().await.expect("Redis");
+    let mut publisher = publisher(&redis).await;
+    publisher.fill(&[of_token(0)]).await.expect("filled");
+    let mut connection = redis.connect().await.expect("connects");
+    let mut silence = redis::cmd("HINCRBY");
+    silence.arg("{order-processor:revocations}:state").arg("told").arg(-60);
+    silence.exec_async(&mut connection).await.expect("written");
+    let mut reader = Reader::connect(&client(&redis)).await.expect("connects");
+    assert!(matches!(reader.snapshot(|_| ()).await, Err(RedisFailure::NobodyTells(_))));
+    publisher.add(&[of_token(1)]).await.expect("added");
+    assert!(matches!(reader.snapshot(|_| ()).await, Err(RedisFailure::NobodyTells(_))), "it may not be all");
+    publisher.tell(&[]).await.expect("told");
+    let mut count = 0;
+    reader.snapshot(|_| count += 1).await.expect("whole");
+    assert_eq!(count, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_evicted_or_lost_by_a_failover_is_noticed_and_put_in_again() {
+    let redis = RedisServer::start().await.expect("Redis");
+    let all = [of_token(0), of_token(1)];
+    let evicted = redis::cmd("DEL").arg("{order-processor:revocations}:set").to_owned();
+    let state = "{order-processor:revocations}:state";
+    // The set was evicted; a replica that was behind by one took over.
+    let mut behind = redis::pipe();
+    behind.atomic().zrem("{order-processor:revocations}:set", r#"{"jti":"1"}"#);
+    behind.hincr(state, "number", -1).hincr(state, "count", -1);
+    for lose in [redis::pipe().add_command(evicted).clone(), behind] {
+        let mut publisher = publisher(&redis).await;
+        publisher.fill(&all).await.expect("filled");
+        publisher.tell(&[]).await.expect("nothing is lost");
+        let mut reader = Reader::connect(&client(&redis)).await.expect("connects");
+        let mut place = reader.snapshot(|_| ()).await.expect("whole");
+        let mut connection = redis.connect().await.expect("connects");
+        lose.exec_async(&mut connection).await.expect("lost");
+        assert!(matches!(publisher.tell(&[]).await, Err(RedisFailure::Empty)), "it fills Redis again");
+        assert!(matches!(reader.snapshot(|_| ()).await, Err(RedisFailure::Empty)), "half of it is no set");
+        assert!(matches!(reader.next(&mut place).await, Err(RedisFailure::Empty)));
+        publisher.fill(&all).await.expect("filled");
+        let mut count = 0;
+        reader.snapshot(|_| count += 1).await.expect("whole");
+        assert_eq!(count, 2);
+        assert!(matches!(reader.next(&mut place).await, Err(RedisFailure::BegunAnew)));
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await.expect("emptied");
+    }
 }

@@ -11,7 +11,7 @@ use crate::config::RemoteService;
 use crate::config::file::GatewayFile;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{ABOUT_THE_CLIENT, ByteSize, EditableHeader, same_but_for_underscores};
+use crate::config::values::{ABOUT_THE_CLIENT, ByteSize, EditableHeader, is_forwarded, same_but_for_underscores};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const MOST_BODY: ByteSize = ByteSize::from_kib(1024);
@@ -53,7 +53,7 @@ fn check_headers(headers: &[EditableHeader], at: &KeyPath, report: &mut Report<'
     repeats(headers, at, report);
     for (index, header) in headers.iter().enumerate() {
         let is_ours = |own: &http::HeaderName| same_but_for_underscores(header.get().as_str(), own.as_str());
-        if ABOUT_THE_CLIENT.iter().any(is_ours) {
+        if is_forwarded(header.get().as_str()) || ABOUT_THE_CLIENT.iter().any(is_ours) {
             report.problem(&at.index(index), "this header says who asks, and the gateway alone says that");
         }
     }

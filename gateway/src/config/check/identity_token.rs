@@ -7,16 +7,17 @@ use std::time::Duration;
 use common::auth::SigningSecret;
 use secrecy::ExposeSecret as _;
 
+use super::claims::Claims;
 use super::jwt::{MOST_KEY_BYTES, read};
 use super::routes::repeats;
 use super::span_is_within;
-use crate::config::file::{GatewayFile, IdentityTokenSignerFile, SigningAlgorithm};
+use crate::config::file::{GatewayFile, IdentityTokenSignerFile, MiddlewareFile, SigningAlgorithm};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::SigningKey;
 
 /// What the gateway itself says.
-const OWN_CLAIMS: [&str; 9] = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "htm", "htp"];
+const OWN_CLAIMS: [&str; 11] = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "htm", "htp", "amr", "idp"];
 
 /// The key of each signer.
 pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, SigningKey> {
@@ -32,9 +33,12 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         }
         let claims = at.key("claims");
         repeats(&signer.claims, &claims, report);
+        let there = told_by(name, file);
         for (index, claim) in signer.claims.iter().enumerate() {
             if OWN_CLAIMS.contains(&claim.as_str()) || claim.is_empty() {
                 report.problem(&claims.index(index), "this is said by the gateway itself, or nothing");
+            } else if there != Claims::None {
+                there.check(claim, &claims.index(index), report);
             }
         }
         if let Some(key) = key(signer, directory, &at, report) {
@@ -42,6 +46,14 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         }
     }
     keys
+}
+
+/// What there is to tell on any of the routes where the signer `name` signs.
+fn told_by(name: &str, file: &GatewayFile) -> Claims {
+    let signs = |step: &MiddlewareFile| matches!(step, MiddlewareFile::IdentityToken(step) if step.signer == name);
+    let steps = file.routes.iter().map(|route| file.middleware.iter().chain(&route.middleware));
+    let signed = steps.filter(|steps| steps.clone().any(signs));
+    signed.fold(Claims::None, |claims, steps| claims.or(Claims::of(steps)))
 }
 
 fn key(

@@ -1,6 +1,7 @@
 //! What is said of `identity_tokens` and the step that sends them.
 
 use super::*;
+use crate::config::values::password_hash::tests::BCRYPT;
 
 const KEY: &str = include_str!("../../../tests/keys/rfc8037-a.private.pem");
 
@@ -10,7 +11,8 @@ fn said(signer: &str, steps: &str) -> String {
     fs::write(directory.path().join("ed.pem"), KEY).expect("file");
     let path = directory.path().join("gateway.yaml");
     let text = format!(
-        "identity_tokens: {{ internal: {{ {signer} }} }}\n\
+        "basic_auth: {{ staff: {{ realm: r, users: {{ ann: '{BCRYPT}' }} }} }}\n\
+         identity_tokens: {{ internal: {{ {signer} }} }}\n\
          jwt_providers: {{ us: {{ algorithm: HS256, secret: {SECRET}, issuer: us, audience: us }} }}\n\
          upstreams: {{ up: {{ targets: [\"http://a:1\"] }} }}\n\
          routes: [{{ name: all, match: {{ path: \"/a/*\" }}, upstream: up, middleware: [{steps}] }}]\n"
@@ -26,8 +28,13 @@ fn steps(all: &[&str]) -> String {
 
 #[test]
 fn what_signs_has_the_key_of_its_algorithm() {
-    let good = steps(&["jwt: { provider: us }", "identity_token: { signer: internal }"]);
+    let sign = "identity_token: { signer: internal }";
+    let good = steps(&["any_of: [[jwt: { provider: us }], [basic_auth: { provider: staff }]]", sign]);
     assert_eq!(said(ED, &good), "");
+    assert_eq!(said(&format!("{ED}, claims: [org.id]"), &good), "", "a token may say it");
+    let of_staff = steps(&["basic_auth: { provider: staff }", sign]);
+    let never = said(&format!("{ED}, claims: [org.id]"), &of_staff);
+    assert!(never.contains("identity_tokens.internal.claims[0]: nobody who is asked here says"), "{never}");
     assert_eq!(said(&format!("algorithm: HS256, secret: {SECRET}"), &good), "");
     for (signer, problem) in [
         ("algorithm: EdDSA", "the key `private_key_file` is missing"),
@@ -40,6 +47,7 @@ fn what_signs_has_the_key_of_its_algorithm() {
         ("algorithm: none", "identity_tokens.internal.algorithm"),
         (&format!("{ED}, lifetime: 2m"), "is not between 2s and 1m"),
         (&format!("{ED}, claims: [sub]"), "said by the gateway itself"),
+        (&format!("{ED}, claims: [idp]"), "said by the gateway itself"),
         (&format!("{ED}, lifetim: 2s"), "lifetime"),
     ] {
         let said = said(signer, &good);

@@ -118,6 +118,14 @@ pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 9] = [
     IS_COPY,
 ];
 
+/// With what begins everything that proxies say of a client.
+const FORWARDED_FAMILY: &str = "x-forwarded-";
+
+/// Whether `name`, in lower case, is one of the family of which clients are not believed, in any spelling.
+pub(crate) fn is_forwarded(name: &str) -> bool {
+    name.get(..FORWARDED_FAMILY.len()).is_some_and(|start| same_but_for_underscores(start, FORWARDED_FAMILY))
+}
+
 /// In which the gateway says, signed, who asks.
 pub(crate) const IDENTITY_TOKEN: HeaderName = HeaderName::from_static(common::auth::IDENTITY_TOKEN_HEADER);
 

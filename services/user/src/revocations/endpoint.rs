@@ -52,8 +52,8 @@ impl Endpoint for Follow {
         let since = request.uri().query().and_then(|query| query.strip_prefix("since=")?.parse().ok());
         let unavailable =
             |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "revocations_unavailable", detail);
-        if matches!(self.feed.since(since.as_ref()), Heard::NotReady | Heard::Closed) {
-            return Err(unavailable("Not all revocations are known yet").into());
+        if !self.feed.has_something_for(since.as_ref()) {
+            return Err(unavailable("Not all revocations are known at this moment").into());
         }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| unavailable("Too many follow already"))?;
@@ -76,7 +76,10 @@ struct Follower {
 /// What is to be sent before the next look.
 #[derive(Default)]
 struct Rest {
-    revocations: std::vec::IntoIter<Revocation>,
+    revocations: Option<Arc<[Revocation]>>,
+    /// How many of them were sent.
+    sent: usize,
+    /// The place after them; told once nothing can have been missed.
     position: Option<Position>,
 }
 
@@ -102,7 +105,7 @@ impl Follower {
                     self.begin(all, here);
                     return Some(line(&Told::Reset {}));
                 }
-                Heard::Since(came, here) if !came.is_empty() => self.begin(came, here),
+                Heard::Since(came, here) if !came.is_empty() => self.begin(came.into(), here),
                 Heard::Since(..) => {
                     if timeout(HEARTBEAT, self.changes.changed()).await.is_err() && self.feed.is_fresh() {
                         return Some(line(&Told::Alive {}));
@@ -112,20 +115,26 @@ impl Follower {
         }
     }
 
-    fn begin(&mut self, revocations: Vec<Revocation>, here: Position) {
-        self.rest = Rest { revocations: revocations.into_iter(), position: Some(here.clone()) };
+    fn begin(&mut self, revocations: Arc<[Revocation]>, here: Position) {
+        self.rest = Rest { revocations: Some(revocations), sent: 0, position: Some(here.clone()) };
         self.since = Some(here);
     }
 
     fn part_of_rest(&mut self) -> Option<Bytes> {
         let rest = &mut self.rest;
-        let mut part: Vec<u8> = rest
-            .revocations
-            .by_ref()
-            .take(LINES_AT_ONCE)
-            .flat_map(|revocation| line(&Told::Revoked(revocation)))
-            .collect();
-        if rest.revocations.as_slice().is_empty()
+        let mut part = Vec::new();
+        if let Some(revocations) = &rest.revocations {
+            let unsent = revocations.get(rest.sent..).unwrap_or_default();
+            for revocation in unsent.iter().take(LINES_AT_ONCE) {
+                part.extend_from_slice(&line(&Told::Revoked(revocation.clone())));
+            }
+            rest.sent += LINES_AT_ONCE;
+            if rest.sent >= revocations.len() {
+                rest.revocations = None;
+            }
+        }
+        if rest.revocations.is_none()
+            && self.feed.is_fresh()
             && let Some(position) = rest.position.take()
         {
             part.extend_from_slice(&line(&Told::Complete { position }));

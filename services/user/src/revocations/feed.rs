@@ -1,7 +1,7 @@
 //! All revocations that count, and the latest of them in order.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 /// How many of the latest are kept in order; who is further behind is told all.
 const LATEST: usize = 4096;
-/// The most that count at once, at some hundred bytes each. Beyond them nobody is told anything, for half of the truth would
-/// be taken for all of it.
+/// The most that are kept at once, at some hundred bytes each. What is beyond them is not, and then nobody is told anything,
+/// for half of the truth would be taken for all of it, until everything was read again and there was room.
 const MOST: usize = 1_000_000;
 /// After how long without a look at the store a feed may have missed something.
 const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -20,6 +20,7 @@ const FRESH_FOR: Duration = Duration::from_secs(2);
 /// All revocations that count. Holds the lock for moments only.
 pub(crate) struct Feed {
     epoch: String,
+    most: usize,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -32,8 +33,13 @@ struct State {
     latest: VecDeque<Revocation>,
     /// How many were told.
     told: u64,
+    /// All of it at the moment of that number, while somebody is being told.
+    whole: Option<Weak<[Revocation]>>,
+    whole_at: u64,
     /// Whether all that the store has was put in.
     is_complete: bool,
+    /// Whether something was left out since everything is being read.
+    overflows: bool,
     /// When the store was last seen whole.
     seen: Option<Instant>,
     is_closed: bool,
@@ -43,10 +49,10 @@ struct State {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// All that count, and the place after them.
-    All(Vec<Revocation>, Position),
+    All(Arc<[Revocation]>, Position),
     /// What came since, which may be nothing.
     Since(Vec<Revocation>, Position),
-    /// Nothing, for not everything is known.
+    /// Nothing, for not everything is known, or was a moment ago.
     NotReady,
     /// Nothing any more.
     Closed,
@@ -54,7 +60,12 @@ pub(crate) enum Heard {
 
 impl Feed {
     pub(crate) fn new() -> Self {
-        Self { epoch: Uuid::now_v7().simple().to_string(), state: Mutex::default(), changed: watch::Sender::new(()) }
+        Self::with_room_for(MOST)
+    }
+
+    fn with_room_for(most: usize) -> Self {
+        let epoch = Uuid::now_v7().simple().to_string();
+        Self { epoch, most, state: Mutex::default(), changed: watch::Sender::new(()) }
     }
 
     /// Puts in what is new of `revocations`.
@@ -62,7 +73,11 @@ impl Feed {
         let mut state = self.lock();
         let before = state.told;
         for revocation in revocations {
-            if state.all.get(&revocation.revoked).is_none_or(|until| *until < revocation.until) {
+            let before = state.all.get(&revocation.revoked).copied();
+            if before.is_none() && !state.has_room(self.most) {
+                continue;
+            }
+            if before.is_none_or(|until| until < revocation.until) {
                 state.all.insert(revocation.revoked.clone(), revocation.until);
                 state.latest.push_back(revocation);
                 state.told += 1;
@@ -71,9 +86,6 @@ impl Feed {
                 state.latest.pop_front();
             }
         }
-        if state.all.len() > MOST {
-            state.drop_expired();
-        }
         let has_changed = state.told != before;
         drop(state);
         if has_changed {
@@ -81,11 +93,18 @@ impl Feed {
         }
     }
 
+    /// Notes that everything the store has is being read.
+    pub(crate) fn begin(&self) {
+        let mut state = self.lock();
+        state.drop_expired();
+        state.overflows = false;
+    }
+
     /// Notes that everything the store had was put in.
     pub(crate) fn complete(&self) {
         let mut state = self.lock();
         state.drop_expired();
-        state.is_complete = true;
+        state.is_complete = !state.overflows;
         state.seen = Some(Instant::now());
         drop(state);
         self.changed.send_replace(());
@@ -104,7 +123,7 @@ impl Feed {
 
     /// Whether what others have written is known until a moment ago.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.lock().seen.is_some_and(|seen| seen.elapsed() < FRESH_FOR)
+        self.lock().is_fresh()
     }
 
     /// Told of each change.
@@ -112,27 +131,37 @@ impl Feed {
         self.changed.subscribe()
     }
 
-    /// What came since `position`, or all, if that is none of this feed or too long ago.
-    pub(crate) fn since(&self, position: Option<&Position>) -> Heard {
+    /// Whether somebody at `position` would be told anything.
+    pub(crate) fn has_something_for(&self, position: Option<&Position>) -> bool {
         let state = self.lock();
+        !state.is_closed && state.is_complete && (self.known(&state, position).is_some() || state.is_fresh())
+    }
+
+    /// What came since `position`; or all, if that is none of this feed or too long ago, unless it is not all any more.
+    pub(crate) fn since(&self, position: Option<&Position>) -> Heard {
+        let mut state = self.lock();
         if state.is_closed {
             return Heard::Closed;
         }
-        if !state.is_complete || state.all.len() > MOST {
+        if !state.is_complete {
             return Heard::NotReady;
         }
-        let here = Position { epoch: self.epoch.clone(), number: state.told };
-        let behind = position.filter(|position| position.epoch == self.epoch);
-        let behind = behind.and_then(|position| state.told.checked_sub(position.number));
-        let behind = behind.and_then(|behind| usize::try_from(behind).ok());
-        match behind.and_then(|behind| state.latest.len().checked_sub(behind)) {
-            Some(known) => Heard::Since(state.latest.iter().skip(known).cloned().collect(), here),
-            None => {
-                let all = state.all.iter();
-                let all = all.map(|(revoked, until)| Revocation { revoked: revoked.clone(), until: *until });
-                Heard::All(all.collect(), here)
+        let place = |number| Position { epoch: self.epoch.clone(), number };
+        match self.known(&state, position) {
+            Some(known) => Heard::Since(state.latest.iter().skip(known).cloned().collect(), place(state.told)),
+            None if state.is_fresh() => {
+                let whole = state.whole();
+                Heard::All(whole, place(state.whole_at))
             }
+            None => Heard::NotReady,
         }
+    }
+
+    /// How many of the latest were told before `position`, if all that were told after it are among them.
+    fn known(&self, state: &State, position: Option<&Position>) -> Option<usize> {
+        let position = position.filter(|position| position.epoch == self.epoch)?;
+        let behind = usize::try_from(state.told.checked_sub(position.number)?).ok()?;
+        state.latest.len().checked_sub(behind)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -141,6 +170,35 @@ impl Feed {
 }
 
 impl State {
+    fn is_fresh(&self) -> bool {
+        self.seen.is_some_and(|seen| seen.elapsed() < FRESH_FOR)
+    }
+
+    /// Whether one more may be kept; notes it if not.
+    fn has_room(&mut self, most: usize) -> bool {
+        if self.all.len() >= most && !self.overflows {
+            self.drop_expired();
+        }
+        let has_room = self.all.len() < most;
+        if !has_room {
+            (self.overflows, self.is_complete) = (true, false);
+        }
+        has_room
+    }
+
+    /// All at the moment of `whole_at`; the same for everybody, while what came since is among the latest.
+    fn whole(&mut self) -> Arc<[Revocation]> {
+        let behind = self.told - self.whole_at;
+        if let Some(whole) = self.whole.as_ref().and_then(Weak::upgrade).filter(|_| behind <= self.latest.len() as u64)
+        {
+            return whole;
+        }
+        let all = self.all.iter().map(|(revoked, until)| Revocation { revoked: revoked.clone(), until: *until });
+        let whole: Arc<[Revocation]> = all.collect();
+        (self.whole, self.whole_at) = (Some(Arc::downgrade(&whole)), self.told);
+        whole
+    }
+
     fn drop_expired(&mut self) {
         let now = Utc::now().timestamp().unsigned_abs();
         self.all.retain(|_, until| *until > now);
@@ -198,6 +256,57 @@ mod tests {
         assert!(matches!(feed.since(Some(&elsewhere)), Heard::All(..)));
         let of_the_future = Position { number: u64::MAX, ..all(&feed).1 };
         assert!(matches!(feed.since(Some(&of_the_future)), Heard::All(..)));
+    }
+
+    #[test]
+    fn a_feed_that_may_have_missed_something_is_all_for_nobody_and_goes_on_for_who_followed_it() {
+        let feed = Feed::new();
+        feed.complete();
+        let (_, position) = all(&feed);
+        feed.lock().seen = Instant::now().checked_sub(FRESH_FOR);
+        feed.add([revocation(1)]);
+        assert!(matches!(feed.since(Some(&position)), Heard::Since(came, _) if came == [revocation(1)]));
+        assert!(feed.has_something_for(Some(&position)));
+        let elsewhere = Position { epoch: "another".into(), ..position };
+        for stranger in [None, Some(&elsewhere)] {
+            assert_eq!(feed.since(stranger), Heard::NotReady);
+            assert!(!feed.has_something_for(stranger));
+        }
+        feed.seen();
+        assert!(feed.has_something_for(None));
+        assert_eq!(all(&feed).0, 1);
+    }
+
+    #[test]
+    fn followers_share_what_they_are_told_and_hear_what_came_since() {
+        let feed = Feed::new();
+        feed.add([revocation(1)]);
+        feed.complete();
+        let Heard::All(first, position) = feed.since(None) else { panic!("all") };
+        feed.add([revocation(2)]);
+        let Heard::All(second, same) = feed.since(None) else { panic!("all") };
+        assert!(Arc::ptr_eq(&first, &second) && same == position);
+        assert!(matches!(feed.since(Some(&same)), Heard::Since(came, _) if came == [revocation(2)]));
+        drop((first, second));
+        assert_eq!(all(&feed).0, 2);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_there_is_room_for_and_then_nothing_is_told_until_they_fit() {
+        let feed = Feed::with_room_for(2);
+        feed.complete();
+        feed.add([revocation(1), Revocation { until: 1, ..revocation(2) }, revocation(3)]);
+        assert_eq!(all(&feed).0, 2, "what has expired makes room");
+        feed.add([revocation(4), revocation(5)]);
+        assert_eq!((feed.since(None), feed.lock().all.len()), (Heard::NotReady, 2));
+        feed.complete();
+        assert_eq!(feed.since(None), Heard::NotReady, "not all was put in");
+        feed.lock().all.clear();
+        feed.begin();
+        assert_eq!(feed.since(None), Heard::NotReady, "it is being read");
+        feed.add([revocation(4), revocation(5)]);
+        feed.complete();
+        assert_eq!(all(&feed).0, 2);
     }
 
     #[test]

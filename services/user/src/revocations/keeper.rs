@@ -40,6 +40,7 @@ async fn follow(feed: &Feed, log: &dyn RevocationLog) -> Result<std::convert::In
     loop {
         let mut since = Utc::now() - OVERLAP;
         let read_all = Instant::now();
+        feed.begin();
         feed.add(log.all().await?);
         feed.complete();
         while read_all.elapsed() < REREAD_AFTER {

@@ -55,10 +55,13 @@ async fn follow(feed: &Feed, client: &Client, has_failed: &mut bool) -> Result<(
                     tracing::info!("revocations are published in Redis again");
                 }
             }
-            // That nothing has happened is told by a feed only that would know.
-            Heard::Since(came, _) if came.is_empty() && !feed.is_fresh() => {}
+            // That this is all is told by a feed only that would know.
             Heard::Since(came, here) => {
-                publisher.tell(&came).await?;
+                match (feed.is_fresh(), came.is_empty()) {
+                    (true, _) => publisher.tell(&came).await?,
+                    (false, false) => publisher.add(&came).await?,
+                    (false, true) => {}
+                }
                 place = Some(here);
             }
         }

@@ -180,6 +180,12 @@ async fn while_the_store_is_away_nobody_is_told_that_nothing_has_happened() -> a
         }
     };
     timeout(PATIENCE, silent).await.context("it goes on to say so")?;
+    // Nor is a stranger told what was all a while ago, as if it still were.
+    for since in ["", "?since=another:1"] {
+        let path = format!("/internal/revocations{since}");
+        let answered = answer(harness.request(Method::GET, &path).bearer_auth(REVOCATION_SECRET)).await?;
+        answered.problem(503, "revocations_unavailable");
+    }
     assert_eq!(harness.get("/health").await?.json(), json!({"status": "ok"}));
     Ok(())
 }
