@@ -8,8 +8,8 @@ pub fn chunks(bytes: &[u8]) {
     let at_once = gateway::fuzzing::chunks(&[body]);
     assert_eq!(gateway::fuzzing::chunks(&[first, rest]), at_once, "cut after {}", first.escape_ascii());
     match at_once {
-        Some(true) => assert!(strict(body).is_some(), "{}", body.escape_ascii()),
-        Some(false) => assert!(strict(body).is_none(), "{}", body.escape_ascii()),
+        Some((own, true)) => assert_eq!(strict(body), Some(own), "{}", body.escape_ascii()),
+        Some((own, false)) => assert_eq!((strict(body), own), (None, body.len()), "{}", body.escape_ascii()),
         None => {}
     }
 }

@@ -1,19 +1,52 @@
-//! Paths, brought into their normal form.
+//! Paths, brought into the form in which a route takes them.
 
-use gateway::path::normalise;
+use gateway::path::SlashPolicy::{self, Decode, Keep, Reject};
+use gateway::path::{BadPath, Taken, view};
 
-/// A normal form stays as it is, hides nothing, and means what the path meant.
+/// What a route takes stays as it is, hides nothing, and means what the path meant, whatever the route says of encoded slashes
+/// and backslashes.
 pub fn paths(bytes: &[u8]) {
     let Ok(raw) = std::str::from_utf8(bytes) else { return };
-    let Ok(normal) = normalise(raw) else { return };
-    assert_eq!(normalise(&normal).as_deref(), Ok(&*normal), "{raw:?}");
-    assert!(normal.starts_with('/') && !normal.contains("//") && !normal.contains('\\'), "{raw:?}");
-    assert!(normal.bytes().all(|byte| byte.is_ascii_graphic()), "{raw:?}");
-    let decoded = decode(&normal);
-    assert!(!decoded.split(|byte| *byte == b'/').any(|segment| segment == b".." || segment == b"."), "{raw:?}");
-    assert!(!decoded.iter().any(|byte| matches!(byte, b'\\' | 0..=0x1f | 0x7f)), "{raw:?}");
-    assert_eq!(decoded, resolve(&decode(raw)), "{raw:?}");
-    assert!(!decoded.split(|byte| *byte == b'/').any(|segment| segment.starts_with(b"..;")), "{raw:?}");
+    for slash in [Reject, Keep, Decode] {
+        for back in [Reject, Keep, Decode] {
+            if let Ok(path) = taken(raw, slash, back) {
+                check(raw, &path, slash, back);
+            }
+        }
+    }
+}
+
+/// What `raw` is on a route with these policies.
+fn taken(raw: &str, slash: SlashPolicy, back: SlashPolicy) -> Result<String, BadPath> {
+    let seen = view(raw)?;
+    let path = seen.path.to_string();
+    Ok(match seen.under(slash, back)? {
+        Taken::AsItIs => path,
+        Taken::Anew(path) => path,
+    })
+}
+
+fn check(raw: &str, path: &str, slash: SlashPolicy, back: SlashPolicy) {
+    let told = || format!("{raw:?} {slash:?} {back:?}");
+    // What was decoded is no more there to be rejected.
+    assert_eq!(taken(path, slash, back).as_deref(), Ok(path), "{}", told());
+    assert!(path.starts_with('/') && !path.contains("//") && !path.contains('\\'), "{}", told());
+    assert!(path.bytes().all(|byte| byte.is_ascii_graphic()), "{}", told());
+    assert!(slash == Keep || !path.contains("%2F"), "{}", told());
+    assert!(back == Keep || !path.contains("%5C"), "{}", told());
+    let decoded = decode(path);
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    assert!(!decoded.split(is_slash).any(|segment| segment == b".." || segment == b"."), "{}", told());
+    assert!(!decoded.split(is_slash).any(|segment| segment.starts_with(b"..;")), "{}", told());
+    assert!(!decoded.iter().any(|byte| matches!(byte, 0..=0x1f | 0x7f)), "{}", told());
+    // With what is kept, segments are others to whoever decodes it; without, the path means what it meant.
+    if !path.contains("%2F") && !path.contains("%5C") {
+        let mut meant = decode(raw);
+        if back == Decode {
+            meant.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
+        }
+        assert_eq!(decoded, resolve(&meant), "{}", told());
+    }
 }
 
 /// Every encoding decoded, as the most careless server would.

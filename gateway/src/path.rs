@@ -102,6 +102,14 @@ pub enum Taken {
     Anew(String),
 }
 
+/// What `path`, in which these are data, is to servers that take encoded slashes, backslashes or both for slashes.
+pub(crate) fn decodings(path: &str) -> impl Iterator<Item = Result<String, BadPath>> {
+    [("/", ENCODED_BACKSLASH), (ENCODED_SLASH, "/"), ("/", "/")].into_iter().filter_map(move |(slash, back)| {
+        let decoded = path.replace(ENCODED_SLASH, slash).replace(ENCODED_BACKSLASH, back);
+        (decoded != path).then(|| resolve(&decoded))
+    })
+}
+
 const ENCODED_SLASH: &str = "%2F";
 const ENCODED_BACKSLASH: &str = "%5C";
 
@@ -153,8 +161,15 @@ pub fn view(raw: &str) -> Result<View<'_>, BadPath> {
     if plain {
         return Ok(View { path: Cow::Borrowed(raw), has_encoded_slash: false, has_backslash: false });
     }
-    let path = resolve(&decode_unreserved(raw)?)?;
-    let (has_encoded_slash, has_backslash) = (path.contains(ENCODED_SLASH), path.contains(ENCODED_BACKSLASH));
+    let decoded = decode_unreserved(raw)?;
+    let path = resolve(&decoded)?;
+    let has = |encoding: &str, bad| {
+        let kept = path.matches(encoding).count();
+        // In `/a%2Fb/../c`, what the dots take away depends on what it is.
+        if kept == decoded.matches(encoding).count() { Ok(kept > 0) } else { Err(bad) }
+    };
+    let has_encoded_slash = has(ENCODED_SLASH, BadPath::EncodedSlash)?;
+    let has_backslash = has(ENCODED_BACKSLASH, BadPath::Backslash)?;
     Ok(View { path: Cow::Owned(path), has_encoded_slash, has_backslash })
 }
 
@@ -345,6 +360,9 @@ mod tests {
             ("/a%2f..%2fb", Keep, Reject, Err(BadPath::EncodedSlash)),
             ("/a/..%2fb", Keep, Reject, Err(BadPath::EncodedSlash)),
             ("/a/..%5c..%5cb", Reject, Keep, Err(BadPath::EncodedSlash)),
+            ("/a%2Fb/../c", Keep, Keep, Err(BadPath::EncodedSlash)),
+            ("/a%2Fb/../c", Decode, Decode, Err(BadPath::EncodedSlash)),
+            ("/a\\b/../c", Keep, Decode, Err(BadPath::Backslash)),
             ("/a%252Fb", Reject, Reject, Ok(Taken::AsItIs)),
             ("/a%252Fb", Decode, Decode, Ok(Taken::AsItIs)),
         ] {

@@ -61,8 +61,8 @@ impl Proxy {
         Self { shared }
     }
 
-    /// Makes sure that the body keeps within its bounds with its next `part`; one that `may_take_long`, a call of gRPC, streams for hours.
-    fn measure(part: Option<&Bytes>, may_take_long: bool, ctx: &mut RequestContext) -> Result<()> {
+    /// Makes sure that the body keeps within its bounds with its next `part`.
+    fn measure(part: Option<&Bytes>, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
         let Some(part) = part else { return Ok(()) };
         ctx.body_bytes += part.len() as u64;
         if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
@@ -70,8 +70,9 @@ impl Proxy {
             ctx.rejection = Some(Rejection::BodyTooLarge);
             return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
         }
-        if !may_take_long && ctx.failed.is_empty() && ctx.started.elapsed() > ctx.snapshot.client_timeouts.body {
-            // Not a repetition, which comes from our own memory. A part came within the read time-out each time, and still there is no end.
+        let is_late = ctx.started.elapsed() > ctx.snapshot.client_timeouts.body;
+        if is_late && !session.is_body_done() && !may_take_long(session.req_header(), ctx) {
+            // A part came within the read time-out each time, and still there is no end.
             ctx.rejection = Some(Rejection::ClientTimedOut);
             return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
         }
@@ -149,6 +150,9 @@ impl ProxyHttp for Proxy {
         session.set_read_timeout(Some(timeouts.read));
         session.set_write_timeout(Some(timeouts.write));
         session.set_total_drain_timeout(Some(timeouts.read));
+        // RFC 9110, section 15.2: an HTTP/1.0 client knows no interim answers.
+        let is_http_1_0 = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(is_http_1_0);
         if self.shared.draining.load(Ordering::Relaxed) {
             // So that its client comes back on another gateway, and not on this connection at the moment it is closed.
             session.set_keepalive(None);
@@ -244,7 +248,7 @@ impl ProxyHttp for Proxy {
         if session.was_upgraded() {
             return Ok(());
         }
-        Self::measure(body.as_ref(), reply::is_grpc(session.req_header()), ctx)?;
+        Self::measure(body.as_ref(), session, ctx)?;
         if let Some(copy) = ctx.copy.take() {
             let mirror = ctx.route.as_ref().and_then(|route| route.mirror.as_ref());
             ctx.copy = mirror.and_then(|mirror| mirror.push(copy, body.as_ref(), end_of_stream));
@@ -463,16 +467,37 @@ fn find_slashed(
     let (has_encoded_slash, has_backslash) = (view.has_encoded_slash, view.has_backslash);
     let Ok(route) = find(&view.path) else { return Err(bad) };
     let path = view.path.clone().into_owned();
-    match view.under(route.encoded_slash, route.backslash).map_err(Rejection::BadPath)? {
-        Taken::AsItIs => Ok((route, path)),
+    let (route, path) = match view.under(route.encoded_slash, route.backslash).map_err(Rejection::BadPath)? {
+        Taken::AsItIs => (route, path),
         Taken::Anew(path) => {
             let anew = find(&path)?;
             // The other route says what they are, too; of two that do not agree, one would be walked around.
             let agree = (!has_encoded_slash || anew.encoded_slash == route.encoded_slash)
                 && (!has_backslash || anew.backslash == route.backslash);
-            if agree { Ok((anew, path)) } else { Err(bad) }
+            if !agree {
+                return Err(bad);
+            }
+            (anew, path)
+        }
+    };
+    // An upstream may decode what is kept, and must not get to where this route does not lead.
+    for decoded in path::decodings(&path) {
+        let leads_here = match find(&decoded.map_err(Rejection::BadPath)?) {
+            Ok(other) => Arc::ptr_eq(&other, &route),
+            Err(rejection) => rejection == Rejection::NoRoute,
+        };
+        if !leads_here {
+            return Err(bad);
         }
     }
+    Ok((route, path))
+}
+
+/// Whether the body may come for hours: that of a gRPC call, which is one of HTTP/2 on both sides.
+fn may_take_long(request: &RequestHeader, ctx: &RequestContext) -> bool {
+    request.version == Version::HTTP_2
+        && reply::is_grpc(request)
+        && ctx.pool().is_some_and(|pool| pool.may_speak_http2())
 }
 
 /// What `Content-Length` says: the screen has made sure that it is one number, so what cannot be read is a very large one.

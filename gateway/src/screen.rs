@@ -6,9 +6,9 @@
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
-use http::header::{EXPECT, HOST};
-use http::{HeaderValue, Method};
-use httparse::{Error, Header, Request, Status};
+use http::header::HOST;
+use http::{HeaderValue, Method, Version};
+use httparse::{Error, Request, Status};
 use memchr::memchr;
 use pingora_http::RequestHeader;
 
@@ -27,12 +27,12 @@ pub(crate) struct Limits {
 
 /// How the body of a request of HTTP/1 is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyFraming {
+pub enum BodyFraming {
     /// It has so many bytes; none when there is no body.
     Length(u64),
     /// It comes in chunks.
     Chunked,
-    /// What comes may be of another protocol, if the upstream agrees.
+    /// It asks for a WebSocket: what comes may be of that, if the upstream agrees.
     Open,
 }
 
@@ -61,12 +61,13 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Reject
     }
     check_method(method)?;
     let target = Target::of(target)?;
-    let framing = Framing::of(request.headers);
+    let framing = Framing::of(request.headers.iter().map(|header| (header.name, header.value)));
     if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
     }
-    framing.check(request.version == Some(1), &target)?;
-    Ok(framing.of_body())
+    let is_http_1_1 = request.version == Some(1);
+    framing.check(is_http_1_1, &target)?;
+    Ok(framing.of_body(method, is_http_1_1))
 }
 
 /// Methods are told apart by case (RFC 9110, section 9.1), but not by everybody: what is a known one but for its case could be
@@ -81,7 +82,14 @@ fn check_method(method: &str) -> Result<(), Rejection> {
     if is_miswritten { Err(Rejection::Malformed) } else { Ok(()) }
 }
 
-/// The same of an HTTP/2 request, whose syntax and framing its own codec has looked at, and the host that it is for.
+/// Whether `request`, of HTTP/1, asks for a WebSocket as RFC 6455, section 4.1, has it done: nothing else may change the protocol.
+pub(crate) fn asks_for_websocket(request: &RequestHeader) -> bool {
+    let framing = Framing::of(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    framing.is_handshake(request.method.as_str(), request.version == Version::HTTP_11)
+}
+
+/// The same as [`screen`] of an HTTP/2 request, whose syntax its own codec has looked at, and the host that it is for. What
+/// frames it goes on to upstreams of HTTP/1, so it keeps to their rules.
 ///
 /// # Errors
 /// The first reason to refuse it.
@@ -92,11 +100,12 @@ pub(crate) fn screen_h2(request: &RequestHeader, limits: &Limits) -> Result<Head
     }
     check_method(request.method.as_str())?;
     Target::of(str::from_utf8(target).map_err(|_| Rejection::Malformed)?)?;
-    if request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > limits.headers {
+    let framing = Framing::of(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
     }
-    let mut expectations = request.headers.get_all(EXPECT).iter();
-    if !expectations.all(|expectation| is_expectable(expectation.as_bytes())) {
+    framing.check_body(true)?;
+    if framing.unknown_expectation {
         return Err(Rejection::UnknownExpectation);
     }
     // RFC 9113, section 8.3.1: the pseudo-header is the host, and a `Host` beside it says the same.
@@ -125,13 +134,16 @@ struct Framing<'h> {
     host: &'h [u8],
     /// Whether there is an `Expect` that asks for something unknown.
     unknown_expectation: bool,
-    upgrades: bool,
+    upgrades: usize,
+    upgrade: &'h [u8],
+    /// Whether `Connection` names `Upgrade`.
+    upgrade_named: bool,
 }
 
 impl<'h> Framing<'h> {
-    fn of(headers: &[Header<'h>]) -> Self {
+    fn of(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
         let mut framing = Self::default();
-        for Header { name, value } in headers {
+        for (name, value) in headers {
             framing.bytes += name.len() + value.len();
             if is_or_seems(name, "content-length") {
                 framing.lengths += 1 + usize::from(name.contains('_'));
@@ -145,26 +157,40 @@ impl<'h> Framing<'h> {
             } else if name.eq_ignore_ascii_case("expect") {
                 framing.unknown_expectation |= !is_expectable(value);
             } else if name.eq_ignore_ascii_case("upgrade") {
-                framing.upgrades = true;
+                framing.upgrades += 1;
+                framing.upgrade = value;
+            } else if name.eq_ignore_ascii_case("connection") {
+                let mut options = value.split(|byte| *byte == b',');
+                framing.upgrade_named |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
             }
         }
         framing
     }
 
     /// Of a head that was checked: a length is digits, so what cannot be read is a very large one.
-    fn of_body(&self) -> BodyFraming {
+    fn of_body(&self, method: &str, is_http_1_1: bool) -> BodyFraming {
         if self.encodings > 0 {
             return BodyFraming::Chunked;
         }
-        let length = str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
-        match length {
-            None | Some(0) if self.upgrades => BodyFraming::Open,
-            None if self.lengths == 0 => BodyFraming::Length(0),
-            length => BodyFraming::Length(length.unwrap_or(u64::MAX)),
+        if self.is_handshake(method, is_http_1_1) {
+            return BodyFraming::Open;
         }
+        if self.lengths == 0 {
+            return BodyFraming::Length(0);
+        }
+        let length = str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
+        BodyFraming::Length(length.unwrap_or(u64::MAX))
     }
 
-    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Rejection> {
+    /// Whether this is how WebSockets begin (RFC 6455, section 4.1): without a body, behind which more could come unread.
+    fn is_handshake(&self, method: &str, is_http_1_1: bool) -> bool {
+        let has_body = self.encodings > 0 || self.lengths > 0 && self.length != b"0";
+        let is_websocket = self.upgrades == 1 && self.upgrade.eq_ignore_ascii_case(b"websocket");
+        is_http_1_1 && is_websocket && self.upgrade_named && !has_body && method == Method::GET.as_str()
+    }
+
+    /// Looks at what says where a body ends.
+    fn check_body(&self, is_http_1_1: bool) -> Result<(), Rejection> {
         // RFC 9112, section 6.3: a recipient may repair a repeated length (`5, 5`) or refuse it. A length with a zero before
         // it is octal to some.
         let is_number = match self.length {
@@ -183,6 +209,11 @@ impl<'h> Framing<'h> {
         if self.encodings > 0 && !is_chunked {
             return Err(Rejection::Ambiguous(Ambiguity::TransferEncoding));
         }
+        if self.length.len() > MOST_LENGTH_DIGITS { Err(Rejection::BodyTooLarge) } else { Ok(()) }
+    }
+
+    fn check(&self, is_http_1_1: bool, target: &Target<'_>) -> Result<(), Rejection> {
+        self.check_body(is_http_1_1)?;
         // Section 3.2: one `Host` in every HTTP/1.1 request.
         let named = if self.hosts == 0 { !is_http_1_1 } else { self.hosts == 1 && is_authority(self.host) };
         // Section 3.2.2: what an absolute target names must be the host that the request names. Pingora does not take them
@@ -193,9 +224,6 @@ impl<'h> Framing<'h> {
         };
         if !named || !agreed {
             return Err(Rejection::Ambiguous(Ambiguity::Host));
-        }
-        if self.length.len() > MOST_LENGTH_DIGITS {
-            return Err(Rejection::BodyTooLarge);
         }
         if self.unknown_expectation {
             return Err(Rejection::UnknownExpectation);
@@ -344,6 +372,27 @@ mod tests {
         }
         let old = head("POST / HTTP/1.0", &["Transfer-Encoding: chunked"]);
         assert_eq!(old, Err(Rejection::Ambiguous(Ambiguity::TransferEncoding)));
+    }
+
+    #[test]
+    fn only_what_begins_a_websocket_may_become_another_protocol() {
+        let get =
+            |version: &str, headers: &[&str]| head(&format!("GET / {version}"), &[&["Host: a"], headers].concat());
+        let (named, socket) = ("Connection: x, UPGRADE", "Upgrade: WebSocket");
+        assert_eq!(get("HTTP/1.1", &[named, socket]), Ok(BodyFraming::Open));
+        assert_eq!(get("HTTP/1.1", &[named, socket, "Content-Length: 0"]), Ok(BodyFraming::Open));
+        assert_eq!(get("HTTP/1.0", &[named, socket]), Ok(BodyFraming::Length(0)));
+        for headers in [
+            &[socket][..],
+            &[named],
+            &[named, "Upgrade: h2c"],
+            &[named, socket, "Upgrade: h2c"],
+            &["Connection: x", socket],
+        ] {
+            assert_eq!(get("HTTP/1.1", headers), Ok(BodyFraming::Length(0)), "{headers:?}");
+        }
+        assert_eq!(get("HTTP/1.1", &[named, socket, "Content-Length: 3"]), Ok(BodyFraming::Length(3)));
+        assert_eq!(post(&[named, socket]), Ok(BodyFraming::Length(0)));
     }
 
     #[test]

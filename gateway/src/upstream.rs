@@ -22,7 +22,7 @@ use probe::Probe;
 pub(crate) use target::Target;
 pub(crate) use tls::Security;
 
-use crate::config::file::{Balance, UpstreamFile};
+use crate::config::file::{Balance, UpstreamFile, UpstreamProtocol};
 use crate::config::values::{Target as TargetUrl, UpstreamTls};
 use crate::tls::CertificateSeries;
 
@@ -107,6 +107,12 @@ impl Pool {
     #[must_use]
     pub(crate) const fn retries(&self) -> usize {
         self.retries
+    }
+
+    /// Whether HTTP/2 is spoken with its targets, or with those that choose it.
+    #[must_use]
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        self.file.protocol != UpstreamProtocol::Http1
     }
 
     /// The counter of the attempts after the first.

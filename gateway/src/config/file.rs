@@ -158,7 +158,7 @@ pub struct ServerFile {
     pub keepalive_request_limit: u32,
     /// How long the head of a request may take to arrive.
     pub header_timeout: Span,
-    /// How long a request may take to arrive with its body.
+    /// How long a request may take to arrive with its body, but for gRPC calls that are HTTP/2 on both sides.
     pub body_timeout: Span,
     /// How long a client may take to send the next part of its request.
     pub read_timeout: Span,

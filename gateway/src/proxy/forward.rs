@@ -3,9 +3,9 @@
 //! What the gateway asserts (who is asking, from where, under which id) is removed from the client's headers first.
 //! Hop-by-hop headers are gone already: Pingora removes them, and refuses a `Connection` header that names a protected one.
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT, HOST, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
@@ -16,6 +16,7 @@ use crate::ctx::{HeaderEdit, RequestContext};
 use crate::forwarded::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO};
 use crate::heads::change_request;
 use crate::reply::REQUEST_ID;
+use crate::screen::asks_for_websocket;
 
 /// How many headers the gateway adds, but for those of an identity.
 const ADDED: usize = 5;
@@ -24,7 +25,7 @@ const ADDED: usize = 5;
 /// `Upgrade` that nothing in `Connection` names into both (RFC 9110, section 7.8), and one with a body, of which it would send
 /// on what comes behind it unread. An expectation of HTTP/1.0 counts for nothing (section 10.1.1).
 pub(crate) fn drop_unasked(request: &mut RequestHeader, asked: &RequestHeader) {
-    let upgrades = request.headers.contains_key(UPGRADE) && !is_handshake(asked);
+    let upgrades = request.headers.contains_key(UPGRADE) && !asks_for_websocket(asked);
     let expects = asked.version == Version::HTTP_10 && request.headers.contains_key(EXPECT);
     if upgrades || expects {
         change_request(request, |parts| {
@@ -37,17 +38,6 @@ pub(crate) fn drop_unasked(request: &mut RequestHeader, asked: &RequestHeader) {
             }
         });
     }
-}
-
-/// Whether this is how WebSockets begin (RFC 6455, section 4.1).
-fn is_handshake(request: &RequestHeader) -> bool {
-    let headers = &request.headers;
-    let mut options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let has_body = headers.contains_key(TRANSFER_ENCODING)
-        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    request.method == Method::GET
-        && !has_body
-        && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 /// Turns `request`, a copy of what the client sent, into what the upstream gets.

@@ -38,12 +38,14 @@ pub(super) struct Turns {
     stream: Option<(Stream, OpenConnection)>,
     extent: Extent,
     ahead: BytesMut,
+    /// Whether the client, with requests ahead, has said that there will be no more: it waits for their answers.
+    is_half_closed: bool,
 }
 
 impl Turns {
     /// `stream`, before its first request, of which `ahead` has come already.
     pub(super) const fn new(stream: Stream, ahead: BytesMut, place: OpenConnection) -> Self {
-        Self { stream: Some((stream, place)), extent: Extent::Bytes(0), ahead }
+        Self { stream: Some((stream, place)), extent: Extent::Bytes(0), ahead, is_half_closed: false }
     }
 
     /// What has come of the next request, and where the rest of it is read from; none when the one before was not read to
@@ -95,7 +97,7 @@ impl Turns {
 /// (RFC 9112, section 9.6).
 impl Drop for Turns {
     fn drop(&mut self) {
-        let is_sending = !self.ahead.is_empty() || !matches!(self.extent, Extent::Bytes(0) | Extent::Open);
+        let is_sending = !self.ahead.is_empty() || !matches!(self.extent, Extent::Bytes(0));
         let Some((mut stream, place)) = self.stream.take().filter(|_| is_sending) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -120,12 +122,15 @@ impl AsyncRead for Turns {
             return Poll::Ready(Ok(()));
         }
         // The request has come whole. All that is to be learnt now is that the client goes away.
-        while turns.ahead.len() < MOST_AHEAD {
+        while turns.ahead.len() < MOST_AHEAD && !turns.is_half_closed {
             let mut glance = [0; GLANCE];
             let mut glance = ReadBuf::new(&mut glance);
             ready!(turns.stream()?.poll_read(cx, &mut glance))?;
             if glance.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+                if turns.ahead.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                turns.is_half_closed = true;
             }
             turns.ahead.extend_from_slice(glance.filled());
         }

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
+use pingora_core::protocols::TcpKeepalive;
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
 
 use super::Security;
 use crate::config::file::{UpstreamFile, UpstreamProtocol};
@@ -95,6 +97,15 @@ impl Target {
 /// HTTP/2 requests that may be under way on one connection, unless the file says otherwise; what most servers allow.
 const MOST_STREAMS: u32 = 100;
 
+/// How long a connection may say nothing until it is asked whether there still is somebody, and then how often.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: usize = 3;
+
+/// How often HTTP/2 asks whether the program behind a connection still lives. gRPC servers end connections on which they are
+/// asked more than once in five minutes.
+const PING_INTERVAL: Duration = Duration::from_secs(360);
+
 /// What is agreed with every target that `file` names: deadlines, and which version of HTTP is spoken.
 pub(super) fn peer_options(file: &UpstreamFile) -> PeerOptions {
     let mut options = PeerOptions::new();
@@ -104,6 +115,22 @@ pub(super) fn peer_options(file: &UpstreamFile) -> PeerOptions {
     options.read_timeout = Some(timeouts.read.get());
     options.write_timeout = Some(timeouts.write.get());
     options.idle_timeout = Some(timeouts.idle.get());
+    // HTTP/2 would go on using the connection to a machine that is gone for as long as TCP hopes.
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: KEEPALIVE,
+        interval: KEEPALIVE_INTERVAL,
+        count: KEEPALIVE_PROBES,
+        #[cfg(target_os = "linux")]
+        user_timeout: timeouts.write.get(),
+    });
+    options.h2_ping_interval = (file.protocol != UpstreamProtocol::Http1).then_some(PING_INTERVAL);
+    // Written out, so that no other default of Pingora's lets `Upgrade: h2c` through: what is spoken behind that passes no route.
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
+        strip_hop_by_hop: true,
+        strip_connection_nominated: true,
+        reject_malformed_connection_nominations: true,
+        h1_upgrade: H1UpgradePolicy::WebSocketOnly,
+    };
     let (newest, oldest) = match file.protocol {
         UpstreamProtocol::Http1 => (1, 1),
         UpstreamProtocol::Http2 => (2, 2),

@@ -65,6 +65,27 @@ async fn requests_without_tls_are_screened_and_answered_like_others() {
 }
 
 #[tokio::test]
+async fn what_would_frame_a_body_of_http_1_is_refused_over_http_2_too() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start_with(H2C, &routes(&upstream));
+    let mut client = Connection::open(gateway.h2c_addr()).await;
+    for headers in [
+        &[("transfer_encoding", "chunked")][..],
+        &[("content_length", "0")],
+        &[("content-length", "5"), ("content_length", "5")],
+        &[("content-length", "5"), ("content-length", "5")],
+        &[("content-length", "05")],
+    ] {
+        let post = headers.iter().fold(request("POST", "/x"), |post, (name, value)| with(post, name, value));
+        let answer = client.ask(post, b"12345").await.expect("an answer");
+        assert_eq!((answer.head.status.as_u16(), &*code(answer.text())), (400, "ambiguous_framing"), "{headers:?}");
+    }
+    assert!(upstream.arrived().is_empty());
+    let post = with(request("POST", "/x"), "content-length", "5");
+    assert_eq!(client.ask(post, b"12345").await.expect("an answer").head.status, 200);
+}
+
+#[tokio::test]
 async fn a_preface_may_drip_but_not_for_ever() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start_with(&format!("header_timeout: 2s, {H2C}"), &routes(&upstream));

@@ -86,6 +86,33 @@ async fn a_request_waits_for_its_turn_while_the_one_before_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_client_that_says_no_more_gets_the_answers_to_all_it_has_said() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&routes(&upstream));
+    let mut stream = TcpStream::connect(gateway.addr()).await.expect("connects");
+    stream.write_all(MIXED.replace("Connection: close\r\n", "").as_bytes()).await.expect("writes");
+    stream.shutdown().await.expect("closes its side");
+    let mut answers = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answers)).await.expect("closes").expect("reads");
+    let answers = String::from_utf8_lossy(&answers);
+    assert_eq!(statuses(&answers), ["200"; 6], "{answers}");
+}
+
+#[tokio::test]
+async fn what_comes_behind_a_request_that_cannot_be_upgraded_is_the_next_one() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&routes(&upstream));
+    for upgrade in ["Upgrade: h2c\r\nConnection: Upgrade", "Upgrade: websocket", "Upgrade: x, websocket"] {
+        let both = format!(
+            "GET /open/1 HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n\r\n\
+             GET /open/2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        );
+        let answers = gateway.raw(both.as_bytes()).await;
+        assert_eq!(statuses(&answers), ["200"; 2], "{upgrade}: {answers}");
+    }
+}
+
+#[tokio::test]
 async fn each_is_screened_like_a_first_one() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start(&routes(&upstream));

@@ -79,6 +79,23 @@ async fn an_event_is_there_before_the_next_one_is_made() {
 }
 
 #[tokio::test]
+async fn hints_before_the_answer_go_to_whoever_knows_them() {
+    let (listener, url) = upstream().await;
+    let gateway = Gateway::start(&routes(&url));
+    for (version, heads) in [("1.1", 2), ("1.0", 1)] {
+        let mut client = TcpStream::connect(gateway.addr()).await.expect("connects");
+        write(&mut client, &format!("GET /plain/x HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
+        let (mut upstream, _) = listener.accept().await.expect("accepts");
+        read_to(&mut upstream, "\r\n\r\n").await;
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        write(&mut upstream, &format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")).await;
+        let answer = read_to(&mut client, "done").await;
+        assert_eq!(answer.matches("HTTP/1.").count(), heads, "{answer}");
+        assert_eq!(answer.contains(" 103 "), heads == 2, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_client_is_told_to_continue_before_it_sends_its_body() {
     let (listener, url) = upstream().await;
     let gateway = Gateway::start(&routes(&url));

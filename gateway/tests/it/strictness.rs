@@ -59,6 +59,26 @@ async fn a_request_that_drips_is_not_waited_for_either() {
 }
 
 #[tokio::test]
+async fn what_is_called_a_call_or_is_tried_again_may_not_drip_either() {
+    let upstream = Upstream::start().await.expect("starts");
+    // Of two requests, one goes to the target that is not there first.
+    let routes = routes(&upstream).replace("targets: [", "targets: [\"http://127.0.0.1:1\", ");
+    let gateway = Gateway::start_with("body_timeout: 300ms", &routes);
+    let heads = [
+        "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 1000\r\n\r\n",
+        "POST /open/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n",
+    ];
+    for head in heads.into_iter().flat_map(|head| [head; 2]) {
+        let answer = drip(&gateway, iter::once(head.as_bytes()).chain(iter::repeat_n(&b"x"[..], 1000))).await;
+        // gRPC is told with a status of its own.
+        let is_told = answer.starts_with("HTTP/1.1 408 ") || answer.to_ascii_lowercase().contains("grpc-status: ");
+        assert!(is_told, "{answer}");
+    }
+    let series = r#"gateway_rejections_total{code="request_timed_out",route="open"}"#;
+    assert_eq!(gateway.metric(series).await, Some(4.0));
+}
+
+#[tokio::test]
 async fn a_refusal_of_a_head_request_has_no_body() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start(&routes(&upstream));

@@ -52,6 +52,12 @@ impl Recorder {
         self.addr
     }
 
+    /// Waits until a request is half here.
+    pub(super) async fn begin(&self) {
+        let begun = async || lock(&self.seen).unfinished > 0;
+        eventually(PATIENCE, "the beginning of a request", begun).await.expect("the upstream is asked");
+    }
+
     /// Waits until no request is half here: each has come wholly, or its connection was closed.
     pub(super) async fn settle(&self) {
         let settled = async || lock(&self.seen).unfinished == 0;
