@@ -136,7 +136,7 @@ fn what_cannot_be_said_is_a_doubt() {
 fn claims_cost_once_what_an_expression_asks_of_them_and_never_too_much() {
     let all: Vec<u32> = (0..200).collect();
     let known = request(Some(json!({"some": all, "all": all, "deep": vec![all; 200]})));
-    let once = "claims.some.all(x, claims.all.exists(y, y == x)) && size(claims.some) == 200";
+    let once = "claims.some.all(x, x in claims.all) && size(claims.some) == 200";
     assert_eq!(known.asked(once), Ok(true), "though 40,000 values are looked at");
     for dear in ["size(claims.deep) == 200", "size(claims.deep) != 200", "claims.deep.exists(x, size(x) == 0)"] {
         assert_eq!(known.asked(dear), Err(Doubt), "{dear}");
