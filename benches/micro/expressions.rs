@@ -22,7 +22,7 @@ rate_limits:
   expression: { scope: local, limit: 3600000000, window: 1h, key: "= claims.sub" }
 upstreams: { u: { targets: ["http://127.0.0.1:1"] } }
 routes:
-  - { name: none, match: { path: /none }, upstream: u, middleware: [{ jwt: { provider: us } }] }
+  - { name: nothing, match: { path: /nothing }, upstream: u, middleware: [{ jwt: { provider: us } }] }
   - name: claims
     match: { path: /claims }
     upstream: u
@@ -66,7 +66,7 @@ pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
     let token = jsonwebtoken::encode(&Header::default(), &claims()?, &EncodingKey::from_secret(SECRET.as_bytes()))?;
     let mut group = criterion.benchmark_group("expressions");
     for name in [
-        "none",
+        "nothing",
         "claims",
         "one",
         "typical",
