@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use pingora_core::protocols::Stream;
+use pingora_core::protocols::{Shutdown, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -46,8 +46,15 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
     }
 }
 
+/// Ends the connection of a client that may still be sending, and listens for a while, so that no reset overtakes the answer.
+pub(super) async fn end(stream: &mut Stream) {
+    // Over TLS there is something to be sent, which nobody may ever take.
+    let _ = timeout(LINGER, Shutdown::shutdown(&mut **stream)).await;
+    linger(stream).await;
+}
+
 /// Listens for a while to a client that was told already that nobody does.
-pub(super) async fn linger(stream: &mut Stream) {
+async fn linger(stream: &mut Stream) {
     let rest = &mut stream.take(LINGER_BYTES);
     let _ = timeout(LINGER, tokio::io::copy(rest, &mut tokio::io::sink())).await;
 }

@@ -101,8 +101,7 @@ impl Drop for Turns {
         let Some((mut stream, place)) = self.stream.take().filter(|_| is_sending) else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                Shutdown::shutdown(&mut *stream).await;
-                refusal::linger(&mut stream).await;
+                refusal::end(&mut stream).await;
                 drop(place);
             });
         }
