@@ -6,8 +6,8 @@
 mod asserted;
 mod failure;
 mod forward;
+mod locate;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use asserted::AssertedHeaders;
 pub(crate) use forward::prepare;
+use locate::find_route;
 
 use crate::access_log::{Line, Timestamp};
 use crate::client_addr::PeerAddr;
@@ -34,13 +35,10 @@ use crate::forwarded;
 use crate::heads::{change_request, change_response};
 use crate::host;
 use crate::middleware::{Flow, ResponseHead, preflight_method};
-use crate::path::{self, BadPath, Taken, View};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
-use crate::router::{Asked, RouteMatch};
 use crate::screen::screen_h2;
 use crate::server::Shared;
-use crate::snapshot::Route;
 
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
@@ -423,74 +421,6 @@ pub(crate) fn amend(request: &RequestHeader, head: &mut ResponseHead<'_>, ctx: &
     if let Some(route) = ctx.route.as_ref().filter(|route| route.chain.sees_responses()).map(Arc::clone) {
         route.chain.amend(request, head, ctx);
     }
-}
-
-/// Brings the request's path into normal form and finds its route, were it made with `method`.
-fn find_route(request: &RequestHeader, method: &Method, ctx: &mut RequestContext) -> Result<Arc<Route>, Rejection> {
-    let view = path::view(request.uri.path()).map_err(Rejection::BadPath)?;
-    let host = host::named(request).unwrap_or_default();
-    let lower;
-    let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        lower = host.to_ascii_lowercase();
-        &lower
-    } else {
-        host
-    };
-    let (router, client) = (&ctx.snapshot.router, ctx.client);
-    let find = |path: &str| {
-        let asked = Asked { host, path, method, query: request.uri.query(), headers: &request.headers, client };
-        match router.find(&asked) {
-            RouteMatch::Route(route) => Ok(Arc::clone(route)),
-            RouteMatch::OtherMethods(methods) => Err(Rejection::MethodNotAllowed(methods)),
-            RouteMatch::None => Err(Rejection::NoRoute),
-        }
-    };
-    if view.has_encoded_slash || view.has_backslash {
-        let (route, path) = find_slashed(view, find)?;
-        ctx.path = Some(path);
-        return Ok(route);
-    }
-    let route = find(&view.path)?;
-    if let Cow::Owned(path) = view.path {
-        ctx.path = Some(path);
-    }
-    Ok(route)
-}
-
-/// The route that takes a path with encoded slashes or backslashes, and the path that it is there. Where no route says what they
-/// are, they are a mistake.
-fn find_slashed(
-    view: View<'_>,
-    find: impl Fn(&str) -> Result<Arc<Route>, Rejection>,
-) -> Result<(Arc<Route>, String), Rejection> {
-    let bad = Rejection::BadPath(if view.has_encoded_slash { BadPath::EncodedSlash } else { BadPath::Backslash });
-    let (has_encoded_slash, has_backslash) = (view.has_encoded_slash, view.has_backslash);
-    let Ok(route) = find(&view.path) else { return Err(bad) };
-    let path = view.path.clone().into_owned();
-    let (route, path) = match view.under(route.encoded_slash, route.backslash).map_err(Rejection::BadPath)? {
-        Taken::AsItIs => (route, path),
-        Taken::Anew(path) => {
-            let anew = find(&path)?;
-            // The other route says what they are, too; of two that do not agree, one would be walked around.
-            let agree = (!has_encoded_slash || anew.encoded_slash == route.encoded_slash)
-                && (!has_backslash || anew.backslash == route.backslash);
-            if !agree {
-                return Err(bad);
-            }
-            (anew, path)
-        }
-    };
-    // An upstream may decode what is kept, and must not get to where this route does not lead.
-    for decoded in path::decodings(&path) {
-        let leads_here = match find(&decoded.map_err(Rejection::BadPath)?) {
-            Ok(other) => Arc::ptr_eq(&other, &route),
-            Err(rejection) => rejection == Rejection::NoRoute,
-        };
-        if !leads_here {
-            return Err(bad);
-        }
-    }
-    Ok((route, path))
 }
 
 /// Whether the body may come for hours: that of a gRPC call, which is one of HTTP/2 on both sides.

@@ -9,12 +9,14 @@ mod identity;
 mod identity_token;
 mod introspection;
 mod jwt;
+mod limits;
 mod matches;
 mod mirror;
 mod revocation;
 mod shape;
 mod split;
 mod tls;
+mod upstream;
 mod upstream_tls;
 
 use std::collections::BTreeMap;
@@ -25,10 +27,8 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::pattern::RateLimitKey;
+use super::values::{ByteSize, Network, Secret, Span};
 use crate::path::SlashPolicy;
-
-use super::values::{ByteSize, Network, Secret, Span, Target, Targets};
 pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
 pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
 pub use http2::{Http2File, UpstreamProtocol};
@@ -40,6 +40,7 @@ pub use identity::{
 pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgorithm};
 pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
+pub use limits::{RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use mirror::MirrorFile;
 pub use revocation::{OnLoss, RevocationFile, RevocationSource};
@@ -49,6 +50,7 @@ pub use shape::{
 };
 pub use split::{ForceFile, ShareFile, SplitFile, StickyCookieFile, StickyFile};
 pub use tls::{CertificateFile, ClientAuthFile, ClientCertificateMode, HstsFile, TlsFile, TlsVersion};
+pub use upstream::{Balance, HealthCheckFile, TimeoutsFile, UpstreamFile};
 pub use upstream_tls::UpstreamTlsFile;
 
 /// The whole file.
@@ -278,178 +280,6 @@ fn default_reload_interval() -> Span {
 
 fn default_true() -> bool {
     true
-}
-
-/// How many requests one key may make.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RateLimitFile {
-    /// Where it is counted.
-    pub scope: RateLimitScope,
-    /// Requests per window.
-    #[schemars(range(min = 1))]
-    pub limit: u32,
-    /// The window.
-    pub window: Span,
-    /// How many of them may come at once; `limit` when left out.
-    #[schemars(range(min = 1))]
-    pub burst: Option<u32>,
-    /// How it is counted; `gcra` when left out.
-    pub algorithm: Option<RateLimitAlgorithm>,
-    /// For how many keys that are not at rest this gateway has room; 65,536 when left out. With more of them, new ones are
-    /// counted too much, and nobody too little.
-    #[schemars(range(min = 1, max = 100_000_000))]
-    pub max_keys: Option<u32>,
-    /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
-    pub key: RateLimitKey,
-    /// What happens while Redis does not answer. Only for scope `redis`.
-    pub on_redis_failure: Option<RedisFailureMode>,
-}
-
-/// Where a rate limit is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RateLimitScope {
-    /// In each gateway for itself.
-    Local,
-    /// In Redis, exactly, for all gateways together.
-    Redis,
-}
-
-/// How a rate limit counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RateLimitAlgorithm {
-    /// Exactly, without windows: the Generic Cell Rate Algorithm.
-    #[default]
-    Gcra,
-    /// A sliding window over two count-min sketches: 1 MiB for any number of keys, an estimate that counts too much when
-    /// very many of them are active. Only for scope `local`.
-    Sketch,
-}
-
-/// What a Redis rate limit does while Redis does not answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RedisFailureMode {
-    /// Lets every request through.
-    Open,
-    /// Lets no request through (503).
-    Closed,
-    /// Each gateway counts for itself.
-    #[default]
-    Local,
-}
-
-/// A pool of servers that can each answer the same requests.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamFile {
-    /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
-    pub targets: Vec<Targets>,
-    /// What is spoken with them.
-    #[serde(default)]
-    pub protocol: UpstreamProtocol,
-    /// How many requests may be under way on one HTTP/2 connection; 100 when left out.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub max_concurrent_streams: Option<u32>,
-    /// How a target is chosen.
-    #[serde(default)]
-    pub balance: Balance,
-    /// How targets are probed; none are probed when left out.
-    pub health_check: Option<HealthCheckFile>,
-    /// Deadlines.
-    #[serde(default)]
-    pub timeouts: TimeoutsFile,
-    /// How `https://` targets are spoken to; as browsers do when left out.
-    pub tls: Option<UpstreamTlsFile>,
-    /// How many other targets are tried when a connection cannot be made, and for idempotent requests also when it breaks.
-    #[serde(default = "default_retries")]
-    #[schemars(range(max = 10))]
-    pub retries: usize,
-}
-
-impl UpstreamFile {
-    /// Every target of every entry, in the file's order.
-    pub fn all_targets(&self) -> impl Iterator<Item = &Target> {
-        self.targets.iter().flat_map(Targets::iter)
-    }
-}
-
-fn default_retries() -> usize {
-    2
-}
-
-/// How a target is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Balance {
-    /// Each in turn.
-    #[default]
-    RoundRobin,
-}
-
-/// How targets are probed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HealthCheckFile {
-    /// The path asked for; a 2xx answer is healthy.
-    pub path: String,
-    /// Time between two probes of one target.
-    #[serde(default = "default_probe_interval")]
-    pub interval: Span,
-    /// How long a probe may take.
-    #[serde(default = "default_probe_timeout")]
-    pub timeout: Span,
-    /// Failures in a row until a target gets no more requests.
-    #[serde(default = "default_unhealthy_after")]
-    #[schemars(range(min = 1, max = 100))]
-    pub unhealthy_after: usize,
-    /// Successes in a row until it gets them again.
-    #[serde(default = "default_healthy_after")]
-    #[schemars(range(min = 1, max = 100))]
-    pub healthy_after: usize,
-}
-
-fn default_probe_interval() -> Span {
-    Span::from_secs(2)
-}
-
-fn default_probe_timeout() -> Span {
-    Span::from_secs(1)
-}
-
-fn default_unhealthy_after() -> usize {
-    2
-}
-
-fn default_healthy_after() -> usize {
-    1
-}
-
-/// Deadlines towards an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimeoutsFile {
-    /// For a connection to be made.
-    pub connect: Span,
-    /// For the next part of the response to come.
-    pub read: Span,
-    /// For the next part of the request to be taken.
-    pub write: Span,
-    /// How long an idle connection is kept for the next request.
-    pub idle: Span,
-}
-
-impl Default for TimeoutsFile {
-    fn default() -> Self {
-        Self {
-            connect: Span::from_secs(1),
-            read: Span::from_secs(15),
-            write: Span::from_secs(15),
-            idle: Span::from_secs(60),
-        }
-    }
 }
 
 /// One step of a middleware list; written as `- name: { settings }`.

@@ -1,3 +1,5 @@
+//! What expressions make of requests.
+
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};

@@ -1,3 +1,5 @@
+//! How requests are shared out, and who stays where.
+
 use std::collections::BTreeMap;
 
 use super::*;

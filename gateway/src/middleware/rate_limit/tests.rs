@@ -1,3 +1,5 @@
+//! By what requests are counted.
+
 use std::net::IpAddr;
 use std::path::Path;
 

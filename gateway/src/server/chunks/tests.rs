@@ -1,3 +1,5 @@
+//! Chunked bodies, well and badly framed, however they come.
+
 use super::*;
 
 /// What is made of `body`, which has to be the same however it comes.

@@ -1,3 +1,5 @@
+//! What expressions are taken and refused, and with which words.
+
 use super::*;
 
 fn refused(text: &str) -> String {

@@ -1,0 +1,68 @@
+//! The shape of `rate_limits`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::pattern::RateLimitKey;
+use crate::config::values::Span;
+
+/// How many requests one key may make.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitFile {
+    /// Where it is counted.
+    pub scope: RateLimitScope,
+    /// Requests per window.
+    #[schemars(range(min = 1))]
+    pub limit: u32,
+    /// The window.
+    pub window: Span,
+    /// How many of them may come at once; `limit` when left out.
+    #[schemars(range(min = 1))]
+    pub burst: Option<u32>,
+    /// How it is counted; `gcra` when left out.
+    pub algorithm: Option<RateLimitAlgorithm>,
+    /// For how many keys that are not at rest this gateway has room; 65,536 when left out. With more of them, new ones are
+    /// counted too much, and nobody too little.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub max_keys: Option<u32>,
+    /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
+    pub key: RateLimitKey,
+    /// What happens while Redis does not answer. Only for scope `redis`.
+    pub on_redis_failure: Option<RedisFailureMode>,
+}
+
+/// Where a rate limit is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitScope {
+    /// In each gateway for itself.
+    Local,
+    /// In Redis, exactly, for all gateways together.
+    Redis,
+}
+
+/// How a rate limit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitAlgorithm {
+    /// Exactly, without windows: the Generic Cell Rate Algorithm.
+    #[default]
+    Gcra,
+    /// A sliding window over two count-min sketches: 1 MiB for any number of keys, an estimate that counts too much when
+    /// very many of them are active. Only for scope `local`.
+    Sketch,
+}
+
+/// What a Redis rate limit does while Redis does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RedisFailureMode {
+    /// Lets every request through.
+    Open,
+    /// Lets no request through (503).
+    Closed,
+    /// Each gateway counts for itself.
+    #[default]
+    Local,
+}
