@@ -31,15 +31,29 @@ routes:
 ";
 
 pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let routes = ["route", "limit", "token", "token-and-limit"];
+    decide(criterion, "admission", FILE, &routes, &Method::GET, ("User-Agent", "bench"))
+}
+
+/// Measures, under the name `group`, the decision on a request with `header` and a token for each of the `routes` of `file`,
+/// each of which lets it pass.
+pub(crate) fn decide(
+    criterion: &mut Criterion,
+    group: &str,
+    file: &str,
+    routes: &[&str],
+    method: &Method,
+    header: (&'static str, &str),
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let rehearsal = runtime.block_on(Rehearsal::of(&parse(FILE)?, Vec::new()))?;
+    let rehearsal = runtime.block_on(Rehearsal::of(&parse(file)?, Vec::new()))?;
     let token = jsonwebtoken::encode(&Header::default(), &claims()?, &EncodingKey::from_secret(SECRET.as_bytes()))?;
     let client = IpAddr::from([192, 0, 2, 7]);
-    let mut group = criterion.benchmark_group("admission");
-    for name in ["route", "limit", "token", "token-and-limit"] {
-        let mut head = RequestHeader::build(Method::GET, format!("/{name}").as_bytes(), None)?;
+    let mut group = criterion.benchmark_group(group);
+    for name in routes {
+        let mut head = RequestHeader::build(method.clone(), format!("/{name}").as_bytes(), None)?;
         head.insert_header("Host", "www.example.com")?;
-        head.insert_header("User-Agent", "bench")?;
+        head.insert_header(header.0, header.1)?;
         head.insert_header("Authorization", format!("Bearer {token}"))?;
         let mut admit = || {
             let mut ctx = rehearsal.request(client);
@@ -47,7 +61,7 @@ pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
             (decision, ctx)
         };
         anyhow::ensure!(matches!(admit().0, Some(Ok(()))), "{name} was not admitted");
-        group.bench_function(name, |bencher| bencher.iter(&mut admit));
+        group.bench_function(*name, |bencher| bencher.iter(&mut admit));
     }
     group.finish();
     Ok(())

@@ -1,17 +1,10 @@
 //! What an expression costs a request: the same decision without one, with rules of growing size, and as the written-out
 //! conditions and claims that say the same.
 
-use std::net::IpAddr;
-
 use criterion::Criterion;
-use futures::FutureExt as _;
-use gateway::Rehearsal;
 use http::Method;
-use jsonwebtoken::{EncodingKey, Header};
-use pingora_http::RequestHeader;
 
-use crate::configuration::{SECRET, parse};
-use crate::tokens::claims;
+use crate::admission::decide;
 
 /// One route for each way to ask.
 const FILE: &str = r#"
@@ -61,11 +54,7 @@ routes:
 "#;
 
 pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let rehearsal = runtime.block_on(Rehearsal::of(&parse(FILE)?, Vec::new()))?;
-    let token = jsonwebtoken::encode(&Header::default(), &claims()?, &EncodingKey::from_secret(SECRET.as_bytes()))?;
-    let mut group = criterion.benchmark_group("expressions");
-    for name in [
+    let routes = [
         "nothing",
         "claims",
         "one",
@@ -74,20 +63,7 @@ pub(crate) fn bench(criterion: &mut Criterion) -> anyhow::Result<()> {
         "counted-by-expression",
         "matched-by-header",
         "matched-by-expression",
-    ] {
-        // Not the first alternative of the typical rule, so that all of it is asked.
-        let mut head = RequestHeader::build(Method::POST, format!("/{name}").as_bytes(), None)?;
-        head.insert_header("Host", "www.example.com")?;
-        head.insert_header("X-Tenant", "order-processor")?;
-        head.insert_header("Authorization", format!("Bearer {token}"))?;
-        let mut admit = || {
-            let mut ctx = rehearsal.request(IpAddr::from([192, 0, 2, 7]));
-            let decision = rehearsal.admit(&mut head, &mut ctx).now_or_never();
-            (decision, ctx)
-        };
-        anyhow::ensure!(matches!(admit().0, Some(Ok(()))), "{name} was not admitted");
-        group.bench_function(name, |bencher| bencher.iter(&mut admit));
-    }
-    group.finish();
-    Ok(())
+    ];
+    // Not the first alternative of the typical rule, so that all of it is asked.
+    decide(criterion, "expressions", FILE, &routes, &Method::POST, ("X-Tenant", "order-processor"))
 }
