@@ -41,7 +41,7 @@ impl Admin {
             return problem(StatusCode::FORBIDDEN, "forbidden", "Web pages do not reload the configuration.");
         }
         match self.reloader.reload().await {
-            Ok(()) => json_response(StatusCode::OK, &json!({"status": "reloaded"})),
+            Ok(warnings) => json_response(StatusCode::OK, &json!({"status": "reloaded", "warnings": warnings})),
             Err(error) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "configuration_refused", &Chain(&error).to_string())
             }

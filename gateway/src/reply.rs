@@ -95,6 +95,8 @@ pub enum Rejection {
     CredentialsMissing(Arc<[HeaderValue]>),
     /// Whoever is there may not do this. The challenge says what it would take, as far as scopes go.
     InsufficientScope(HeaderValue),
+    /// An expression of the route does not permit it, whoever asks.
+    NotPermitted,
     /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
     KeysUnavailable,
     /// Whether its token is to be believed cannot be said, for its issuer does not say it.
@@ -228,6 +230,7 @@ impl Rejection {
             Self::InsufficientScope(_) => {
                 (S::FORBIDDEN, "insufficient_scope", "What was proved of the sender is not enough for this request.")
             }
+            Self::NotPermitted => (S::FORBIDDEN, "not_permitted", "This request is not permitted."),
             Self::KeysUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "keys_unavailable", "Tokens cannot be checked at the moment; try again soon.")
             }

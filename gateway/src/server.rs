@@ -252,11 +252,12 @@ impl Running {
         self.admin_addr
     }
 
-    /// Reads the configuration again and serves new requests by it. Also done on `SIGHUP`.
+    /// Reads the configuration again and serves new requests by it. Also done on `SIGHUP`. Gives what is hardly meant in it, and
+    /// what takes effect only after a restart.
     ///
     /// # Errors
     /// Says what is wrong with the new configuration; the one before goes on serving.
-    pub fn reload(&self) -> Result<(), ReloadError> {
+    pub fn reload(&self) -> Result<Vec<String>, ReloadError> {
         self.control.block_on(self.reloader.reload())
     }
 

@@ -86,7 +86,7 @@ impl Middleware for Authorize {
         }
         if let Some(rule) = self.first_refusal(head, ctx) {
             ctx.denied_by = Some(rule);
-            return Step::Done(Flow::Reply(self.refusal.clone()));
+            return Step::Done(Flow::Reply(Rejection::NotPermitted));
         }
         Step::Done(Flow::Continue)
     }

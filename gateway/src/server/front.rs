@@ -58,11 +58,14 @@ impl Front {
                 None => acceptor.tls_handshake(*socket).await,
             }
         };
-        let Ok(Ok(stream)) = timeout(within, shaking).await else {
-            self.shared.metrics.tls_failures.inc();
-            return None;
-        };
-        Some(Box::new(stream))
+        match timeout(within, shaking).await {
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            // Whoever likes can cause this, so it is only told to those who look for it.
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake timed out"),
+        }
+        self.shared.metrics.tls_failures.inc();
+        None
     }
 
     /// The next request of a connection that has had one before, or not; none when the connection is at its end.

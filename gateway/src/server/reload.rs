@@ -51,13 +51,14 @@ impl Reloader {
         Self { source, env, workshop, shared, started_with, turn: Mutex::new(()) }
     }
 
-    /// Compiles the configuration anew and swaps it in at once, or keeps the one before.
-    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ReloadError> {
+    /// Compiles the configuration anew and swaps it in at once, or keeps the one before. Gives what somebody should know of the
+    /// new one: what is hardly meant, and what takes effect only after a restart.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Vec<String>, ReloadError> {
         let _turn = self.turn.lock().await;
         let result = self.try_reload().await;
         self.shared.metrics.config_last_reload_success.set(i64::from(result.is_ok()));
         match &result {
-            Ok(()) => {
+            Ok(_) => {
                 self.shared.metrics.config_reloads.inc();
                 tracing::info!("configuration reloaded");
             }
@@ -69,7 +70,7 @@ impl Reloader {
         result
     }
 
-    async fn try_reload(self: &Arc<Self>) -> Result<(), ReloadError> {
+    async fn try_reload(self: &Arc<Self>) -> Result<Vec<String>, ReloadError> {
         // A disk may be slow, and the probes and the link to Redis live on this runtime.
         let reloader = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || reloader.source.load(&reloader.env));
@@ -86,10 +87,13 @@ impl Reloader {
         self.shared.snapshot.store(Arc::clone(&after));
         before.retire(&after);
         files::make_room(loaded.file.server.max_connections);
+        let mut warnings = loaded.warnings;
         for key in needs_restart(&self.started_with, &loaded.file) {
-            tracing::warn!("{key} takes effect only after a restart");
+            let warning = format!("{key} takes effect only after a restart");
+            tracing::warn!("{warning}");
+            warnings.push(warning);
         }
-        Ok(())
+        Ok(warnings)
     }
 }
 

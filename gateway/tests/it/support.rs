@@ -131,7 +131,7 @@ impl Gateway {
     pub(crate) fn reload_with(&self, server: &str, yaml: &str) -> Result<(), ReloadError> {
         std::fs::write(&self.config, with_server(server, yaml)).expect("writes");
         let running = self.running.as_ref().expect("runs");
-        off_the_runtime(|| running.reload())
+        off_the_runtime(|| running.reload()).map(drop)
     }
 
     /// The port of its first TLS listener.

@@ -209,6 +209,11 @@ async fn renewed_files_are_shown_without_a_reload_and_under_open_connections() {
     assert_eq!(open.get(&url).send().await.expect("an answer").status(), 200, "on the connection from before");
 }
 
+fn warnings(answer: &str) -> Vec<String> {
+    let answer: serde_json::Value = serde_json::from_str(answer).expect("JSON");
+    serde_json::from_value(answer["warnings"].clone()).expect("texts")
+}
+
 #[tokio::test]
 async fn a_call_of_the_operator_reloads_and_says_what_is_wrong() {
     let upstream = Upstream::start().await.expect("starts");
@@ -220,7 +225,14 @@ async fn a_call_of_the_operator_reloads_and_says_what_is_wrong() {
     assert_eq!(gateway.admin("/reload").await.0, 405, "looking reloads nothing");
     assert_eq!(gateway.reload_by_call(Some("http://evil.example")).await.0, 403);
     assert_eq!(gateway.get("/a").await.0, 200);
-    assert_eq!(gateway.reload_by_call(None).await.0, 200);
+    let (status, reloaded) = gateway.reload_by_call(None).await;
+    assert_eq!(status, 200);
+    let [unused] = &warnings(&reloaded)[..] else { panic!("{reloaded}") };
+    assert!(unused.ends_with("jwt_providers.us: nothing uses this provider"), "{unused}");
+    gateway.rewrite(|text| text.replace("threads: 1", "threads: 2"));
+    let (status, reloaded) = gateway.reload_by_call(None).await;
+    assert_eq!(status, 200);
+    assert!(warnings(&reloaded).contains(&"server.threads takes effect only after a restart".to_owned()), "{reloaded}");
     assert_eq!((gateway.get("/a").await.0, gateway.get("/b").await.0), (404, 200));
     gateway.rewrite(|text| text.replace("path: /b", "path: /b, hots: []"));
     let (status, problems) = gateway.reload_by_call(None).await;

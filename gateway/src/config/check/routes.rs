@@ -222,9 +222,9 @@ fn check_identity(route: &RouteFile, chain: &Chain<'_>, at: &KeyPath, report: &m
         }
         (false, false) => {
             let message = if chain.claims != Claims::None {
-                "nobody has to say who is there, for the `jwt` step is optional; write `public: true` too if that is meant"
+                "nobody has to say who is there, for the step that asks is optional; write `public: true` too if that is meant"
             } else {
-                "nothing asks who is there; add a `jwt` step, or write `public: true` if nobody needs to"
+                "nothing asks who is there; add a step that does (`jwt`, `api_key`, ...), or write `public: true` if nobody needs to"
             };
             report.problem(at, message);
         }

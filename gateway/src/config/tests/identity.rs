@@ -52,7 +52,7 @@ fn a_step_that_lets_in_whom_it_should_not_is_refused() {
         ),
         (
             "middleware: [jwt: { provider: p, optional: true }]".to_owned(),
-            "routes[0]: nobody has to say who is there, for the `jwt` step is optional; write `public: true` too",
+            "routes[0]: nobody has to say who is there, for the step that asks is optional; write `public: true` too",
         ),
         (
             "public: true, middleware: [api_key: { provider: k }]".to_owned(),
