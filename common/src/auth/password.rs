@@ -1,7 +1,7 @@
 //! Passwords: hashed with Argon2id (RFC 9106), a bounded number at a time.
 //!
 //! One hash takes 19 MiB and some ten milliseconds of a core. Without a bound, a burst of logins takes the machine's
-//! memory and its cores; so one core is left to the requests, the hashes are on threads that give way to those which serve
+//! memory and its cores; so there are as many hashes at once as cores, on threads that give way to those which serve
 //! requests, a short queue behind them, and beyond that a plain "busy".
 
 use std::io;
@@ -36,14 +36,12 @@ impl HashingLimits {
     /// Callers that wait for one worker; the last of them waits about 16 × 35 ms.
     const QUEUE_PER_WORKER: usize = 16;
 
-    /// Reads `PASSWORD_WORKERS` (one less than there are cores, at least one) and `PASSWORD_QUEUE` (16 for each worker).
+    /// Reads `PASSWORD_WORKERS` (as many as there are cores) and `PASSWORD_QUEUE` (16 for each worker).
     ///
-    /// A low priority alone does not keep a core free: a thread that wakes beside a hash waits for the scheduler's next
-    /// tick now and then (`benches/RESULTS.md`).
+    /// One less would not keep others from waiting: it was measured to make no difference (`benches/RESULTS.md`).
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let all_but_one = NonZeroUsize::new(cores.get() - 1).unwrap_or(NonZeroUsize::MIN);
-        let workers = reader.parsed("PASSWORD_WORKERS", all_but_one);
+        let workers = reader.parsed("PASSWORD_WORKERS", cores);
         let queue = reader.parsed("PASSWORD_QUEUE", workers.get().saturating_mul(Self::QUEUE_PER_WORKER));
         Self { workers, queue }
     }
