@@ -69,7 +69,8 @@ fn policies(control: &Handle) -> anyhow::Result<Policies> {
         burst: None,
         algorithm: Some(algorithm),
         max_keys,
-        key: RateLimitKey::ClientAddress,
+        key: RateLimitKey::client_address(),
+        missing_key: None,
         on_redis_failure: None,
     };
     let files = BTreeMap::from([

@@ -17,7 +17,7 @@ pub use condition::{Condition, Test};
 pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Variable};
 pub(crate) use expression::{Fits, regex_number};
 pub use host::{BadHost, HostPattern};
-pub use key::{BadKey, RateLimitKey};
+pub use key::{BadKey, KeyPart, RateLimitKey};
 pub use origin::{BadOrigin, OriginPattern};
 pub use path::{BadPath, PathPattern, Segment, Tail};
 pub use prefix::{BadPrefix, PathPrefix};

@@ -49,7 +49,8 @@ fn in_redis(limit: u32, on_failure: RedisFailureMode) -> RateLimitFile {
         burst: None,
         algorithm: None,
         max_keys: None,
-        key: RateLimitKey::ClientAddress,
+        key: RateLimitKey::client_address(),
+        missing_key: None,
         on_redis_failure: Some(on_failure),
     }
 }

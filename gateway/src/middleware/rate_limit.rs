@@ -32,7 +32,12 @@ impl RateLimit {
 
     async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
         for (policy, key) in &self.policies {
-            let verdict = policy.take(key.of(head, ctx).as_ref()).await;
+            let key = match key.of(head, ctx) {
+                Ok(Some(key)) => key,
+                Ok(None) => continue,
+                Err(rejection) => return Flow::Reply(rejection),
+            };
+            let verdict = policy.take(&key).await;
             ctx.verdicts.push(verdict);
             if policy.is_shared() && verdict.answered_by != AnsweredBy::Redis {
                 ctx.limited_by = Some(mode(verdict.answered_by));

@@ -91,11 +91,14 @@ impl Parts<'_> {
                     let policies = self.policies(step, &place)?;
                     let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
                     limits.extend(policies.iter().map(listed));
-                    let key =
-                        |policy: &Arc<Policy>| Key::new(policy.key(), self.told_apart.contains(policy.name()), file);
-                    Arc::new(RateLimit::new(
-                        policies.into_iter().map(|policy| (Arc::clone(&policy), key(&policy))).collect(),
-                    ))
+                    let counting = |policy: Arc<Policy>| {
+                        let missing = self.file.rate_limits.get(policy.name()).and_then(|file| file.missing_key);
+                        let is_told_apart = self.told_apart.contains(policy.name());
+                        let key = Key::new(policy.key(), missing.unwrap_or_default(), is_told_apart, file)?;
+                        Some((policy, key))
+                    };
+                    let countings: Option<_> = policies.into_iter().map(counting).collect();
+                    Arc::new(RateLimit::new(countings.ok_or_else(no_step)?))
                 }
                 MiddlewareFile::ForwardAuth(step) => {
                     let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;

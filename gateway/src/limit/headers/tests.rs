@@ -16,7 +16,8 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
         burst: None,
         algorithm: None,
         max_keys: None,
-        key: RateLimitKey::ClientAddress,
+        key: RateLimitKey::client_address(),
+        missing_key: None,
         on_redis_failure: None,
     };
     let files: BTreeMap<_, _> =
