@@ -31,6 +31,11 @@ pub(crate) struct Key {
     without: Without,
 }
 
+/// A request has not all that it is counted by.
+pub(super) struct Lacking {
+    part: usize,
+}
+
 /// What becomes of requests that lack a part.
 enum Without {
     Address { ipv6_prefix: u8 },
@@ -55,11 +60,11 @@ impl Key {
         Some(Self { parts, without })
     }
 
-    /// What the request with this `head` counts as; none if it is not counted.
+    /// What the request with this `head` counts as.
     ///
     /// # Errors
-    /// When it lacks a part and is to be refused then.
-    pub(super) fn of(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+    /// The part that it lacks.
+    pub(super) fn of(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<CountsAs, Lacking> {
         let mut counts_as = CountsAs::new();
         let is_joined = self.parts.len() > 1;
         for (number, part) in self.parts.iter().enumerate() {
@@ -68,18 +73,21 @@ impl Key {
                 counts_as.push(0);
             }
             if part.put(head, ctx, &mut counts_as).is_none() {
-                return self.without(number, ctx);
+                return Err(Lacking { part: number });
             }
             if is_joined {
                 let length = counts_as.len() - before - 1;
                 counts_as.get_mut(before).into_iter().for_each(|place| *place = u8::try_from(length).unwrap_or(NO_TEXT));
             }
         }
-        Ok(Some(counts_as))
+        Ok(counts_as)
     }
 
-    /// What a request counts as that lacks the part of this `number`.
-    fn without(&self, number: usize, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+    /// What a request counts as that lacks a part; none if it is not counted.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(super) fn without(&self, lacking: &Lacking, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
         let mut counts_as = CountsAs::new();
         match &self.without {
             Without::Address { ipv6_prefix } => part::put_address(ctx, *ipv6_prefix, &mut counts_as),
@@ -87,7 +95,7 @@ impl Key {
             Without::Shared => counts_as.push(NO_TEXT),
             Without::Skipped => return Ok(None),
             Without::Refused(parts) => {
-                return Err(Rejection::RateLimitKeyMissing(parts.get(number).cloned().flatten()));
+                return Err(Rejection::RateLimitKeyMissing(parts.get(lacking.part).cloned().flatten()));
             }
         }
         Ok(Some(counts_as))
