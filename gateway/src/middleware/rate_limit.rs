@@ -89,8 +89,8 @@ impl RateLimit {
             }
         }
         let countings = self.countings.iter().zip(&keys);
-        let ask = |(counting, key): (&'_ Counting, &'_ Option<CountsAs>)| Some(counting.ask(key.as_ref()?, head, ctx));
-        let asks: SmallVec<[_; 4]> = countings.map(ask).collect();
+        let asks: SmallVec<[_; 4]> =
+            countings.map(|(counting, key)| Some(counting.ask(key.as_ref()?, head, ctx))).collect();
         let verdicts = decide(&asks).await;
         let mut flow = Flow::Continue;
         let mut charged = Vec::new();
