@@ -32,7 +32,7 @@ use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
 pub use self::decide::{Verdicts, decide};
-pub use self::headers::{Listed, QuotaHeaders, retry_after};
+pub use self::headers::{Listed, QuotaHeaders};
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
