@@ -12,6 +12,7 @@ pub(super) struct PolicyMetrics {
     requests: IntCounterVec,
     degraded: IntCounterVec,
     no_room: IntCounter,
+    keyless: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
     shadow_refused: IntCounter,
@@ -35,18 +36,25 @@ impl PolicyMetrics {
             "Requests of keys with no room of their own in a full table, which counts them too much: raise max_keys.",
         );
         let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, no_room, failure_mode))
+        let keyless = Opts::new(
+            "gateway_rate_limit_missing_keys_total",
+            "Requests that lack a part of what a policy counts by, whatever its missing_key makes of them.",
+        );
+        let keyless = IntCounter::with_opts(keyless.const_label("policy", policy))?;
+        Ok(Self::of(requests, degraded, no_room, keyless, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
-        Self::of(self.requests.clone(), self.degraded.clone(), self.no_room.clone(), failure_mode)
+        let (no_room, keyless) = (self.no_room.clone(), self.keyless.clone());
+        Self::of(self.requests.clone(), self.degraded.clone(), no_room, keyless, failure_mode)
     }
 
     fn of(
         requests: IntCounterVec,
         degraded: IntCounterVec,
         no_room: IntCounter,
+        keyless: IntCounter,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
         Self {
@@ -58,6 +66,7 @@ impl PolicyMetrics {
             requests,
             degraded,
             no_room,
+            keyless,
         }
     }
 
@@ -68,7 +77,13 @@ impl PolicyMetrics {
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.degraded.clone()))?;
-        registry.register(Box::new(self.no_room.clone()))
+        registry.register(Box::new(self.no_room.clone()))?;
+        registry.register(Box::new(self.keyless.clone()))
+    }
+
+    /// Counts a request that lacks what it is counted by.
+    pub(super) fn lacks_key(&self) {
+        self.keyless.inc();
     }
 
     pub(super) const fn no_room(&self) -> &IntCounter {

@@ -107,6 +107,11 @@ impl Policy {
         self.settings.shadow
     }
 
+    /// Counts a request that lacks what it is counted by.
+    pub fn lacks_key(&self) {
+        self.metrics.lacks_key();
+    }
+
     /// Whether it is counted in Redis, so that an answer may have to be waited for.
     #[must_use]
     pub const fn is_shared(&self) -> bool {

@@ -17,7 +17,7 @@ use figure::Amount;
 pub(crate) use key::told_apart;
 use key::{CountsAs, Key};
 
-use crate::config::file::RouteFile;
+use crate::config::file::{MissingKey, RouteFile};
 use crate::ctx::RequestContext;
 use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide};
 use crate::reply::Rejection;
@@ -39,17 +39,36 @@ pub(crate) struct Counting {
 
 impl Counting {
     /// What `policy` counts of requests of `route`. With `told_apart`, what one provider says is not what another says.
-    pub(crate) fn new(policy: Arc<Policy>, told_apart: bool, route: &RouteFile) -> Self {
-        let key = Key::new(policy.key(), told_apart, route);
+    ///
+    /// None when the route lacks a parameter of the key, which the check finds first.
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        missing_key: MissingKey,
+        told_apart: bool,
+        route: &RouteFile,
+    ) -> Option<Self> {
+        let key = Key::new(policy.key(), missing_key, told_apart, route)?;
         let cost = Amount::new(policy.cost(), policy.cost_by(), route);
         let limit = Amount::new(policy.limit(), policy.limit_by(), route);
-        Self { policy, key, cost, limit }
+        Some(Self { policy, key, cost, limit })
+    }
+
+    /// What the request with this `head` counts as; none if it is not counted.
+    ///
+    /// # Errors
+    /// When it is refused for the lack of a part of the key.
+    fn key(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+        self.key.of(head, ctx).map(Some).or_else(|lacking| {
+            self.policy.lacks_key();
+            let without = self.key.without(&lacking, ctx);
+            if self.policy.only_watches() { Ok(without.unwrap_or_default()) } else { without }
+        })
     }
 
     /// What the request with this `head`, which counts as `key`, asks of the policy.
-    fn ask<'r>(&'r self, key: &'r CountsAs<'_>, head: &RequestHeader, ctx: &RequestContext) -> Ask<'r> {
+    fn ask<'r>(&'r self, key: &'r CountsAs, head: &RequestHeader, ctx: &RequestContext) -> Ask<'r> {
         let charge = Charge { cost: self.cost.of(head, ctx), limit: self.limit.of(head, ctx) };
-        Ask { policy: &self.policy, key: key.as_ref(), charge }
+        Ask { policy: &self.policy, key, charge }
     }
 }
 
@@ -61,9 +80,17 @@ impl RateLimit {
     }
 
     async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
-        let keys: SmallVec<[_; 4]> = self.countings.iter().map(|counting| counting.key.of(head, ctx)).collect();
+        let mut keys: SmallVec<[_; 4]> = SmallVec::new();
+        for counting in &self.countings {
+            match counting.key(head, ctx) {
+                Ok(key) => keys.push(key),
+                // Before anything is taken.
+                Err(rejection) => return Flow::Reply(rejection),
+            }
+        }
         let countings = self.countings.iter().zip(&keys);
-        let asks: SmallVec<[_; 4]> = countings.map(|(counting, key)| Some(counting.ask(key, head, ctx))).collect();
+        let asks: SmallVec<[_; 4]> =
+            countings.map(|(counting, key)| Some(counting.ask(key.as_ref()?, head, ctx))).collect();
         let verdicts = decide(&asks).await;
         let mut flow = Flow::Continue;
         let mut charged = Vec::new();

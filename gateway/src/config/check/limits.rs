@@ -1,5 +1,6 @@
 //! Checks the policies under `rate_limits`.
 
+use super::keys;
 use crate::config::file::{GatewayFile, RateLimitScope};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -32,6 +33,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
                 report.problem(&at.key(key), problem.to_string());
             }
         }
+        keys::check(policy, &at, report);
         let scope = at.key("scope");
         let is_shared = policy.scope == RateLimitScope::Redis && report.is_written(&scope);
         if is_shared && !has_redis && report.is_written(&redis) {
