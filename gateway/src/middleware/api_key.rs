@@ -41,7 +41,8 @@ impl ApiKeys {
     /// Those of `loaded`. There is nothing to keep over a reload.
     pub(crate) fn compile(loaded: &Loaded) -> Self {
         let keys = |name: &String| loaded.api_keys.get(name).map_or(&[][..], Vec::as_slice);
-        let compiled = |(name, file): (&String, &ApiKeysFile)| (name.clone(), Arc::new(ApiKey::new(name, file, keys(name))));
+        let compiled =
+            |(name, file): (&String, &ApiKeysFile)| (name.clone(), Arc::new(ApiKey::new(name, file, keys(name))));
         Self { by_name: loaded.file.api_keys.iter().map(compiled).collect() }
     }
 

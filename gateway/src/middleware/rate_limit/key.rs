@@ -38,7 +38,9 @@ pub(super) struct Lacking {
 
 /// What becomes of requests that lack a part.
 enum Without {
-    Address { ipv6_prefix: u8 },
+    Address {
+        ipv6_prefix: u8,
+    },
     Shared,
     /// The parts as clients are told of them.
     Refused(Box<[Option<Arc<str>>]>),
@@ -77,7 +79,10 @@ impl Key {
             }
             if is_joined {
                 let length = counts_as.len() - before - 1;
-                counts_as.get_mut(before).into_iter().for_each(|place| *place = u8::try_from(length).unwrap_or(NO_TEXT));
+                counts_as
+                    .get_mut(before)
+                    .into_iter()
+                    .for_each(|place| *place = u8::try_from(length).unwrap_or(NO_TEXT));
             }
         }
         Ok(counts_as)

@@ -198,7 +198,9 @@ fn lower_case(host: &str) -> Cow<'_, str> {
 fn method(method: &Method) -> &str {
     match *method {
         Method::GET | Method::HEAD => "GET",
-        Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS | Method::TRACE => method.as_str(),
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS | Method::TRACE => {
+            method.as_str()
+        }
         _ => OTHER_METHOD,
     }
 }

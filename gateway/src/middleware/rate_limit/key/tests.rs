@@ -206,7 +206,10 @@ async fn a_request_without_its_key_is_counted_by_address_shared_refused_or_not_c
         assert!(share(key, PLAIN, PLAIN).await, "{key}: its address is its key");
         assert!(!share(key, PLAIN, elsewhere).await, "{key}");
         assert!(!share(key, PLAIN, tenant).await, "{key}");
-        assert!(share(&format!("{key}, missing_key: client_address"), PLAIN, PLAIN).await, "{key}: the same by its word");
+        assert!(
+            share(&format!("{key}, missing_key: client_address"), PLAIN, PLAIN).await,
+            "{key}: the same by its word"
+        );
         let shared = format!("{key}, missing_key: share");
         assert!(share(&shared, PLAIN, elsewhere).await, "{key}: one quota of all");
         assert!(!share(&shared, PLAIN, tenant).await, "{key}: but of those who have one");
