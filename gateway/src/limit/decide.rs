@@ -2,7 +2,7 @@
 //!
 //! Those that count here are asked first, at once; what they gave is given back when a later one refuses. Those in Redis are
 //! asked in one call, which itself takes from all or from none. A policy that only watches holds nobody back, and counts what
-//! it would have let through.
+//! it would have let through. Between taking and giving back, others may find less than there is; never more.
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
         ask.policy.metrics().count(verdict, passes, ask.policy.only_watches());
         let is_taken = verdict.outcome == Outcome::Allowed && verdict.answered_by == AnsweredBy::Local;
         if !passes && is_taken {
-            verdict.quota = ask.settle_here(0, now);
+            verdict.quota = ask.settle_here(0, now, now);
         }
     }
     verdicts

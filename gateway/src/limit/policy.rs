@@ -172,18 +172,18 @@ impl Ask<'_> {
         self.policy.shared().map(|shared| shared.fallback().take(self.key, self.charge, now))
     }
 
-    /// What is left once what was taken here has cost `actual`; none if nothing was.
-    pub(super) fn settle_here(&self, actual: u32, now: Instant) -> Option<Quota> {
+    /// What is left once what was taken here at `since` has cost `actual`; none if nothing was.
+    pub(super) fn settle_here(&self, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
         match &self.policy.counter {
-            Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, now)),
-            Counter::Shared(shared) => shared.fallback().settle(self.key, self.charge, actual, now),
+            Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, since, now)),
+            Counter::Shared(shared) => shared.fallback().settle(self.key, self.charge, actual, since, now),
         }
     }
 
-    /// Has what was taken in Redis cost `actual`, soon.
-    pub(super) fn settle_in_redis(&self, actual: u32) {
+    /// Has what was taken in Redis, no earlier than `since`, cost `actual`, soon.
+    pub(super) fn settle_in_redis(&self, actual: u32, since: Instant) {
         if let Some(shared) = self.policy.shared() {
-            shared.settle(shared.line(self.key, self.charge, false), actual);
+            shared.settle(shared.line(self.key, self.charge, false), actual, since);
         }
     }
 }

@@ -7,6 +7,7 @@ mod figure;
 mod key;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use pingora_http::RequestHeader;
@@ -91,6 +92,7 @@ impl RateLimit {
         let countings = self.countings.iter().zip(&keys);
         let asks: SmallVec<[_; 4]> =
             countings.map(|(counting, key)| Some(counting.ask(key.as_ref()?, head, ctx))).collect();
+        let since = Instant::now();
         let verdicts = decide(&asks).await;
         let mut flow = Flow::Continue;
         let mut charged = Vec::new();
@@ -98,7 +100,7 @@ impl RateLimit {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
-                None => charged.extend(Charged::of(&counting.policy, ask.key, ask.charge, verdict)),
+                None => charged.extend(Charged::of(&counting.policy, ask, verdict, since)),
             }
         }
         drop(asks);
