@@ -26,6 +26,7 @@ mod pipelining;
 mod pki;
 mod process;
 mod rate_limits;
+mod redis_setups;
 mod retirement;
 mod revocation;
 mod shaping;

@@ -61,17 +61,59 @@ fn a_key_that_no_request_has_or_that_says_nothing_is_refused_at_its_place() {
         ("key: [route, client_address/0]", public(), format!("{own}[1]: `client_address/0`: behind `client_address/`")),
         ("key: { a: b }", public(), format!("{own}: a text or a list of texts is wanted here")),
         ("key: [route, method, route]", public(), format!("{own}[2]: `route` stands in this list already")),
-        ("key: [client_address, client_address/56]", public(), format!("{own}[1]: the address stands in this list already")),
-        ("key: [claim.a, claim.b, claim.c, claim.d, claim.e, claim.f, claim.g, claim.h, claim.i]", behind(JWT), format!("{own}: a key has at most 8 parts")),
-        ("key: [client_address, route], missing_key: share", public(), "rate_limits.each.missing_key: every request has what".to_owned()),
-        ("key: route, missing_key: ignore", public(), "rate_limits.each.missing_key: `ignore` is none of `client_address`, `share`, `refuse`, `skip`".to_owned()),
-        ("key: [route, api_key]", public(), format!("{used}: `each` counts by `api_key`, and no `api_key` step before this one")),
-        ("key: api_key", behind(JWT).replace("middleware[0]", ""), "`each` counts by `api_key`, and no `api_key` step".to_owned()),
-        ("key: claim.sub", public(), format!("{used}: `each` counts by `claim.sub`, and no step before this one asks who is there")),
+        (
+            "key: [client_address, client_address/56]",
+            public(),
+            format!("{own}[1]: the address stands in this list already"),
+        ),
+        (
+            "key: [claim.a, claim.b, claim.c, claim.d, claim.e, claim.f, claim.g, claim.h, claim.i]",
+            behind(JWT),
+            format!("{own}: a key has at most 8 parts"),
+        ),
+        (
+            "key: [client_address, route], missing_key: share",
+            public(),
+            "rate_limits.each.missing_key: every request has what".to_owned(),
+        ),
+        (
+            "key: route, missing_key: ignore",
+            public(),
+            "rate_limits.each.missing_key: `ignore` is none of `client_address`, `share`, `refuse`, `skip`".to_owned(),
+        ),
+        (
+            "key: [route, api_key]",
+            public(),
+            format!("{used}: `each` counts by `api_key`, and no `api_key` step before this one"),
+        ),
+        (
+            "key: api_key",
+            behind(JWT).replace("middleware[0]", ""),
+            "`each` counts by `api_key`, and no `api_key` step".to_owned(),
+        ),
+        (
+            "key: claim.sub",
+            public(),
+            format!("{used}: `each` counts by `claim.sub`, and no step before this one asks who is there"),
+        ),
         ("key: claim.sub", behind(KEY), "nobody who is asked here says the claim `sub`".to_owned()),
-        ("key: [route, param.ids]", public(), format!("{used}: `each` counts by `param.ids`, and the route's path has no parameter `ids`; did you mean `id`?")),
-        ("key: header.X-User-Id", public(), format!("{used}: `each` counts by `header.x-user-id`, and clients write there what they like")),
-        ("key: header.x-forwarded-for", public(), format!("{own}: `header.x-forwarded-for`: clients write here what they like; `client_address` is")),
+        (
+            "key: [route, param.ids]",
+            public(),
+            format!(
+                "{used}: `each` counts by `param.ids`, and the route's path has no parameter `ids`; did you mean `id`?"
+            ),
+        ),
+        (
+            "key: header.X-User-Id",
+            public(),
+            format!("{used}: `each` counts by `header.x-user-id`, and clients write there what they like"),
+        ),
+        (
+            "key: header.x-forwarded-for",
+            public(),
+            format!("{own}: `header.x-forwarded-for`: clients write here what they like; `client_address` is"),
+        ),
     ] {
         let problems = report(&file(policy, &route));
         assert!(problems.contains(&told), "{policy}: {told}\n{problems}");
@@ -81,9 +123,11 @@ fn a_key_that_no_request_has_or_that_says_nothing_is_refused_at_its_place() {
 
 #[test]
 fn a_parameter_is_counted_by_only_in_the_list_of_a_route_that_has_it() {
-    let text = file("key: param.id", "public: true, match: { path: '/a/{id}' }").replace("[everybody]", "[everybody, each]");
+    let text =
+        file("key: param.id", "public: true, match: { path: '/a/{id}' }").replace("[everybody]", "[everybody, each]");
     let problems = report(&text);
-    let told = "middleware[0].rate_limit.policies[1]: `each` counts by `param.id`, and parameters belong to a route's path";
+    let told =
+        "middleware[0].rate_limit.policies[1]: `each` counts by `param.id`, and parameters belong to a route's path";
     assert!(problems.contains(told), "{problems}");
 }
 
@@ -100,7 +144,8 @@ fn no_message_shows_a_key_that_a_variable_holds() {
 fn a_limit_that_a_client_escapes_is_warned_of_where_no_other_one_holds() {
     let warnings = |policy: &str, route: &str, everybody: bool| {
         let text = file(policy, route);
-        let text = if everybody { text } else { text.replace("middleware: [rate_limit: { policies: [everybody] }]", "") };
+        let text =
+            if everybody { text } else { text.replace("middleware: [rate_limit: { policies: [everybody] }]", "") };
         let loaded = parse(&text, Path::new("f"), &env()).unwrap_or_else(|problems| panic!("{problems}"));
         let about = |warning: &&String| warning.contains("rate_limits.each");
         loaded.warnings.iter().filter(about).cloned().collect::<Vec<_>>()
