@@ -28,6 +28,7 @@ mod process;
 mod rate_limit_answers;
 mod rate_limit_keys;
 mod rate_limits;
+mod redis_setups;
 mod retirement;
 mod revocation;
 mod shaping;

@@ -146,9 +146,9 @@ pub enum RedisFailureMode {
     Open,
     /// Lets no request through (503).
     Closed,
-    /// Each gateway counts for itself.
+    /// Each gateway counts for itself, up to its share of the limit: what it says, divided by the gateways that last lived.
     #[default]
-    Local,
+    LocalShare,
 }
 
 impl RateLimitFile {
