@@ -35,7 +35,7 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
             None => ask.fall_back(Instant::now()),
         });
         if !passes {
-            give_back_in_redis(asks, &said, now);
+            give_back_in_redis(asks, &mut verdicts, &said, now);
         }
     }
     for (ask, verdict) in asks.iter().zip(&mut verdicts) {
@@ -108,9 +108,20 @@ fn said(lines: &[Line], answer: Result<Vec<Decision>, NoAnswer>) -> impl Iterato
 }
 
 /// Gives back what was taken in Redis although somebody else holds the request back.
-fn give_back_in_redis(asks: &[Option<Ask<'_>>], said: &[Option<Said>], since: Instant) {
-    let shared = asks.iter().flatten().filter(|ask| ask.policy.is_shared());
-    for (ask, _) in shared.zip(said).filter(|(_, said)| said.is_some_and(|said| said.is_taken)) {
+fn give_back_in_redis(
+    asks: &[Option<Ask<'_>>],
+    verdicts: &mut [Option<Verdict>],
+    said: &[Option<Said>],
+    since: Instant,
+) {
+    let asked = asks.iter().zip(verdicts).filter_map(|(ask, verdict)| Some((ask.as_ref()?, verdict)));
+    for ((ask, verdict), said) in asked.filter(|(ask, _)| ask.policy.is_shared()).zip(said) {
+        if !said.is_some_and(|said| said.is_taken) {
+            continue;
+        }
         ask.settle_in_redis(0, since);
+        if let Some(quota) = verdict.as_mut().and_then(|verdict| verdict.quota.as_mut()) {
+            quota.remaining = (quota.remaining + u64::from(ask.charge.cost)).min(quota.limit);
+        }
     }
 }
