@@ -6,6 +6,7 @@
 
 mod gcra;
 mod headers;
+mod lease;
 mod local;
 mod metrics;
 mod policy;
