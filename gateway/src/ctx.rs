@@ -15,7 +15,7 @@ pub use crate::client_addr::{ClientAddr, PeerAddr};
 use crate::config::file::ProofKind;
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
-use crate::limit::Verdict;
+use crate::limit::{Charged, Policy, Verdict};
 use crate::middleware::{CLIENT, Encoder, Prepared};
 use crate::mirror::RequestCopy;
 use crate::peer_certificate::PeerCertificate;
@@ -69,8 +69,12 @@ pub struct RequestContext {
     pub(crate) denied_by: Option<Arc<str>>,
     /// Which rate-limit mode answered, when it was not the usual one.
     pub(crate) limited_by: Option<&'static str>,
-    /// What the policies of its route have said so far, in the order of the route's list.
-    pub(crate) verdicts: Vec<Verdict>,
+    /// What the policies of its route have said so far, in the order of the route's list; nothing of those that do not count it.
+    pub(crate) verdicts: Vec<Option<Verdict>>,
+    /// What it was charged and only its answer makes final.
+    pub(crate) charged: Vec<Charged>,
+    /// The policy that would have held it back if it did more than watch.
+    pub(crate) would_be_limited_by: Option<Arc<Policy>>,
     /// Which of several upstreams was chosen for it, where its route is split.
     pub(crate) chosen: Option<Arc<Pool>>,
     /// The cookie that keeps its client with that one, if it is new.
@@ -120,6 +124,8 @@ impl RequestContext {
             denied_by: None,
             limited_by: None,
             verdicts: Vec::new(),
+            charged: Vec::new(),
+            would_be_limited_by: None,
             chosen: None,
             cookie: None,
             copy: None,
@@ -200,6 +206,11 @@ impl Identity {
     /// The same for a claim that may stand inside of another.
     pub(crate) fn claim_at(&self, path: &ClaimPath) -> Option<Cow<'_, str>> {
         text_of(path.find(&self.claims)?)
+    }
+
+    /// The claim at `path` if it is a whole number that is not negative.
+    pub(crate) fn number_at(&self, path: &ClaimPath) -> Option<u64> {
+        path.find(&self.claims)?.as_u64()
     }
 }
 

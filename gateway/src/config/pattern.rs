@@ -3,6 +3,7 @@
 
 mod condition;
 mod expression;
+mod figure;
 mod host;
 mod key;
 mod origin;
@@ -16,6 +17,7 @@ mod text;
 pub use condition::{Condition, Test};
 pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Variable};
 pub(crate) use expression::{Fits, regex_number};
+pub use figure::{BadFigure, Figure};
 pub use host::{BadHost, HostPattern};
 pub use key::{BadKey, RateLimitKey};
 pub use origin::{BadOrigin, OriginPattern};

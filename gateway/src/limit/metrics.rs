@@ -14,6 +14,7 @@ pub(super) struct PolicyMetrics {
     no_room: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
+    shadow_refused: IntCounter,
     unavailable: IntCounter,
     stood_in: Option<IntCounter>,
 }
@@ -51,6 +52,7 @@ impl PolicyMetrics {
         Self {
             allowed: requests.with_label_values(&["allowed"]),
             refused: requests.with_label_values(&["refused"]),
+            shadow_refused: requests.with_label_values(&["shadow_refused"]),
             unavailable: requests.with_label_values(&["unavailable"]),
             stood_in: failure_mode.map(|mode| degraded.with_label_values(&[word(mode)])),
             requests,
@@ -73,9 +75,13 @@ impl PolicyMetrics {
         &self.no_room
     }
 
-    pub(super) fn count(&self, verdict: &Verdict) {
+    /// Counts what came of one request, which `passes` all policies or was held back by one.
+    pub(super) fn count(&self, verdict: &Verdict, passes: bool, only_watches: bool) {
         match verdict.outcome {
-            Outcome::Allowed => self.allowed.inc(),
+            Outcome::Allowed if passes => self.allowed.inc(),
+            // Another has refused it, and nothing was taken.
+            Outcome::Allowed => {}
+            Outcome::Refused { .. } | Outcome::Unavailable if only_watches => self.shadow_refused.inc(),
             Outcome::Refused { .. } => self.refused.inc(),
             Outcome::Unavailable => self.unavailable.inc(),
         }

@@ -6,7 +6,19 @@ use crate::config::report::Report;
 use crate::limit::{PolicyProblem, problems};
 
 /// What of a policy is judged together.
-const TOGETHER: [&str; 7] = ["scope", "algorithm", "limit", "window", "burst", "max_keys", "on_redis_failure"];
+const TOGETHER: [&str; 11] = [
+    "scope",
+    "algorithm",
+    "limit",
+    "limit_by",
+    "window",
+    "burst",
+    "max_keys",
+    "cost",
+    "cost_by",
+    "only_statuses",
+    "on_redis_failure",
+];
 
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     let has_redis = file.redis.as_ref().is_some_and(|redis| !redis.host.is_empty());

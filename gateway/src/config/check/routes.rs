@@ -12,7 +12,7 @@ use super::{
     size_is_within, split,
 };
 use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, RouteFile};
-use crate::config::pattern::RateLimitKey;
+use crate::config::pattern::{Figure, RateLimitKey};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::ByteSize;
@@ -206,6 +206,20 @@ impl<'f> Chain<'f> {
         };
         if let Some((key, problem)) = key.zip(problem) {
             report.problem(at, format!("`{name}` counts by `{key}`, and {problem}"));
+        }
+        for figure in
+            file.rate_limits.get(name).into_iter().flat_map(|policy| [&policy.limit_by, &policy.cost_by]).flatten()
+        {
+            let problem = match &figure.value {
+                Figure::Claim(claim) => self.claims.problem(claim),
+                Figure::Expression(expression) => {
+                    let moment = Moment::Steps { claims: &self.claims, route: scope.route.map(|(route, _)| route) };
+                    expression.references().iter().find_map(|asked| expressions::problem(asked, &moment, file))
+                }
+            };
+            if let Some(problem) = problem {
+                report.problem(at, format!("`{name}` takes a number from `{}`, and {problem}", figure.value));
+            }
         }
     }
 }
