@@ -45,7 +45,7 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            AnsweredBy::Local => drop(ask.settle_here(actual, Instant::now())),
+            from @ (AnsweredBy::Local | AnsweredBy::Lease(_)) => drop(ask.settle_here(from, actual, Instant::now())),
             AnsweredBy::Redis => ask.settle_in_redis(actual),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }

@@ -1,13 +1,14 @@
 //! Asks all policies of a step together: if one refuses, nothing is taken from any.
 //!
-//! Those that count here are asked first, at once; what they gave is given back when a later one refuses. Those in Redis are
-//! asked in one call, which itself takes from all or from none. A policy that only watches holds nobody back, and counts what
+//! Those that count here are asked first, at once, then those that are leased; what they gave is given back when a later one
+//! refuses. Those in Redis are asked in one call, which itself takes from all or from none. A policy that only watches holds nobody back, and counts what
 //! it would have let through.
 
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::lease::AtOnce;
 use super::policy::Ask;
 use super::redis_link::NoAnswer;
 use super::script::{self, Line};
@@ -24,22 +25,75 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     let now = Instant::now();
     let mut verdicts = Verdicts::from_elem(None, asks.len());
     let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
-    if passes && asks.iter().flatten().any(|ask| ask.policy.is_shared()) {
+    for (ask, verdict) in asks.iter().zip(&mut verdicts) {
+        let Some(ask) = ask.as_ref().filter(|ask| passes && ask.policy.is_leased()) else { continue };
+        *verdict = ask.take_lease().await;
+        passes = !verdict.is_some_and(|verdict| holds_back(ask, verdict));
+    }
+    if passes && asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
         passes = match take_in_redis(asks).await {
             Ok(mut decisions) => ask_each(asks, &mut verdicts, |ask| ask.counted(&mut decisions)),
             // The link has logged it, once for all requests, and the counters tell the rest.
-            Err(_) => ask_each(asks, &mut verdicts, |ask| ask.fall_back(Instant::now())),
+            Err(_) => ask_each(asks, &mut verdicts, |ask| ask.policy.shared().and_then(|_| ask.fall_back(Instant::now()))),
         };
     }
-    for (ask, verdict) in asks.iter().zip(&mut verdicts) {
+    conclude(asks, &mut verdicts, passes, now);
+    verdicts
+}
+
+/// The same, if it can be said without waiting: no policy is in Redis, and of those that are leased something is here.
+#[must_use]
+pub fn decide_at_once(asks: &[Option<Ask<'_>>]) -> Option<Verdicts> {
+    if asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
+        return None;
+    }
+    let now = Instant::now();
+    let mut verdicts = Verdicts::from_elem(None, asks.len());
+    let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
+    let mut waits = false;
+    if passes {
+        passes = ask_each(asks, &mut verdicts, |ask| match ask.take_lease_at_once(now)? {
+            AtOnce::Answer(verdict) => Some(verdict),
+            AtOnce::Unanswered => ask.fall_back(now),
+            AtOnce::Waits => {
+                waits = true;
+                None
+            }
+        });
+    }
+    // One that refuses makes up for others of which nothing is known.
+    if waits && passes {
+        give_back(asks, &mut verdicts, now);
+        return None;
+    }
+    conclude(asks, &mut verdicts, passes, now);
+    Some(verdicts)
+}
+
+/// Counts what came of it, and gives back what was taken of a request that is held back.
+fn conclude(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], passes: bool, now: Instant) {
+    for (ask, verdict) in asks.iter().zip(&*verdicts) {
         let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
         ask.policy.metrics().count(verdict, passes, ask.policy.only_watches());
-        let is_taken = verdict.outcome == Outcome::Allowed && verdict.answered_by == AnsweredBy::Local;
-        if !passes && is_taken {
-            verdict.quota = ask.settle_here(0, now);
+    }
+    if !passes {
+        give_back(asks, verdicts, now);
+    }
+}
+
+/// Gives back what was taken here. Redis takes from all or from none.
+fn give_back(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], now: Instant) {
+    for (ask, verdict) in asks.iter().zip(verdicts) {
+        let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+        let is_here = matches!(verdict.answered_by, AnsweredBy::Local | AnsweredBy::Lease(_));
+        if is_here && verdict.outcome == Outcome::Allowed {
+            verdict.quota = ask.settle_here(verdict.answered_by, 0, now);
         }
     }
-    verdicts
+}
+
+fn holds_back(ask: &Ask<'_>, verdict: Verdict) -> bool {
+    verdict.outcome != Outcome::Allowed && !ask.policy.only_watches()
 }
 
 /// Notes what `answer` says of each, until one holds the request back; false if one does.
@@ -51,7 +105,7 @@ fn ask_each(
     for (ask, verdict) in asks.iter().zip(verdicts) {
         let Some((ask, answer)) = ask.as_ref().and_then(|ask| Some((ask, answer(ask)?))) else { continue };
         *verdict = Some(answer);
-        if answer.outcome != Outcome::Allowed && !ask.policy.only_watches() {
+        if holds_back(ask, answer) {
             return false;
         }
     }

@@ -31,11 +31,30 @@
 mod batch;
 mod demand;
 mod holding;
+mod metrics;
 mod pace;
 mod script;
+mod table;
 mod terms;
 
 #[cfg(test)]
 mod bucket;
 #[cfg(test)]
 mod model;
+
+use super::gcra::Gcra;
+
+pub use self::batch::Stamp;
+pub(super) use self::metrics::LeaseMetrics;
+pub(super) use self::table::{AtOnce, LeaseTable};
+
+/// How many of a quota's requests may come at once if it is leased; none where nothing of it can be.
+pub(super) fn burst_of(gcra: Gcra) -> Option<u64> {
+    let terms = terms::Terms::of(gcra);
+    terms.can_be_leased().then_some(terms.burst)
+}
+
+/// Whether it saves calls to lease this quota.
+pub(super) fn is_of_use(gcra: Gcra) -> bool {
+    terms::Terms::of(gcra).are_of_use()
+}

@@ -2,6 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
+use super::lease::LeaseMetrics;
 use super::verdict::{AnsweredBy, Outcome, Verdict};
 
 /// Round trips on one machine take 0.1 ms; the longest deadline anybody would set is a second.
@@ -17,6 +18,7 @@ pub(super) struct PolicyMetrics {
     shadow_refused: IntCounter,
     unavailable: IntCounter,
     stood_in: Option<IntCounter>,
+    lease: LeaseMetrics,
 }
 
 impl PolicyMetrics {
@@ -35,18 +37,20 @@ impl PolicyMetrics {
             "Requests of keys with no room of their own in a full table, which counts them too much: raise max_keys.",
         );
         let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, no_room, failure_mode))
+        Ok(Self::of(requests, degraded, no_room, LeaseMetrics::new(policy)?, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
-        Self::of(self.requests.clone(), self.degraded.clone(), self.no_room.clone(), failure_mode)
+        let (requests, degraded) = (self.requests.clone(), self.degraded.clone());
+        Self::of(requests, degraded, self.no_room.clone(), self.lease.clone(), failure_mode)
     }
 
     fn of(
         requests: IntCounterVec,
         degraded: IntCounterVec,
         no_room: IntCounter,
+        lease: LeaseMetrics,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
         Self {
@@ -58,6 +62,7 @@ impl PolicyMetrics {
             requests,
             degraded,
             no_room,
+            lease,
         }
     }
 
@@ -69,6 +74,11 @@ impl PolicyMetrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.degraded.clone()))?;
         registry.register(Box::new(self.no_room.clone()))
+    }
+
+    /// Those of a policy that is leased.
+    pub(super) const fn lease(&self) -> &LeaseMetrics {
+        &self.lease
     }
 
     pub(super) const fn no_room(&self) -> &IntCounter {
@@ -86,7 +96,7 @@ impl PolicyMetrics {
             Outcome::Unavailable => self.unavailable.inc(),
         }
         if let Some(stood_in) = &self.stood_in
-            && verdict.answered_by != AnsweredBy::Redis
+            && !verdict.answered_by.is_for_all_gateways()
         {
             stood_in.inc();
         }
@@ -114,7 +124,7 @@ pub(super) fn redis_up(up: bool) -> Result<IntGauge> {
 
 const fn word(mode: AnsweredBy) -> &'static str {
     match mode {
-        AnsweredBy::Redis => "redis",
+        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",

@@ -176,6 +176,11 @@ impl LinkSettings {
         }
     }
 
+    /// How long a call may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(super) fn key_prefix(&self) -> &str {
         &self.key_prefix
     }

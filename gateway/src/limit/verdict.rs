@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::lease::Stamp;
+
 /// A policy's answer to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -43,12 +45,22 @@ pub struct Quota {
 pub enum AnsweredBy {
     /// Redis, for all gateways.
     Redis,
+    /// Redis, for all gateways: with this lease, or the lack of one.
+    Lease(Stamp),
     /// This gateway for itself: by the policy's scope, or because Redis does not answer.
     Local,
     /// Nobody: Redis does not answer and the policy fails open.
     Open,
     /// Nobody: Redis does not answer and the policy fails closed.
     Closed,
+}
+
+impl AnsweredBy {
+    /// Whether it is the answer of Redis, and nothing stood in for it.
+    #[must_use]
+    pub const fn is_for_all_gateways(self) -> bool {
+        matches!(self, Self::Redis | Self::Lease(_))
+    }
 }
 
 /// What one request takes, and of how much: a policy's limit may be another for each request.

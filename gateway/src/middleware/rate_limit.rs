@@ -19,13 +19,13 @@ use key::{CountsAs, Key};
 
 use crate::config::file::RouteFile;
 use crate::ctx::RequestContext;
-use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide};
+use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide, decide_at_once};
 use crate::reply::Rejection;
 
 /// The step that counts a request against a list of policies.
 pub(crate) struct RateLimit {
     countings: Vec<Counting>,
-    /// Whether any of the policies is counted in Redis.
+    /// Whether Redis is asked for each request.
     waits: bool,
 }
 
@@ -56,35 +56,66 @@ impl Counting {
 impl RateLimit {
     /// Counts against all of these.
     pub(crate) fn new(countings: Vec<Counting>) -> Self {
-        let waits = countings.iter().any(|counting| counting.policy.is_shared());
+        let waits = countings.iter().any(|Counting { policy, .. }| policy.is_shared() && !policy.is_leased());
         Self { countings, waits }
     }
 
     async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
-        let keys: SmallVec<[_; 4]> = self.countings.iter().map(|counting| counting.key.of(head, ctx)).collect();
-        let countings = self.countings.iter().zip(&keys);
-        let asks: SmallVec<[_; 4]> = countings.map(|(counting, key)| Some(counting.ask(key, head, ctx))).collect();
+        let keys = self.keys(head, ctx);
+        let asks = self.asks(&keys, head, ctx);
         let verdicts = decide(&asks).await;
+        let (flow, charged) = self.outcome(&asks, &verdicts);
+        drop(asks);
+        drop(keys);
+        self.note(&verdicts, charged, ctx);
+        flow
+    }
+
+    /// The same, if it can be said without waiting.
+    fn decide_at_once(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Option<Flow> {
+        let keys = self.keys(head, ctx);
+        let asks = self.asks(&keys, head, ctx);
+        let verdicts = decide_at_once(&asks)?;
+        let (flow, charged) = self.outcome(&asks, &verdicts);
+        drop(asks);
+        drop(keys);
+        self.note(&verdicts, charged, ctx);
+        Some(flow)
+    }
+
+    fn keys<'c>(&self, head: &RequestHeader, ctx: &'c RequestContext) -> SmallVec<[CountsAs<'c>; 4]> {
+        self.countings.iter().map(|counting| counting.key.of(head, ctx)).collect()
+    }
+
+    fn asks<'r>(
+        &'r self,
+        keys: &'r [CountsAs<'_>],
+        head: &RequestHeader,
+        ctx: &RequestContext,
+    ) -> SmallVec<[Option<Ask<'r>>; 4]> {
+        self.countings.iter().zip(keys).map(|(counting, key)| Some(counting.ask(key, head, ctx))).collect()
+    }
+
+    /// What becomes of the request, and, if it goes on, what its answer may still change.
+    fn outcome(&self, asks: &[Option<Ask<'_>>], verdicts: &[Option<Verdict>]) -> (Flow, Vec<Charged>) {
         let mut flow = Flow::Continue;
         let mut charged = Vec::new();
-        for ((counting, ask), verdict) in self.countings.iter().zip(&asks).zip(&verdicts) {
+        for ((counting, ask), verdict) in self.countings.iter().zip(asks).zip(verdicts) {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
                 None => charged.extend(Charged::of(&counting.policy, ask.key, ask.charge, verdict)),
             }
         }
-        drop(asks);
-        drop(keys);
-        self.note(&verdicts, ctx);
-        if matches!(flow, Flow::Continue) {
-            ctx.charged.append(&mut charged);
+        if matches!(flow, Flow::Reply(_)) {
+            charged.clear();
         }
-        flow
+        (flow, charged)
     }
 
-    /// Leaves in `ctx` what the log line and the quota headers have of it.
-    fn note(&self, verdicts: &[Option<Verdict>], ctx: &mut RequestContext) {
+    /// Leaves in `ctx` what the log line, the quota headers and the answer have of it.
+    fn note(&self, verdicts: &[Option<Verdict>], mut charged: Vec<Charged>, ctx: &mut RequestContext) {
+        ctx.charged.append(&mut charged);
         for (counting, verdict) in self.countings.iter().zip(verdicts) {
             let policy = &counting.policy;
             let would_refuse =
@@ -93,7 +124,7 @@ impl RateLimit {
                 ctx.would_be_limited_by = Some(Arc::clone(policy));
             }
             if let Some(verdict) =
-                verdict.filter(|verdict| policy.is_shared() && verdict.answered_by != AnsweredBy::Redis)
+                verdict.filter(|verdict| policy.is_shared() && !verdict.answered_by.is_for_all_gateways())
             {
                 ctx.limited_by = Some(mode(verdict.answered_by));
             }
@@ -114,14 +145,13 @@ fn rejection(policy: &Policy, verdict: &Verdict) -> Option<Rejection> {
 
 impl Middleware for RateLimit {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
-        if self.waits {
-            return Step::Wait(self.decide(head, ctx).boxed());
+        // What counts here answers at once, and so do leases mostly, so that nothing has to be boxed.
+        if !self.waits
+            && let Some(flow) = self.decide_at_once(head, ctx)
+        {
+            return Step::Done(flow);
         }
-        // Local policies answer at the first poll, so that nothing has to be boxed.
-        match self.decide(head, ctx).now_or_never() {
-            Some(flow) => Step::Done(flow),
-            None => Step::Done(Flow::Reply(Rejection::LimiterUnavailable)),
-        }
+        Step::Wait(self.decide(head, ctx).boxed())
     }
 
     fn sees_responses(&self) -> bool {
@@ -131,7 +161,7 @@ impl Middleware for RateLimit {
 
 const fn mode(answered_by: AnsweredBy) -> &'static str {
     match answered_by {
-        AnsweredBy::Redis => "redis",
+        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",

@@ -2,9 +2,9 @@
 
 use super::terms::Terms;
 
-/// Which grant a token is of.
+/// Which lease something was spent of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::limit) struct Stamp {
+pub struct Stamp {
     /// This gateway's clock before it asked.
     pub(super) asked_at: u64,
     /// Redis' clock when it granted.

@@ -12,9 +12,11 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn take(&mut self, terms: Terms, ask: Ask, now: u64) -> Reply {
-        let (tat, free) = self.at(terms, now);
+        let tat = self.tat_at(terms, now);
+        let free = (now + terms.interval * terms.burst).saturating_sub(tat);
         let there = free / terms.interval;
-        if let Some(wait) = (ask.need * terms.interval).checked_sub(free).filter(|wait| *wait > 0) {
+        let wait = (tat + ask.need * terms.interval).saturating_sub(now + terms.interval * terms.burst);
+        if wait > 0 {
             return Reply { tokens: 0, remaining: there, reset: tat - now, wait, at: now };
         }
         let tokens = ask.want.min(ask.need.max(there.div_ceil(2)));
@@ -31,23 +33,30 @@ impl Bucket {
     }
 
     pub(super) fn charge(&mut self, terms: Terms, tokens: u64, now: u64) -> u64 {
-        let (tat, free) = self.at(terms, now);
-        let moved = free.min(tokens * terms.interval);
-        self.tat = tat + moved;
+        let tat = self.tat_at(terms, now);
+        let moved = (tokens * terms.interval).min(now + Self::most(terms) - tat);
+        if moved > 0 {
+            self.tat = tat + moved;
+        }
         moved
     }
 
     /// Takes so much back as is there of `worth`.
     pub(super) fn move_back(&mut self, terms: Terms, worth: u64, now: u64) -> u64 {
-        let (tat, _) = self.at(terms, now);
+        let tat = self.tat_at(terms, now);
         let worth = worth.min(tat - now);
-        self.tat = tat - worth;
+        if worth > 0 {
+            // A whole quota leaves nothing behind.
+            self.tat = if worth < tat - now { tat - worth } else { 0 };
+        }
         worth
     }
 
-    fn at(self, terms: Terms, now: u64) -> (u64, u64) {
-        let capacity = terms.interval * terms.burst;
-        let tat = self.tat.clamp(now, now + capacity);
-        (tat, now + capacity - tat)
+    fn tat_at(self, terms: Terms, now: u64) -> u64 {
+        self.tat.clamp(now, now + Self::most(terms))
+    }
+
+    const fn most(terms: Terms) -> u64 {
+        terms.interval * (terms.burst + terms.overdraft)
     }
 }

@@ -68,7 +68,7 @@ mod tests {
     fn what_was_asked_for_long_ago_counts_no_more() {
         let mut demand = Demand::starting(0);
         demand.add(10_000);
-        assert_eq!(demand.lease(LIFE, 1_000), 6_243);
+        assert_eq!(demand.lease(LIFE, 1_000), 6_250);
         demand.add(1);
         assert_eq!(demand.lease(LIFE, 60_000_000), 0);
     }

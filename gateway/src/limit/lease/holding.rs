@@ -120,6 +120,16 @@ impl Holding {
         self.again(cost, now)
     }
 
+    /// Whether a request that takes `cost` tokens would have to wait for a call.
+    pub(super) fn would_wait(&mut self, cost: u64, now: u64) -> bool {
+        self.end_what_is_over(now);
+        let is_refused = match self.is_asking {
+            true => self.waiting >= MOST_WAITING,
+            false => self.pace.may_ask_from(cost) > now,
+        };
+        self.left() < cost && !is_refused
+    }
+
     /// A request that has waited and was told to come again.
     pub(super) fn again(&mut self, cost: u64, now: u64) -> Answer {
         self.end_what_is_over(now);

@@ -36,7 +36,7 @@ impl Terms {
 
     fn call<'s>(self, script: &'s Script, redis_key: &str, what: &str) -> ScriptInvocation<'s> {
         let mut invocation = script.key(redis_key);
-        invocation.arg(what).arg(self.interval).arg(self.burst);
+        invocation.arg(what).arg(self.interval).arg(self.burst).arg(self.overdraft);
         invocation
     }
 }

@@ -1,5 +1,7 @@
 //! The numbers of one limit that is leased.
 
+use crate::limit::gcra::Gcra;
+
 /// The longest that a token may be spent after it was taken.
 const LONGEST_LIFE_MICROS: u64 = 1_000_000;
 /// Of the time in which a whole burst comes back, a lease lives this part: so at least 98 % of the burst are left.
@@ -18,17 +20,27 @@ pub(super) struct Terms {
     pub(super) interval: u64,
     /// How many tokens may be taken at once: the limit's burst, less what comes back in a life.
     pub(super) burst: u64,
-    /// For how long after it was taken a token may be spent: `τ`.
+    /// By how many tokens more a key may be in debt, which only those get into whose cost is known late.
+    pub(super) overdraft: u64,
+    /// For how long after it was taken a token may be spent: `τ`. Where nothing can be leased, 0.
     pub(super) life: u64,
 }
 
 impl Terms {
-    /// Those of a limit of one request each `interval`, of which `burst` may come at once. None where nothing can be leased.
-    pub(super) fn new(interval: u64, burst: u64) -> Option<Self> {
+    /// Those of a quota.
+    pub(super) fn of(gcra: Gcra) -> Self {
+        let [interval, burst, overdraft] = gcra.numbers();
         let life = LONGEST_LIFE_MICROS.min(interval.saturating_mul(burst) / LIVES_PER_BURST);
         let comes_back = life.div_ceil(interval.max(1));
-        let burst = burst.checked_sub(comes_back).filter(|burst| *burst > 0)?;
-        (life > 0).then_some(Self { interval, burst, life })
+        match burst.checked_sub(comes_back).filter(|burst| *burst > 0 && life > 0) {
+            Some(burst) => Self { interval, burst, overdraft, life },
+            None => Self { interval, burst, overdraft, life: 0 },
+        }
+    }
+
+    /// Whether anything can be leased. Where not, each request asks for itself.
+    pub(super) const fn can_be_leased(self) -> bool {
+        self.life > 0
     }
 
     /// For how long a gateway spends of a lease, by its own clock, from before it asked.
@@ -54,36 +66,46 @@ impl Terms {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn terms(limit: u32, window_seconds: u64, burst: u32) -> Terms {
+        Terms::of(Gcra::new(limit, Duration::from_secs(window_seconds), burst, false).expect("expressible"))
+    }
 
     #[test]
     fn a_lease_lives_a_second_or_a_fiftieth_of_the_burst() {
-        let minute = Terms::new(100_000, 600).expect("can be leased");
-        assert_eq!(minute, Terms { interval: 100_000, burst: 590, life: 1_000_000 });
-        let second = Terms::new(1_000, 1_000).expect("can be leased");
-        assert_eq!(second, Terms { interval: 1_000, burst: 980, life: 20_000 });
+        let minute = Terms { interval: 100_000, burst: 590, overdraft: 0, life: 1_000_000 };
+        assert_eq!(terms(600, 60, 600), minute);
+        let second = Terms { interval: 1_000, burst: 980, overdraft: 0, life: 20_000 };
+        assert_eq!(terms(1_000, 1, 1_000), second);
     }
 
     #[test]
     fn of_the_burst_at_least_98_per_cent_are_left_or_all_but_one() {
-        for (interval, burst) in [(1, 1_000_000), (7, 333), (1_000_000, 60), (333_334, 50), (86_400_000_000, 2)] {
-            let terms = Terms::new(interval, burst).expect("can be leased");
+        for (limit, window, burst) in [(1_000_000, 1, 1_000_000), (333, 60, 777), (60, 60, 60), (3, 1, 50), (2, 86_400, 2)] {
+            let terms = terms(limit, window, burst);
+            assert!(terms.can_be_leased(), "{terms:?}");
+            let burst = u64::from(burst);
             assert!(terms.burst >= (burst * 49 / 50).min(burst - 1), "{terms:?}");
-            assert!(terms.burst + terms.life.div_ceil(interval) == burst, "{terms:?}");
+            assert_eq!(terms.burst + terms.life.div_ceil(terms.interval), burst, "{terms:?}");
         }
     }
 
     #[test]
     fn nothing_of_a_burst_of_one_can_be_leased() {
-        assert_eq!(Terms::new(1_000_000, 1), None);
-        assert_eq!(Terms::new(1, 49), None);
+        for (limit, window, burst) in [(60, 60, 1), (1_000_000, 1, 49)] {
+            let terms = terms(limit, window, burst);
+            assert!(!terms.can_be_leased());
+            assert_eq!(terms.burst, u64::from(burst), "and nothing is kept back for it");
+        }
     }
 
     #[test]
     fn leases_are_of_use_where_they_live_long_enough_and_hold_enough() {
-        let are_of_use = |interval, burst| Terms::new(interval, burst).expect("can be leased").are_of_use();
-        assert!(are_of_use(1_000_000, 50) && are_of_use(1_000, 1_000));
-        assert!(!are_of_use(1_000_000, 49), "a small burst");
-        assert!(!are_of_use(1_000, 999), "a short life");
+        assert!(terms(60, 60, 50).are_of_use() && terms(1_000, 1, 1_000).are_of_use());
+        assert!(!terms(60, 60, 49).are_of_use(), "a small burst");
+        assert!(!terms(1_000, 1, 999).are_of_use(), "a short life");
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// 1,000 tokens a second, and a life of a tenth of one.
-const TERMS: Terms = Terms { interval: 1_000, burst: 900, life: 100_000 };
+const TERMS: Terms = Terms { interval: 1_000, burst: 900, overdraft: 0, life: 100_000 };
 /// Of the gateway's clock.
 const START: u64 = 5_000_000;
 /// Of Redis' clock.
@@ -109,12 +109,12 @@ fn who_asked_passes_however_late_the_answer_is() {
 
 #[test]
 fn two_leases_are_spent_in_the_order_in_which_they_end() {
-    let mut holding = with(4);
-    let first = passes(holding.request(3, START + 10));
-    let Answer::Ask(ask) = holding.request(2, START + 20) else { panic!("one is left") };
+    let mut holding = with(8);
+    let first = passes(holding.request(5, START + 10));
+    let Answer::Ask(ask) = holding.request(4, START + 20) else { panic!("three are left") };
     let at = Reply { at: AT + 20, ..grants(6, 500) };
     assert!(holding.answered(ask, at, START + 20, 0).is_some());
-    assert_eq!(passes(holding.request(2, START + 30)), first, "of both, so of the older");
+    assert_eq!(passes(holding.request(4, START + 30)), first, "of both, so of the older");
     assert_eq!(passes(holding.request(1, START + 40)).granted_at, AT + 20);
 }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -11,16 +12,19 @@ use super::super::bucket::Bucket;
 use super::super::holding::{Answer, Ask, Holding, Reply};
 use super::super::terms::Terms;
 use super::reference::{Promise, Spent};
+use crate::limit::gcra::Gcra;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Faults {
     pub(super) lost_per_mille: u32,
-    late_per_mille: u32,
+    pub(super) late_per_mille: u32,
     /// By which the clocks of gateways may differ in rate from Redis'.
     pub(super) drift_ppm: i64,
-    gateways_die: bool,
-    clock_is_set: bool,
+    pub(super) gateways_die: bool,
+    /// So many of those that pass turn out not to have been spent.
+    pub(super) unspent_per_mille: u32,
+    pub(super) clock_is_set: bool,
 }
 
 /// What is left out of the protocol.
@@ -28,8 +32,6 @@ pub(super) struct Faults {
 pub(super) enum Broken {
     Nothing,
     BurstIsWhole,
-    LifeBeginsWithTheAnswer,
-    ReturnsAreWorthAll,
 }
 
 /// What a world has come to.
@@ -49,10 +51,12 @@ pub(super) struct Ran {
 pub(super) struct World {
     random: StdRng,
     faults: Faults,
-    broken: Broken,
     terms: Terms,
     now: u64,
     ends: u64,
+    is_stormy: bool,
+    /// Whether all answers are late, and not so late that nobody waits any more.
+    is_slow: bool,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     numbered: u64,
     gateways: Vec<Gateway>,
@@ -85,6 +89,7 @@ struct Gateway {
 enum Event {
     Request { gateway: usize, phase: u32 },
     Phase { gateway: usize, phase: u32 },
+    Scene(Scene),
     Asked { gateway: usize, call: u64, ask: [u64; 4] },
     Answered { gateway: usize, call: u64, ask: [u64; 4], reply: [u64; 5], taken_at: u64 },
     Unanswered { gateway: usize, call: u64 },
@@ -94,13 +99,40 @@ enum Event {
     ClockIsSet,
 }
 
+/// What all gateways see in turns in a stormy world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scene {
+    /// Some of them have some requests.
+    Whisper,
+    /// None has any.
+    Silence,
+    /// All have more than the limit allows.
+    Storm,
+    /// None has any, until the quota is whole.
+    Rest,
+}
+
 impl Faults {
     pub(super) const fn all() -> Self {
-        Self { lost_per_mille: 30, late_per_mille: 60, drift_ppm: 15_000, gateways_die: true, clock_is_set: true }
+        Self {
+            lost_per_mille: 30,
+            late_per_mille: 60,
+            drift_ppm: 15_000,
+            gateways_die: true,
+            unspent_per_mille: 20,
+            clock_is_set: true,
+        }
     }
 
     pub(super) const fn none() -> Self {
-        Self { lost_per_mille: 0, late_per_mille: 0, drift_ppm: 0, gateways_die: false, clock_is_set: false }
+        Self {
+            lost_per_mille: 0,
+            late_per_mille: 0,
+            drift_ppm: 0,
+            gateways_die: false,
+            unspent_per_mille: 0,
+            clock_is_set: false,
+        }
     }
 }
 
@@ -114,17 +146,23 @@ impl World {
         let life = (interval * burst * random.random_range(1..40) / 100).max(2);
         let promise = Promise { interval, burst, life };
         let comes_back = if broken == Broken::BurstIsWhole { 0 } else { life.div_ceil(interval) };
-        let terms = Terms { interval, burst: burst - comes_back, life };
-        let mut world = Self::new(random, faults, broken, terms, promise, 12 * life + 2 * interval * burst);
+        let terms = Terms { interval, burst: burst - comes_back, overdraft: 0, life };
+        let mut world = Self::new(random, faults, terms, promise, 12 * life + 2 * interval * burst);
+        world.is_stormy = world.random.random_bool(0.5);
         let gateways = world.random.random_range(1..6);
         for gateway in 0..gateways {
             world.born(gateway);
-            world.schedule(0, Event::Phase { gateway, phase: 0 });
+            if !world.is_stormy {
+                world.schedule(0, Event::Phase { gateway, phase: 0 });
+            }
             world.schedule(world.terms.life / 4, Event::Tick { gateway });
             if faults.gateways_die {
                 let dies = world.random.random_range(0..4 * world.terms.life);
                 world.schedule(dies, Event::Dies { gateway });
             }
+        }
+        if world.is_stormy {
+            world.schedule(0, Event::Scene(Scene::Whisper));
         }
         if faults.clock_is_set {
             let set = world.random.random_range(0..world.ends);
@@ -137,10 +175,13 @@ impl World {
     pub(super) fn steady(limit: u64, window_seconds: u64, load: f64, seconds: u64) -> Ran {
         const GATEWAYS: usize = 4;
         let interval = (window_seconds * 1_000_000).div_ceil(limit);
-        let terms = Terms::new(interval, limit).expect("can be leased");
+        let window = Duration::from_secs(window_seconds);
+        let most = u32::try_from(limit).expect("a limit");
+        let terms = Terms::of(Gcra::new(most, window, most, false).expect("expressible"));
+        assert!(terms.can_be_leased());
         let promise = Promise { interval, burst: limit, life: terms.life };
         let random = StdRng::seed_from_u64(limit);
-        let mut world = Self::new(random, Faults::none(), Broken::Nothing, terms, promise, seconds * 1_000_000);
+        let mut world = Self::new(random, Faults::none(), terms, promise, seconds * 1_000_000);
         let gap = (interval as f64 * GATEWAYS as f64 / load) as u64;
         for gateway in 0..GATEWAYS {
             world.born(gateway);
@@ -151,7 +192,7 @@ impl World {
         world.to_its_end()
     }
 
-    fn new(random: StdRng, faults: Faults, broken: Broken, terms: Terms, promise: Promise, ends: u64) -> Self {
+    fn new(random: StdRng, faults: Faults, terms: Terms, promise: Promise, ends: u64) -> Self {
         let ran = Ran {
             promise,
             over: 0,
@@ -166,10 +207,11 @@ impl World {
         Self {
             random,
             faults,
-            broken,
             terms,
             now: 0,
             ends,
+            is_stormy: false,
+            is_slow: false,
             events: BinaryHeap::new(),
             numbered: 0,
             gateways: Vec::new(),
@@ -203,6 +245,7 @@ impl World {
                     self.begins_phase(gateway);
                 }
             }
+            Event::Scene(scene) => self.begins_scene(scene),
             Event::Request { gateway, phase } => {
                 if self.gateways[gateway].phase == phase {
                     self.requested(gateway);
@@ -238,7 +281,9 @@ impl World {
                 let again = self.random.random_range(0..6 * self.terms.life);
                 self.schedule(again, Event::Dies { gateway });
                 let phase = self.gateways[gateway].phase;
-                self.schedule(0, Event::Phase { gateway, phase });
+                if !self.is_stormy {
+                    self.schedule(0, Event::Phase { gateway, phase });
+                }
             }
             Event::ClockIsSet => {
                 let by = self.random.random_range(1..2 * self.terms.life);
@@ -275,8 +320,40 @@ impl World {
         }
     }
 
+    fn begins_scene(&mut self, scene: Scene) {
+        let Terms { interval, burst, life, .. } = self.terms;
+        let gap = (life / 2_000).max(1);
+        for one in &mut self.gateways {
+            (one.phase, one.costs) = (one.phase + 1, 1);
+            one.gap = gap;
+        }
+        let (next, after) = match scene {
+            Scene::Whisper => {
+                self.is_slow = self.random.random_range(0..1_000) < self.faults.late_per_mille;
+                for gateway in 0..self.gateways.len() {
+                    let phase = self.gateways[gateway].phase;
+                    if self.random.random_bool(0.5) {
+                        self.schedule(0, Event::Request { gateway, phase });
+                    }
+                }
+                (Scene::Silence, gap * self.random.random_range(1..=burst / 2 + 1))
+            }
+            Scene::Silence => (Scene::Storm, self.random.random_range(life / 2..=life * 3 / 2)),
+            Scene::Storm => {
+                self.is_slow = false;
+                for gateway in 0..self.gateways.len() {
+                    let phase = self.gateways[gateway].phase;
+                    self.schedule(0, Event::Request { gateway, phase });
+                }
+                (Scene::Rest, gap * burst)
+            }
+            Scene::Rest => (Scene::Whisper, self.random.random_range(0..=interval * burst)),
+        };
+        self.schedule(after, Event::Scene(next));
+    }
+
     fn begins_phase(&mut self, gateway: usize) {
-        let Terms { interval, burst, life } = self.terms;
+        let Terms { interval, burst, life, .. } = self.terms;
         let gap = match self.random.random_range(0..6) {
             // Everything within a moment.
             0 | 1 => (life / 400).max(1),
@@ -316,8 +393,7 @@ impl World {
             Answer::Pass { spent, ask } => {
                 self.passes(self.now, cost);
                 ask.into_iter().for_each(|ask| self.asks(gateway, ask));
-                // Some have not been spent after all.
-                if self.random.random_ratio(1, 50) {
+                if self.random.random_range(0..1_000) < self.faults.unspent_per_mille {
                     self.was_not_spent(gateway, spent, cost);
                 }
             }
@@ -359,7 +435,12 @@ impl World {
         let reply = self.bucket.take(self.terms, ask, self.redis_clock());
         self.granted.entry(reply.at).or_insert(self.now);
         self.ran.leased += reply.tokens;
-        if let Some(delay) = self.delay() {
+        let life = self.terms.life;
+        let delay = match self.is_slow {
+            true => Some(self.random.random_range(life / 4..=life * 2 / 5)),
+            false => self.delay(),
+        };
+        if let Some(delay) = delay {
             let ask = [ask.at, ask.need, ask.want, u64::from(ask.is_ahead)];
             let reply = [reply.tokens, reply.remaining, reply.reset, reply.wait, reply.at];
             self.schedule(delay, Event::Answered { gateway, call, ask, reply, taken_at: self.now });
@@ -370,10 +451,6 @@ impl World {
         let now = self.clock_of(gateway);
         let random = self.random.random();
         self.gateways[gateway].call = None;
-        let ask = match self.broken {
-            Broken::LifeBeginsWithTheAnswer => Ask { at: now, ..ask },
-            _ => ask,
-        };
         let spent = self.gateways[gateway].holding.answered(ask, reply, now, random);
         match spent {
             // It passes because Redis said so, then.
@@ -402,10 +479,6 @@ impl World {
 
     fn given_back(&mut self, give_back: GiveBack) {
         let redis_clock = self.redis_clock();
-        if self.broken == Broken::ReturnsAreWorthAll {
-            self.bucket.move_back(self.terms, give_back.tokens * self.terms.interval, redis_clock);
-            return;
-        }
         let worth = self.bucket.give_back(self.terms, give_back, redis_clock);
         // Only a clock that is set back makes anything younger than it is.
         let reckoned = redis_clock.saturating_sub(give_back.granted_at).max(give_back.age);
@@ -420,8 +493,12 @@ impl World {
             return None;
         }
         let life = self.terms.life;
-        let is_late = self.random.random_range(0..1_000) < late_per_mille;
-        let most = if is_late { 3 * life } else { life / 1_000 };
+        let is_late = !self.is_stormy && self.random.random_range(0..1_000) < late_per_mille;
+        let most = match self.random.random_range(0..2) {
+            _ if !is_late => life / 1_000,
+            0 => life / 2,
+            _ => 3 * life,
+        };
         Some(self.random.random_range(0..=most) + life / 5_000)
     }
 

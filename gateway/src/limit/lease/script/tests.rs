@@ -1,10 +1,13 @@
 //! The script in a real Redis beside the same in Rust.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use redis::aio::MultiplexedConnection;
 use testkit::RedisServer;
 
 use super::*;
+use crate::limit::gcra::Gcra;
 use crate::limit::lease::bucket::Bucket;
 
 const START: u64 = 1_800_000_000_000_000;
@@ -34,6 +37,12 @@ fn deeds() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// One an hour, a hundred at once, of which one is kept back for what is out on leases.
+fn hourly() -> Terms {
+    let gcra = Gcra::new(1, Duration::from_secs(3_600), 100, false).expect("expressible");
+    Terms::of(gcra)
+}
+
 async fn call<T: FromRedisValue>(mut call: ScriptInvocation<'_>, now: u64, connection: &mut MultiplexedConnection) -> T {
     call.arg(now / 1_000_000).arg(now % 1_000_000);
     call.invoke_async(connection).await.expect("Redis answers")
@@ -48,13 +57,13 @@ fn the_script_does_as_the_model_does_at_any_times() {
     let cases = std::cell::Cell::new(0);
 
     // Intervals long enough that no key expires (in real time) while it still counts (in the test's time).
-    let terms = (12_000_000_u64..2_000_000_000, 1_u64..100);
+    let terms = (12_000_000_u64..2_000_000_000, 1_u64..100, prop_oneof![Just(0_u64), 1_u64..100]);
     let steps = prop::collection::vec((-50_000_000_i64..3_000_000_000, deeds()), 1..60);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
-    let outcome = runner.run(&(terms, steps), |((interval, burst), steps)| {
+    let outcome = runner.run(&(terms, steps), |((interval, burst, overdraft), steps)| {
         cases.set(cases.get() + 1);
         let key = format!("case-{}", cases.get());
-        let terms = Terms { interval, burst, life: 1 };
+        let terms = Terms { interval, burst, overdraft, life: 1 };
         let (mut bucket, mut now) = (Bucket::default(), START);
         for (step, deed) in steps {
             // Backwards too: Redis' clock may be set.
@@ -93,7 +102,7 @@ fn the_script_does_as_the_model_does_at_any_times() {
 async fn the_quota_is_a_gcra_of_the_smaller_burst() {
     let server = RedisServer::start().await.expect("Redis");
     let mut connection = server.connect().await.expect("a connection");
-    let terms = Terms::new(3_600_000_000, 100).expect("can be leased");
+    let terms = hourly();
     let ask = |need, want| Ask { at: 0, need, want, is_ahead: false };
     let mut take = async |ask| -> Reply {
         terms.take("key", ask).invoke_async(&mut connection).await.expect("an answer")
@@ -111,7 +120,7 @@ async fn the_quota_is_a_gcra_of_the_smaller_burst() {
 async fn what_is_given_back_at_once_is_there_again_and_leaves_nothing_behind() {
     let server = RedisServer::start().await.expect("Redis");
     let mut connection = server.connect().await.expect("a connection");
-    let terms = Terms::new(3_600_000_000, 100).expect("can be leased");
+    let terms = hourly();
     let ask = Ask { at: 0, need: 1, want: 30, is_ahead: false };
     let granted: Reply = terms.take("key", ask).invoke_async(&mut connection).await.expect("an answer");
     let give_back = GiveBack { tokens: 10, granted_at: granted.at, age: 1_000 };
