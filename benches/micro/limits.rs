@@ -68,7 +68,7 @@ fn policies(control: &Handle) -> anyhow::Result<Policies> {
     let file = |algorithm, max_keys| RateLimitFile {
         algorithm: Some(algorithm),
         max_keys,
-        ..RateLimitFile::new(RateLimitScope::Local, limit, hour, RateLimitKey::ClientAddress)
+        ..RateLimitFile::new(RateLimitScope::Local, limit, hour, RateLimitKey::client_address())
     };
     let files = BTreeMap::from([
         ("gcra".to_owned(), file(RateLimitAlgorithm::Gcra, Some(MOST_KEYS))),

@@ -5,6 +5,7 @@ mod http;
 mod identity;
 mod identity_tokens;
 mod keys;
+mod limits;
 mod mirror;
 mod revocation;
 mod routes;
@@ -115,7 +116,7 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 8] = [
+const CONTRADICTORY: [&str; 9] = [
     "max_concurrent_streams",
     "secret_file",
     "public_key",
@@ -124,6 +125,7 @@ const CONTRADICTORY: [&str; 8] = [
     "jwks_file",
     "jwks_url",
     "on_redis_failure",
+    "missing_key",
 ];
 
 /// Each line `# key: value` that shows a default says what is so without it.
@@ -198,7 +200,10 @@ fn leases_that_save_no_calls_are_warned_of() {
     };
     for limit in ["limit: 49, window: 1m", "limit: 1000, window: 1s, burst: 900"] {
         let warnings = warnings(limit);
-        assert!(warnings.len() == 1 && warnings[0].contains("rate_limits.l.scope: leases save few calls"), "{warnings:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("rate_limits.l.scope: leases save few calls"),
+            "{warnings:?}"
+        );
     }
     for limit in ["limit: 50, window: 1m", "limit: 1000, window: 1s"] {
         assert_eq!(warnings(limit), Vec::<String>::new());
@@ -301,7 +306,10 @@ fn contradictions_between_blocks_are_told() {
             "rate_limits.l.scope: nothing can be leased of so small a quota; use scope `redis`",
         ),
         (
-            with(&format!("redis: {{ host: a }}\n{}", redis_policy.replace("redis, limit: 1", "leased, limit: 90, cost: 90"))),
+            with(&format!(
+                "redis: {{ host: a }}\n{}",
+                redis_policy.replace("redis, limit: 1", "leased, limit: 90, cost: 90")
+            )),
             "rate_limits.l.cost: `cost` may be at most the number of requests that may come at once",
         ),
         (

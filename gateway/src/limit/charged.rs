@@ -14,17 +14,26 @@ pub struct Charged {
     key: Box<[u8]>,
     charge: Charge,
     answered_by: AnsweredBy,
+    /// When it was asked for.
+    since: Instant,
     /// What the upstream has said of it.
     told: Option<u32>,
 }
 
 impl Charged {
-    /// What a request was charged as `key`, if it passed and its answer has something to say of that.
+    /// What a request was charged as `key`, asked for no earlier than `since`, if it passed and its answer has something to say
+    /// of that.
     #[must_use]
-    pub fn of(policy: &Arc<Policy>, key: &[u8], charge: Charge, verdict: &Verdict) -> Option<Self> {
+    pub fn of(policy: &Arc<Policy>, ask: &Ask<'_>, verdict: &Verdict, since: Instant) -> Option<Self> {
         let is_final = policy.late().is_none() || verdict.outcome != Outcome::Allowed;
-        let answered_by = verdict.answered_by;
-        (!is_final).then(|| Self { policy: Arc::clone(policy), key: key.into(), charge, answered_by, told: None })
+        (!is_final).then(|| Self {
+            policy: Arc::clone(policy),
+            key: ask.key.into(),
+            charge: ask.charge,
+            answered_by: verdict.answered_by,
+            since,
+            told: None,
+        })
     }
 
     /// Reads what an upstream's answer says of the cost: a whole number. Anything else says nothing.
@@ -45,8 +54,11 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            from @ (AnsweredBy::Local | AnsweredBy::Lease(_)) => drop(ask.settle_here(from, actual, Instant::now())),
-            AnsweredBy::Redis => ask.settle_in_redis(actual),
+            from @ (AnsweredBy::Local | AnsweredBy::Lease(_)) => {
+                // Nobody is told any more what is left.
+                let _ = ask.settle_here(from, actual, self.since, Instant::now());
+            }
+            AnsweredBy::Redis => ask.settle_in_redis(actual, self.since),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }
     }

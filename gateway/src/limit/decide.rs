@@ -1,8 +1,9 @@
 //! Asks all policies of a step together: if one refuses, nothing is taken from any.
 //!
 //! Those that count here are asked first, at once, then those that are leased; what they gave is given back when a later one
-//! refuses. Those in Redis are asked in one call, which itself takes from all or from none. A policy that only watches holds nobody back, and counts what
-//! it would have let through.
+//! refuses. Those in Redis are asked in one call, which itself takes from all or from none. A policy that only watches holds
+//! nobody back, and counts what it would have let through. Between taking and giving back, others may find less than there is;
+//! never more.
 
 use std::time::Instant;
 
@@ -34,7 +35,9 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
         passes = match take_in_redis(asks).await {
             Ok(mut decisions) => ask_each(asks, &mut verdicts, |ask| ask.counted(&mut decisions)),
             // The link has logged it, once for all requests, and the counters tell the rest.
-            Err(_) => ask_each(asks, &mut verdicts, |ask| ask.policy.shared().and_then(|_| ask.fall_back(Instant::now()))),
+            Err(_) => {
+                ask_each(asks, &mut verdicts, |ask| ask.policy.shared().and_then(|_| ask.fall_back(Instant::now())))
+            }
         };
     }
     conclude(asks, &mut verdicts, passes, now);
@@ -87,7 +90,7 @@ fn give_back(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], now: In
         let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
         let is_here = matches!(verdict.answered_by, AnsweredBy::Local | AnsweredBy::Lease(_));
         if is_here && verdict.outcome == Outcome::Allowed {
-            verdict.quota = ask.settle_here(verdict.answered_by, 0, now);
+            verdict.quota = ask.settle_here(verdict.answered_by, 0, now, now);
         }
     }
 }

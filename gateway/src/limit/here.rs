@@ -23,10 +23,10 @@ impl Here {
         }
     }
 
-    /// Puts right, at `now`, what was taken as `charge` and has cost `actual`, and says what is left; 0 gives it back.
-    pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, now: Instant) -> Quota {
+    /// Puts right, at `now`, what was taken as `charge` at `since` and has cost `actual`, and says what is left; 0 gives it back.
+    pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, since: Instant, now: Instant) -> Quota {
         match self {
-            Self::Gcra(table) => table.settle(key, charge, actual, now),
+            Self::Gcra(table) => table.settle(key, charge, actual, since, now),
             Self::Sketch(window) => window.give_back(key, now),
         }
     }

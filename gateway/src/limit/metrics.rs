@@ -13,6 +13,7 @@ pub(super) struct PolicyMetrics {
     requests: IntCounterVec,
     degraded: IntCounterVec,
     no_room: IntCounter,
+    keyless: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
     shadow_refused: IntCounter,
@@ -37,19 +38,26 @@ impl PolicyMetrics {
             "Requests of keys with no room of their own in a full table, which counts them too much: raise max_keys.",
         );
         let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, no_room, LeaseMetrics::new(policy)?, failure_mode))
+        let keyless = Opts::new(
+            "gateway_rate_limit_missing_keys_total",
+            "Requests that lack a part of what a policy counts by, whatever its missing_key makes of them.",
+        );
+        let keyless = IntCounter::with_opts(keyless.const_label("policy", policy))?;
+        Ok(Self::of(requests, degraded, no_room, keyless, LeaseMetrics::new(policy)?, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
         let (requests, degraded) = (self.requests.clone(), self.degraded.clone());
-        Self::of(requests, degraded, self.no_room.clone(), self.lease.clone(), failure_mode)
+        let (no_room, keyless) = (self.no_room.clone(), self.keyless.clone());
+        Self::of(requests, degraded, no_room, keyless, self.lease.clone(), failure_mode)
     }
 
     fn of(
         requests: IntCounterVec,
         degraded: IntCounterVec,
         no_room: IntCounter,
+        keyless: IntCounter,
         lease: LeaseMetrics,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
@@ -62,6 +70,7 @@ impl PolicyMetrics {
             requests,
             degraded,
             no_room,
+            keyless,
             lease,
         }
     }
@@ -73,7 +82,13 @@ impl PolicyMetrics {
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.degraded.clone()))?;
-        registry.register(Box::new(self.no_room.clone()))
+        registry.register(Box::new(self.no_room.clone()))?;
+        registry.register(Box::new(self.keyless.clone()))
+    }
+
+    /// Counts a request that lacks what it is counted by.
+    pub(super) fn lacks_key(&self) {
+        self.keyless.inc();
     }
 
     /// Those of a policy that is leased.

@@ -114,6 +114,11 @@ impl Policy {
         self.settings.shadow
     }
 
+    /// Counts a request that lacks what it is counted by.
+    pub fn lacks_key(&self) {
+        self.metrics.lacks_key();
+    }
+
     /// Whether it is counted in Redis, so that an answer may have to be waited for.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
@@ -208,21 +213,21 @@ impl Ask<'_> {
         self.policy.fallback().map(|fallback| fallback.take(self.key, self.charge, now))
     }
 
-    /// What is left once what was taken here, `from` what answered then, has cost `actual`; none if nothing was.
-    pub(super) fn settle_here(&self, from: AnsweredBy, actual: u32, now: Instant) -> Option<Quota> {
+    /// What is left once what was taken here at `since`, `from` what answered then, has cost `actual`; none if nothing was.
+    pub(super) fn settle_here(&self, from: AnsweredBy, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
         match (&self.policy.counter, from) {
-            (Counter::Here(here), _) => Some(here.settle(self.key, self.charge, actual, now)),
+            (Counter::Here(here), _) => Some(here.settle(self.key, self.charge, actual, since, now)),
             (Counter::Leased(leased), AnsweredBy::Lease(stamp)) => {
                 Some(leased.table().settle(self.key, self.charge, stamp, actual, now))
             }
-            _ => self.policy.fallback()?.settle(self.key, self.charge, actual, now),
+            _ => self.policy.fallback()?.settle(self.key, self.charge, actual, since, now),
         }
     }
 
-    /// Has what was taken in Redis cost `actual`, soon.
-    pub(super) fn settle_in_redis(&self, actual: u32) {
+    /// Has what was taken in Redis, no earlier than `since`, cost `actual`, soon.
+    pub(super) fn settle_in_redis(&self, actual: u32, since: Instant) {
         if let Some(shared) = self.policy.shared() {
-            shared.settle(shared.line(self.key, self.charge, false), actual);
+            shared.settle(shared.line(self.key, self.charge, false), actual, since);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! make large keys nor choose one that collides, and no address or subject stands in Redis.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::{FromRedisValue, ParsingError, Script, ScriptInvocation, Value};
 use sha2::{Digest, Sha256};
@@ -56,15 +57,18 @@ fn add_take(invocation: &mut ScriptInvocation<'_>, line: &Line) {
     invocation.arg(&line.counts_by.numbers);
 }
 
-/// The call after which what `line` has taken has cost `actual`.
-pub(super) fn settle(line: &Line, actual: u32) -> ScriptInvocation<'static> {
+/// The call after which what `line` has taken, at most `age` ago, has cost `actual`.
+pub(super) fn settle(line: &Line, actual: u32, age: Duration) -> ScriptInvocation<'static> {
     let mut invocation = SETTLE.prepare_invoke();
-    add_settle(&mut invocation, line, actual);
+    add_settle(&mut invocation, line, actual, age);
     invocation
 }
 
-fn add_settle(invocation: &mut ScriptInvocation<'_>, line: &Line, actual: u32) {
-    invocation.key(&line.key).arg(line.counts_by.algorithm).arg(line.cost).arg(actual).arg(&line.counts_by.numbers);
+fn add_settle(invocation: &mut ScriptInvocation<'_>, line: &Line, actual: u32, age: Duration) {
+    // A day and a half is older than any quota's window, and far below 2^53.
+    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX).min(1 << 50);
+    invocation.key(&line.key).arg(line.counts_by.algorithm).arg(line.cost).arg(actual).arg(age);
+    invocation.arg(&line.counts_by.numbers);
 }
 
 impl FromRedisValue for Decision {

@@ -143,8 +143,8 @@ impl Settings {
         let is_sketch = file.algorithm == Some(RateLimitAlgorithm::Sketch);
         let in_redis = file.scope.is_shared();
         let is_leased = file.scope == RateLimitScope::Leased;
-        let has_table =
-            !is_sketch && (!in_redis || is_leased || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::Local);
+        let has_table = !is_sketch
+            && (!in_redis || is_leased || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::Local);
         let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
         let most = |by: &Option<FigureFile>| by.as_ref().map(|by| by.max);
         let is_too_fast = |limit: u32| is_window && !is_sketch && window.as_micros() < u128::from(limit);

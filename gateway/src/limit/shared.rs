@@ -77,11 +77,11 @@ impl Shared {
         decision.counted(self.quotas.of(charge.limit).burst())
     }
 
-    /// Puts right in Redis, soon, what was taken as `line` and has cost `actual`. If Redis is away by then, it stays as it is:
-    /// counted too much rather than too little.
-    pub(super) fn settle(&self, line: Line, actual: u32) {
+    /// Puts right in Redis, soon, what was taken as `line` no earlier than `since` and has cost `actual`. If Redis is away by
+    /// then, it stays as it is: counted too much rather than too little.
+    pub(super) fn settle(&self, line: Line, actual: u32, since: Instant) {
         let link = Arc::clone(&self.link);
-        self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual)).await.ok() });
+        self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since.elapsed())).await.ok() });
     }
 }
 
@@ -113,10 +113,17 @@ impl Fallback {
         }
     }
 
-    pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, now: Instant) -> Option<Quota> {
+    pub(super) fn settle(
+        &self,
+        key: &[u8],
+        charge: Charge,
+        actual: u32,
+        since: Instant,
+        now: Instant,
+    ) -> Option<Quota> {
         match self {
             Self::Open | Self::Closed => None,
-            Self::Local(here) => Some(here.settle(key, charge, actual, now)),
+            Self::Local(here) => Some(here.settle(key, charge, actual, since, now)),
         }
     }
 }

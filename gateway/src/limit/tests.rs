@@ -43,7 +43,7 @@ fn with_password(file: RedisFile, password: &str) -> RedisFile {
 
 fn in_redis(limit: u32, on_failure: RedisFailureMode) -> RateLimitFile {
     let day = Span::from_secs(24 * 60 * 60);
-    let file = RateLimitFile::new(RateLimitScope::Redis, limit, day, RateLimitKey::ClientAddress);
+    let file = RateLimitFile::new(RateLimitScope::Redis, limit, day, RateLimitKey::client_address());
     RateLimitFile { on_redis_failure: Some(on_failure), ..file }
 }
 

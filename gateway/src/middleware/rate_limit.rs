@@ -7,6 +7,7 @@ mod figure;
 mod key;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use pingora_http::RequestHeader;
@@ -17,7 +18,7 @@ use figure::Amount;
 pub(crate) use key::told_apart;
 use key::{CountsAs, Key};
 
-use crate::config::file::RouteFile;
+use crate::config::file::{MissingKey, RouteFile};
 use crate::ctx::RequestContext;
 use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide, decide_at_once};
 use crate::reply::Rejection;
@@ -29,6 +30,9 @@ pub(crate) struct RateLimit {
     waits: bool,
 }
 
+/// What a request counts as for each policy, and what it takes; nothing for one that does not count it.
+type Counts = SmallVec<[Option<(CountsAs, Charge)>; 4]>;
+
 /// One policy, and what of a request it counts.
 pub(crate) struct Counting {
     policy: Arc<Policy>,
@@ -39,17 +43,35 @@ pub(crate) struct Counting {
 
 impl Counting {
     /// What `policy` counts of requests of `route`. With `told_apart`, what one provider says is not what another says.
-    pub(crate) fn new(policy: Arc<Policy>, told_apart: bool, route: &RouteFile) -> Self {
-        let key = Key::new(policy.key(), told_apart, route);
+    ///
+    /// None when the route lacks a parameter of the key, which the check finds first.
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        missing_key: MissingKey,
+        told_apart: bool,
+        route: &RouteFile,
+    ) -> Option<Self> {
+        let key = Key::new(policy.key(), missing_key, told_apart, route)?;
         let cost = Amount::new(policy.cost(), policy.cost_by(), route);
         let limit = Amount::new(policy.limit(), policy.limit_by(), route);
-        Self { policy, key, cost, limit }
+        Some(Self { policy, key, cost, limit })
     }
 
-    /// What the request with this `head`, which counts as `key`, asks of the policy.
-    fn ask<'r>(&'r self, key: &'r CountsAs<'_>, head: &RequestHeader, ctx: &RequestContext) -> Ask<'r> {
-        let charge = Charge { cost: self.cost.of(head, ctx), limit: self.limit.of(head, ctx) };
-        Ask { policy: &self.policy, key: key.as_ref(), charge }
+    /// What the request with this `head` counts as; none if it is not counted.
+    ///
+    /// # Errors
+    /// When it is refused for the lack of a part of the key.
+    fn key(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+        self.key.of(head, ctx).map(Some).or_else(|lacking| {
+            self.policy.lacks_key();
+            let without = self.key.without(&lacking, ctx);
+            if self.policy.only_watches() { Ok(without.unwrap_or_default()) } else { without }
+        })
+    }
+
+    /// What the request with this `head` takes.
+    fn charge(&self, head: &RequestHeader, ctx: &RequestContext) -> Charge {
+        Charge { cost: self.cost.of(head, ctx), limit: self.limit.of(head, ctx) }
     }
 }
 
@@ -60,62 +82,52 @@ impl RateLimit {
         Self { countings, waits }
     }
 
-    async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
-        let keys = self.keys(head, ctx);
-        let asks = self.asks(&keys, head, ctx);
-        let verdicts = decide(&asks).await;
-        let (flow, charged) = self.outcome(&asks, &verdicts);
-        drop(asks);
-        drop(keys);
-        self.note(&verdicts, charged, ctx);
-        flow
+    /// What a request counts as for each policy, and what it takes of that.
+    ///
+    /// # Errors
+    /// When one refuses it for the lack of a part of the key, before anything is taken.
+    fn counts(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Counts, Rejection> {
+        let of_one = |counting: &Counting| {
+            let key = counting.key(head, ctx)?;
+            Ok(key.map(|key| (key, counting.charge(head, ctx))))
+        };
+        self.countings.iter().map(of_one).collect()
     }
 
-    /// The same, if it can be said without waiting.
-    fn decide_at_once(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Option<Flow> {
-        let keys = self.keys(head, ctx);
-        let asks = self.asks(&keys, head, ctx);
-        let verdicts = decide_at_once(&asks)?;
-        let (flow, charged) = self.outcome(&asks, &verdicts);
-        drop(asks);
-        drop(keys);
-        self.note(&verdicts, charged, ctx);
-        Some(flow)
+    fn asks<'r>(&'r self, counts: &'r Counts) -> SmallVec<[Option<Ask<'r>>; 4]> {
+        let countings = self.countings.iter().zip(counts);
+        let ask = |(counting, count): (&'r Counting, &'r Option<(CountsAs, Charge)>)| {
+            count.as_ref().map(|(key, charge)| Ask { policy: &counting.policy, key, charge: *charge })
+        };
+        countings.map(ask).collect()
     }
 
-    fn keys<'c>(&self, head: &RequestHeader, ctx: &'c RequestContext) -> SmallVec<[CountsAs<'c>; 4]> {
-        self.countings.iter().map(|counting| counting.key.of(head, ctx)).collect()
-    }
-
-    fn asks<'r>(
-        &'r self,
-        keys: &'r [CountsAs<'_>],
-        head: &RequestHeader,
-        ctx: &RequestContext,
-    ) -> SmallVec<[Option<Ask<'r>>; 4]> {
-        self.countings.iter().zip(keys).map(|(counting, key)| Some(counting.ask(key, head, ctx))).collect()
-    }
-
-    /// What becomes of the request, and, if it goes on, what its answer may still change.
-    fn outcome(&self, asks: &[Option<Ask<'_>>], verdicts: &[Option<Verdict>]) -> (Flow, Vec<Charged>) {
+    /// What becomes of the request whose policies, asked no earlier than `since`, have answered `verdicts`.
+    fn conclude(
+        &self,
+        counts: &Counts,
+        verdicts: &[Option<Verdict>],
+        since: Instant,
+        ctx: &mut RequestContext,
+    ) -> Flow {
         let mut flow = Flow::Continue;
         let mut charged = Vec::new();
-        for ((counting, ask), verdict) in self.countings.iter().zip(asks).zip(verdicts) {
+        for ((counting, ask), verdict) in self.countings.iter().zip(self.asks(counts)).zip(verdicts) {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
-                None => charged.extend(Charged::of(&counting.policy, ask.key, ask.charge, verdict)),
+                None => charged.extend(Charged::of(&counting.policy, &ask, verdict, since)),
             }
         }
-        if matches!(flow, Flow::Reply(_)) {
-            charged.clear();
+        self.note(verdicts, ctx);
+        if matches!(flow, Flow::Continue) {
+            ctx.charged.append(&mut charged);
         }
-        (flow, charged)
+        flow
     }
 
-    /// Leaves in `ctx` what the log line, the quota headers and the answer have of it.
-    fn note(&self, verdicts: &[Option<Verdict>], mut charged: Vec<Charged>, ctx: &mut RequestContext) {
-        ctx.charged.append(&mut charged);
+    /// Leaves in `ctx` what the log line and the quota headers have of it.
+    fn note(&self, verdicts: &[Option<Verdict>], ctx: &mut RequestContext) {
         for (counting, verdict) in self.countings.iter().zip(verdicts) {
             let policy = &counting.policy;
             let would_refuse =
@@ -145,13 +157,22 @@ fn rejection(policy: &Policy, verdict: &Verdict) -> Option<Rejection> {
 
 impl Middleware for RateLimit {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
+        let counts = match self.counts(head, ctx) {
+            Ok(counts) => counts,
+            Err(rejection) => return Step::Done(Flow::Reply(rejection)),
+        };
+        let since = Instant::now();
         // What counts here answers at once, and so do leases mostly, so that nothing has to be boxed.
         if !self.waits
-            && let Some(flow) = self.decide_at_once(head, ctx)
+            && let Some(verdicts) = decide_at_once(&self.asks(&counts))
         {
-            return Step::Done(flow);
+            return Step::Done(self.conclude(&counts, &verdicts, since, ctx));
         }
-        Step::Wait(self.decide(head, ctx).boxed())
+        let decided = async move {
+            let verdicts = decide(&self.asks(&counts)).await;
+            self.conclude(&counts, &verdicts, since, ctx)
+        };
+        Step::Wait(decided.boxed())
     }
 
     fn sees_responses(&self) -> bool {

@@ -95,10 +95,12 @@ impl Parts<'_> {
                     };
                     limits.extend(policies.iter().map(listed));
                     let counting = |policy: Arc<Policy>| {
+                        let missing = self.file.rate_limits.get(policy.name()).and_then(|file| file.missing_key);
                         let is_told_apart = self.told_apart.contains(policy.name());
-                        Counting::new(policy, is_told_apart, file)
+                        Counting::new(policy, missing.unwrap_or_default(), is_told_apart, file)
                     };
-                    Arc::new(RateLimit::new(policies.into_iter().map(counting).collect()))
+                    let countings: Option<_> = policies.into_iter().map(counting).collect();
+                    Arc::new(RateLimit::new(countings.ok_or_else(no_step)?))
                 }
                 MiddlewareFile::ForwardAuth(step) => {
                     let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;

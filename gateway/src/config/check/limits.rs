@@ -1,5 +1,6 @@
 //! Checks the policies under `rate_limits`.
 
+use super::keys;
 use crate::config::file::GatewayFile;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -32,6 +33,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
                 report.problem(&at.key(key), problem.to_string());
             }
         }
+        keys::check(policy, &at, report);
         let scope = at.key("scope");
         if is_written && is_leased_in_vain(name, policy) {
             let message = "leases save few calls of so small or short a quota (they pay from a burst of 50 on that comes back in a \

@@ -28,8 +28,11 @@ pub struct RateLimitFile {
     /// counted too much, and nobody too little; where they are leased, Redis is asked for each of their requests.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_keys: Option<u32>,
-    /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
+    /// What requests are counted by: `client_address`, `api_key`, `claim.<name>`, `header.<name>`, `cookie.<name>`,
+    /// `param.<name>`, `route`, `host`, `method`, or `=` and an expression (CEL); or a list of them, which are the key together.
     pub key: RateLimitKey,
+    /// What becomes of requests that lack a part of it; they are counted by `client_address` when left out.
+    pub missing_key: Option<MissingKey>,
     /// As how many requests one counts; 1 when left out.
     #[schemars(range(min = 1))]
     pub cost: Option<u32>,
@@ -45,6 +48,21 @@ pub struct RateLimitFile {
     pub shadow: bool,
     /// What happens while Redis does not answer. Only for the scopes `redis` and `leased`.
     pub on_redis_failure: Option<RedisFailureMode>,
+}
+
+/// What becomes of requests that lack what they are counted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingKey {
+    /// They are counted by the client's address.
+    #[default]
+    ClientAddress,
+    /// All of them share one quota.
+    Share,
+    /// They are refused (400).
+    Refuse,
+    /// They are not counted.
+    Skip,
 }
 
 /// A number that is another for each request.
@@ -128,6 +146,7 @@ impl RateLimitFile {
             algorithm: None,
             max_keys: None,
             key,
+            missing_key: None,
             cost: None,
             cost_by: None,
             cost_from_response: None,

@@ -9,7 +9,7 @@ use crate::config::pattern::RateLimitKey;
 use crate::config::values::Span;
 
 fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
-    let file = |limit, window| RateLimitFile::new(RateLimitScope::Local, limit, window, RateLimitKey::ClientAddress);
+    let file = |limit, window| RateLimitFile::new(RateLimitScope::Local, limit, window, RateLimitKey::client_address());
     let files: BTreeMap<_, _> =
         windows.iter().map(|&(name, limit, window)| (name.to_owned(), file(limit, window))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

@@ -204,9 +204,7 @@ impl Holding {
 
     /// Whether there is nothing in it that anybody would miss.
     pub(super) fn is_forgettable(&self, now: u64) -> bool {
-        !self.is_asking
-            && self.left() == 0
-            && now.saturating_sub(self.last_request) >= FORGOTTEN * self.terms.life
+        !self.is_asking && self.left() == 0 && now.saturating_sub(self.last_request) >= FORGOTTEN * self.terms.life
     }
 
     /// `tokens` of what was `spent` have not been spent after all. What cannot be spent here any more is for Redis.

@@ -246,8 +246,7 @@ impl Leases {
         }
         let Some(entry) = entry_of(&mut shard, name) else { return Step::Alone };
         let cost = cost(charge, entry.holding.terms());
-        let answer =
-            if has_waited { entry.holding.again(cost, now) } else { entry.holding.request(cost, now) };
+        let answer = if has_waited { entry.holding.again(cost, now) } else { entry.holding.request(cost, now) };
         if answer == Answer::Wait {
             // Made before the lock is given back, so that no answer is missed.
             return Step::Wait(Arc::clone(&entry.answered).notified_owned());

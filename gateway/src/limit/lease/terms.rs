@@ -84,7 +84,9 @@ mod tests {
 
     #[test]
     fn of_the_burst_at_least_98_per_cent_are_left_or_all_but_one() {
-        for (limit, window, burst) in [(1_000_000, 1, 1_000_000), (333, 60, 777), (60, 60, 60), (3, 1, 50), (2, 86_400, 2)] {
+        for (limit, window, burst) in
+            [(1_000_000, 1, 1_000_000), (333, 60, 777), (60, 60, 60), (3, 1, 50), (2, 86_400, 2)]
+        {
             let terms = terms(limit, window, burst);
             assert!(terms.can_be_leased(), "{terms:?}");
             let burst = u64::from(burst);

@@ -193,17 +193,8 @@ impl World {
     }
 
     fn new(random: StdRng, faults: Faults, terms: Terms, promise: Promise, ends: u64) -> Self {
-        let ran = Ran {
-            promise,
-            over: 0,
-            requests: 0,
-            spent: 0,
-            refused: 0,
-            unanswered: 0,
-            calls: 0,
-            returns: 0,
-            leased: 0,
-        };
+        let ran =
+            Ran { promise, over: 0, requests: 0, spent: 0, refused: 0, unanswered: 0, calls: 0, returns: 0, leased: 0 };
         Self {
             random,
             faults,

@@ -22,9 +22,16 @@ fn script_with_clock() -> Script {
 /// What is done to a key.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
-    Take { need: u64, want: u64 },
+    Take {
+        need: u64,
+        want: u64,
+    },
     /// So many tokens, that were taken so long ago.
-    GiveBack { tokens: u64, taken: i64, age: u64 },
+    GiveBack {
+        tokens: u64,
+        taken: i64,
+        age: u64,
+    },
     Charge(u64),
 }
 
@@ -43,7 +50,11 @@ fn hourly() -> Terms {
     Terms::of(gcra)
 }
 
-async fn call<T: FromRedisValue>(mut call: ScriptInvocation<'_>, now: u64, connection: &mut MultiplexedConnection) -> T {
+async fn call<T: FromRedisValue>(
+    mut call: ScriptInvocation<'_>,
+    now: u64,
+    connection: &mut MultiplexedConnection,
+) -> T {
     call.arg(now / 1_000_000).arg(now % 1_000_000);
     call.invoke_async(connection).await.expect("Redis answers")
 }
@@ -104,9 +115,8 @@ async fn the_quota_is_a_gcra_of_the_smaller_burst() {
     let mut connection = server.connect().await.expect("a connection");
     let terms = hourly();
     let ask = |need, want| Ask { at: 0, need, want, is_ahead: false };
-    let mut take = async |ask| -> Reply {
-        terms.take("key", ask).invoke_async(&mut connection).await.expect("an answer")
-    };
+    let mut take =
+        async |ask| -> Reply { terms.take("key", ask).invoke_async(&mut connection).await.expect("an answer") };
     let granted: Reply = take(ask(1, 60)).await;
     assert_eq!((granted.tokens, granted.remaining, granted.wait), (50, 49, 0), "half of 99, rounded up");
     let granted = take(ask(40, 40)).await;

@@ -17,7 +17,7 @@ use crate::limit::{Policies, decide, decide_at_once};
 const SOON: Duration = Duration::from_secs(20);
 
 fn file(limit: u32, window: Span) -> RateLimitFile {
-    let file = RateLimitFile::new(RateLimitScope::Leased, limit, window, RateLimitKey::ClientAddress);
+    let file = RateLimitFile::new(RateLimitScope::Leased, limit, window, RateLimitKey::client_address());
     RateLimitFile { on_redis_failure: Some(RedisFailureMode::Closed), ..file }
 }
 
@@ -245,12 +245,12 @@ async fn what_was_not_spent_after_all_is_here_again_and_what_cost_more_is_taken(
     let left = async || take(&policies, b"key", 1).await.quota.expect("counted").remaining;
     let taken = take(&policies, b"key", 100).await;
     let asked = ask(&policies, b"key", 100);
-    let quota = asked.settle_here(taken.answered_by, 0, Instant::now()).expect("counted");
+    let quota = asked.settle_here(taken.answered_by, 0, Instant::now(), Instant::now()).expect("counted");
     assert_eq!(quota.remaining, 999, "all but what is kept back");
     assert_eq!(left().await, 998);
     let taken = take(&policies, b"key", 10).await;
     let asked = ask(&policies, b"key", 10);
-    asked.settle_here(taken.answered_by, 500, Instant::now()).expect("counted");
+    asked.settle_here(taken.answered_by, 500, Instant::now(), Instant::now()).expect("counted");
     // What was not there is charged in Redis, soon.
     let connection = server.connect().await.expect("a connection");
     let is_charged = async || {
