@@ -34,7 +34,7 @@ use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
 pub use self::decide::{Verdicts, decide, decide_at_once};
-pub use self::headers::{Listed, QuotaHeaders, retry_after};
+pub use self::headers::{Listed, QuotaHeaders};
 pub use self::lease::Stamp;
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;

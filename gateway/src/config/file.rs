@@ -41,7 +41,8 @@ pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgo
 pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 pub use limits::{
-    FigureFile, MissingKey, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode, ResponseCostFile,
+    FigureFile, MissingKey, RateLimitAlgorithm, RateLimitDefaultsFile, RateLimitFile, RateLimitScope, RateLimitUseFile,
+    RedisFailureMode, ResponseCostFile,
 };
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use mirror::MirrorFile;
@@ -93,6 +94,9 @@ pub struct GatewayFile {
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
+    /// What `rate_limit` steps do that do not say it themselves.
+    #[serde(default)]
+    pub rate_limit_defaults: RateLimitDefaultsFile,
     /// Pools of servers behind the gateway, by name.
     #[serde(default)]
     pub upstreams: BTreeMap<String, UpstreamFile>,
@@ -322,17 +326,6 @@ pub enum MiddlewareFile {
     Redirect(RedirectFile),
     /// Answers by itself; the last step of its list.
     Respond(RespondFile),
-}
-
-/// Counts the request against policies.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RateLimitUseFile {
-    /// Names under `rate_limits`.
-    pub policies: Vec<String>,
-    /// Whether responses tell the client its quota.
-    #[serde(default = "default_true")]
-    pub headers: bool,
 }
 
 /// What logs and metrics call the route of a request that none took; no route has this name.

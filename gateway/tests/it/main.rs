@@ -26,6 +26,8 @@ mod paths;
 mod pipelining;
 mod pki;
 mod process;
+mod rate_limit_answers;
+mod rate_limit_keys;
 mod rate_limits;
 mod retirement;
 mod revocation;

@@ -31,7 +31,7 @@ fn behind(asks: &str) -> String {
 
 #[test]
 fn a_limit_counts_by_one_part_of_a_request_or_by_several_together() {
-    let any = format!("{{ any_of: [[jwt: {{ provider: p }}], [api_key: {{ provider: k }}]] }}");
+    let any = "{ any_of: [[jwt: { provider: p }], [api_key: { provider: k }]] }";
     for (policy, route) in [
         ("key: client_address", public()),
         ("key: client_address/56", public()),
@@ -41,11 +41,12 @@ fn a_limit_counts_by_one_part_of_a_request_or_by_several_together() {
         ("key: header.x-tenant, missing_key: client_address", public()),
         ("key: [claim.sub, \"= params.id\"], missing_key: share", behind(JWT)),
         ("key: api_key", behind(KEY)),
-        ("key: [api_key, route], missing_key: skip", behind(&any)),
+        ("key: [api_key, route], missing_key: skip", behind(any)),
     ] {
         let loaded = parse(&file(policy, &route), Path::new("f"), &env());
         let loaded = loaded.unwrap_or_else(|problems| panic!("{policy}: {problems}"));
-        assert_eq!(loaded.warnings, Vec::<String>::new(), "{policy}");
+        let told: Vec<_> = loaded.warnings.iter().filter(|warning| !warning.contains("nothing uses this")).collect();
+        assert_eq!(told, Vec::<&String>::new(), "{policy}");
     }
 }
 
@@ -132,6 +133,43 @@ fn a_parameter_is_counted_by_only_in_the_list_of_a_route_that_has_it() {
 }
 
 #[test]
+fn what_clients_are_told_is_all_nothing_or_a_list_of_kinds() {
+    let step = |settings: &str| {
+        with(&format!(
+            "rate_limits: {{ one: {{ scope: local, limit: 1, window: 1s, key: client_address }} }}\n\
+             rate_limit_defaults: {{ {settings} }}\n\
+             middleware: [rate_limit: {{ policies: [one]{}{settings} }}]",
+            if settings.is_empty() { "" } else { ", " }
+        ))
+    };
+    for settings in [
+        "",
+        "headers: true",
+        "headers: false, retry_after: false",
+        "headers: [standard]",
+        "headers: [legacy]",
+        "headers: [legacy, standard], retry_after: true",
+    ] {
+        assert_eq!(report(&step(settings)), "", "{settings}");
+    }
+    for (settings, told) in [
+        ("headers: []", "headers: this list is empty; write `false` for no headers"),
+        ("headers: [standard, standard]", "headers: one word stands twice in this list"),
+        ("headers: [standart]", "headers[0]: `standart` is none of `standard`, `legacy`; did you mean `standard`?"),
+        ("headers: standard", "headers: `standard` is neither `true` nor `false`"),
+        ("headers: { standard: true }", "headers: `true`, `false` or a list is wanted here"),
+        ("retry_after: 5s", "retry_after: `5s` is neither `true` nor `false`"),
+        ("retry: false", "retry: unknown key"),
+    ] {
+        let problems = report(&step(settings));
+        for place in ["rate_limit_defaults", "middleware[0].rate_limit"] {
+            assert!(problems.contains(&format!(" {place}.{told}")), "{settings}\n{problems}");
+        }
+        assert!(problems.ends_with("\n2 problems"), "{settings}\n{problems}");
+    }
+}
+
+#[test]
 fn no_message_shows_a_key_that_a_variable_holds() {
     let env = env().with("SECRET", "header-s3cr3t").with("OTHER", "headers.s3cr3t");
     let text = file("key: [\"${SECRET}\", \"${OTHER}\"]", &public());
@@ -170,4 +208,22 @@ fn a_limit_that_a_client_escapes_is_warned_of_where_no_other_one_holds() {
     ] {
         assert_eq!(warnings(policy, &route, false), Vec::<String>::new(), "{policy}");
     }
+}
+
+/// Each behind the first, which is what they stand on.
+#[test]
+fn every_example_of_the_page_on_rate_limits_is_without_problems_and_warnings() {
+    let page = include_str!("../../../../docs/rate-limits.md");
+    let mut examples = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let ground = examples.next().expect("the ground");
+    let mut tried = 0;
+    for example in examples {
+        let text = format!("{ground}{example}");
+        let loaded = parse(&text, Path::new("page.yaml"), &env());
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}\n{example}"));
+        let told: Vec<_> = loaded.warnings.iter().filter(|warning| !warning.contains("nothing uses this")).collect();
+        assert_eq!(told, Vec::<&String>::new(), "{example}");
+        tried += 1;
+    }
+    assert!(tried >= 6, "{tried}");
 }
