@@ -115,8 +115,9 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 8] = [
+const CONTRADICTORY: [&str; 9] = [
     "max_concurrent_streams",
+    "ping_interval",
     "secret_file",
     "public_key",
     "public_key_file",
