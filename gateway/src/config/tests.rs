@@ -6,12 +6,14 @@ mod identity;
 mod identity_tokens;
 mod keys;
 mod mirror;
+mod references;
 mod revocation;
 mod routes;
 mod services;
 mod shape;
 mod split;
 mod tls;
+mod told;
 
 use std::fs;
 use std::path::PathBuf;
