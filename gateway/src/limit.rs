@@ -24,6 +24,8 @@ use self::policy::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::headers::{Listed, QuotaHeaders, retry_after};
+#[cfg(test)]
+pub(crate) use self::policy::DEFAULT_MAX_KEYS;
 pub use self::policy::{Policy, PolicyProblem};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};

@@ -1,5 +1,6 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod annotations;
 mod expressions;
 mod http;
 mod identity;
