@@ -8,6 +8,7 @@ mod check;
 mod decode;
 pub mod file;
 mod index;
+mod new_password;
 pub mod pattern;
 pub mod problems;
 mod provider_key;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use common::config::Env;
 
 use file::GatewayFile;
+pub use new_password::{hash_password, hash_typed_password};
 use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};

@@ -39,6 +39,8 @@ pub use self::lease::Stamp;
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
+#[cfg(test)]
+pub(crate) use self::settings::DEFAULT_MAX_KEYS;
 pub use self::settings::PolicyProblem;
 pub use self::verdict::{AnsweredBy, Charge, Outcome, Quota, Verdict};
 

@@ -16,6 +16,7 @@ mod mirror;
 mod overlaps;
 mod preflights;
 mod redis;
+mod references;
 mod revocation;
 mod routes;
 mod server;
@@ -23,6 +24,7 @@ mod service;
 mod shape;
 mod split;
 mod tls;
+mod told;
 mod upstream_tls;
 mod upstreams;
 
@@ -61,6 +63,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let passwords = identity::passwords(file, directory, report);
     let signing_keys = identity_token::check(file, directory, report);
     let used = routes::check(file, directory, report);
+    told::check(file, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),

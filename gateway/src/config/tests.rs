@@ -1,5 +1,6 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod annotations;
 mod expressions;
 mod http;
 mod identity;
@@ -8,12 +9,14 @@ mod keys;
 mod limits;
 mod mirror;
 mod redis;
+mod references;
 mod revocation;
 mod routes;
 mod services;
 mod shape;
 mod split;
 mod tls;
+mod told;
 
 use std::fs;
 use std::path::PathBuf;
@@ -117,8 +120,12 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 9] = [
+const CONTRADICTORY: [&str; 13] = [
+    "ca_file",
+    "certificate_file",
+    "key_file",
     "max_concurrent_streams",
+    "ping_interval",
     "secret_file",
     "public_key",
     "public_key_file",

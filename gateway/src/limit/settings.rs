@@ -15,7 +15,7 @@ const MIN_WINDOW: Duration = Duration::from_secs(1);
 /// The longest.
 const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys for which there is room unless the file says otherwise: some 3 MB.
-const DEFAULT_MAX_KEYS: usize = 65_536;
+pub(crate) const DEFAULT_MAX_KEYS: usize = 65_536;
 /// Longer names bloat every response.
 const MAX_NAME_BYTES: usize = 64;
 

@@ -19,7 +19,7 @@ use crate::middleware::{
 };
 use crate::mirror::{Mirror, MirrorMetrics};
 use crate::path::SlashPolicy;
-use crate::split::{Share, Split};
+use crate::split::{self, Share, Split};
 use crate::upstream::Pool;
 
 /// Where requests of one kind go, and what happens on the way.
@@ -130,12 +130,16 @@ impl Parts<'_> {
             };
             chain.push(step);
         }
+        let mut hidden = middleware::hidden(&authenticators);
+        for place in file.split.iter().flat_map(split::hidden) {
+            hidden.get_or_insert_default().add(&place);
+        }
         let metrics = Arc::clone(find(self.route_metrics, &file.name, place)?);
         Ok(Route {
             name: file.name.as_str().into(),
             chain: Chain::new(chain),
             cors,
-            hidden: middleware::hidden(&authenticators),
+            hidden,
             quota: QuotaHeaders::prepare(&limits)?,
             pool: pool.cloned(),
             split: file.split.as_ref().map(|split| self.split(split, &file.name)).transpose()?.map(Box::new),

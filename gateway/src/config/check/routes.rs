@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::claims::Claims;
 use super::expressions::{self, Moment};
+use super::references::{self, Asks};
 use super::shape::{self, Scope, Shape};
 use super::{
     Used, conditions, identity, keys, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
@@ -130,13 +131,14 @@ impl<'f> Chain<'f> {
                         let here = here.key("rules").index(index).key("allow_if");
                         expressions::check(rule.allow_if.expression(), &moment, file, &here, report);
                     }
-                    if !self.asks && identity::asks_who(rule) {
+                    // A service that lets pass does not say who it is that passes.
+                    if (!self.asks || self.claims == Claims::None) && identity::asks_who(rule) {
                         report.problem(&here, "no step before this one asks who is there");
                     }
                 }
                 MiddlewareFile::ForwardAuth(asked) => {
                     let here = here.key("forward_auth").key("provider");
-                    if refers_to("provider", &asked.provider, &file.forward_auth, &here, report) {
+                    if references::check(Asks::ForwardAuth, &asked.provider, file, &here, report) {
                         used.forward_auth.insert(&asked.provider);
                     }
                     // Where nobody passes without an answer, somebody has said of each request that it may.
@@ -145,7 +147,7 @@ impl<'f> Chain<'f> {
                 }
                 MiddlewareFile::IdentityToken(step) => {
                     let here = here.key("identity_token");
-                    if refers_to("signer", &step.signer, &file.identity_tokens, &here.key("signer"), report) {
+                    if references::check(Asks::IdentityToken, &step.signer, file, &here.key("signer"), report) {
                         used.signers.insert(&step.signer);
                     }
                     if step.audience.as_ref().is_some_and(String::is_empty) {
