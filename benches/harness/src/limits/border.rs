@@ -1,8 +1,9 @@
 //! One client at the border of a window: how many of his requests pass within one window's length, limiter beside limiter.
 //!
-//! Two clients ask each limiter. Both open a window with one request, are silent to its end, and then ask for more than
-//! the limit in its last eighth. One does the same again at once, in the first eighth of the next window. The other then
-//! comes just as fast as the limit lets him, for a window's length.
+//! Two clients ask each limiter. Both open a window with one request and are silent almost to its end. One then asks for
+//! more than the limit in its last eighth, and again in the first eighth of the next. The other asks for just the rest of
+//! the limit in the last eighth, and then as fast as it comes back, for a window's length: he is refused nothing that he
+//! could know of.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -168,11 +169,12 @@ fn offer(addr: SocketAddr, way: Way, limit: Limit, start: Instant) -> Result<Vec
 fn schedule(way: Way, limit: Limit) -> Vec<Duration> {
     let (border, eighth) = (limit.window, limit.eighth());
     let burst = |from: Duration| evenly(f64::from(BURST_PER_SECOND), eighth).into_iter().map(move |at| from + at);
+    let before = burst(border.saturating_sub(eighth));
     let mut due = vec![Duration::ZERO];
-    due.extend(burst(border.saturating_sub(eighth)));
     match way {
-        Way::TwoBursts => due.extend(burst(border)),
+        Way::TwoBursts => due.extend(before.chain(burst(border))),
         Way::BurstThenSteady => {
+            due.extend(before.take(limit.limit as usize - 1));
             let rate = f64::from(PER_SECOND);
             // Half way between the moments in which the quota comes back, so that none is asked for a moment too early.
             let half = Duration::from_secs_f64(0.5 / rate);
@@ -191,9 +193,9 @@ fn text(rows: &[Row], limit: Limit) -> String {
     };
     let each: Vec<_> = rows.iter().map(|row| std::iter::once(row.title.clone()).chain(cells(row)).collect()).collect();
     format!(
-        "A limit of {} requests in {} s. Two clients open a window with one request, keep silent until shortly before its end, \
-         and ask then for more than the limit in its last eighth. One does so again in the first eighth of the next window \
-         (two bursts), the other goes on just as fast as the limit brings back (burst, then steady). The most that has passed \
+        "A limit of {} requests in {} s. Two clients open a window with one request and keep silent until shortly before its end. \
+         One asks for more than the limit in its last eighth, and again in the first eighth of the next (two bursts); the other \
+         for just the rest of the limit, and then as fast as it comes back (burst, then steady). The most that has passed \
          within any such span, and that divided by the limit. nginx counts by the leaky bucket, here with the whole quota as its \
          burst; HAProxy estimates the rate of two periods and counts what it refuses too, which keeps a client out who goes on \
          asking; the fixed windows begin with a client's first request (`INCR` and `EXPIRE`, APISIX's `limit-count`) and are \
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_ask_for_more_than_the_limit_on_both_sides_of_the_border() {
+    fn one_way_asks_for_more_than_the_limit_on_both_sides_of_the_border_and_the_other_for_the_limit() {
         let limit = Limit::of(60);
         assert_eq!((limit.window, limit.limit), (Duration::from_secs(10), 100));
         let two = schedule(Way::TwoBursts, limit);
@@ -262,6 +264,7 @@ mod tests {
         assert_eq!(two.iter().filter(|due| **due >= limit.window).count(), 125);
         let steady = schedule(Way::BurstThenSteady, limit);
         assert!(steady.is_sorted());
+        assert_eq!(steady.iter().filter(|due| **due < limit.window).count(), 100);
         assert_eq!(steady.iter().filter(|due| **due >= limit.window).count(), 100);
     }
 

@@ -17,6 +17,8 @@ use crate::template::fill;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
+/// Where the gateway finds fault with what it does not know of a policy.
+const IN_POLICY: &str = " rate_limits.limited.";
 /// The requests that a limit was asked about while Redis was away.
 const DEGRADED: &str = "gateway_rate_limit_degraded_total";
 
@@ -92,6 +94,9 @@ impl Gateway {
 }
 
 /// Those of `policies` that the gateway's binary knows; what it says against the others is told.
+///
+/// # Errors
+/// When it has something against more than the policy itself.
 pub(super) fn known(bench: &Bench, policies: Vec<Policy>) -> Result<(Vec<Policy>, Vec<String>)> {
     let (mut known, mut skipped) = (Vec::new(), Vec::new());
     for policy in policies {
@@ -101,7 +106,12 @@ pub(super) fn known(bench: &Bench, policies: Vec<Policy>) -> Result<(Vec<Policy>
         match output(&check, None) {
             Ok(_) => known.push(policy),
             Err(error) => {
-                let why = complaint(bench, &format!("{error:#}"));
+                let text = format!("{error:#}");
+                let said = text.split_once(" failed: ").map_or(text.as_str(), |(_, said)| said);
+                let why = complaint(bench, said);
+                if !why.contains(IN_POLICY) {
+                    bail!("the configuration is not taken: {why}");
+                }
                 eprintln!("    {} is passed over, this gateway does not take it: {why}", policy.title);
                 skipped.push(policy.title);
             }

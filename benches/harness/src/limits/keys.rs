@@ -28,6 +28,8 @@ const QUOTA: u32 = 10;
 const BOUND: f64 = 100e6;
 const MAX_KEYS: u32 = 2_000_000;
 const CONNECTIONS: usize = 64;
+/// Which part of the flood a gateway without a limit gets, for comparison.
+const PART: u32 = 100;
 /// Looks at the memory.
 const LOOKS: u32 = 10;
 /// Which of those who are new may be refused, of a hundred.
@@ -56,24 +58,19 @@ struct Seen {
 pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
     let addresses = (u64::from(ADDRESSES) * u64::from(seconds) / 60) as u32;
     let settings = format!("scope: local, limit: {QUOTA}, window: 1d, max_keys: {MAX_KEYS}");
-    let with = Gateway::start(bench, &Policy::new("`local`", settings), None)?;
-    let without = Gateway::start(bench, &Policy::none(), None)?;
-    let mut seen = Seen {
-        begin: resident(with.running.process.id())?,
-        without_limit: resident(without.running.process.id())?,
-        ..Seen::default()
-    };
-    drop(without);
+    let mut seen = Seen { without_limit: without_limit(bench, addresses / PART)?, ..Seen::default() };
+    let gateway = Gateway::start(bench, &Policy::new("`local`", settings), None)?;
+    let memory = || resident(gateway.running.process.id());
+    seen.begin = memory()?;
     on_core(bench.cores.load, || {
-        let mut connections =
-            (0..CONNECTIONS).map(|_| Connection::open(with.addr(), None)).collect::<Result<Vec<_>>>()?;
+        let mut connections = connect(&gateway)?;
         let [before, after] = ASKED.map(|times| (0..OFFENDERS * times).map(|number| offender(number % OFFENDERS)));
         seen.offenders_before = ask(&mut connections, before)?;
         let begun = Instant::now();
         for look in 0..LOOKS {
             let part = |look| (u64::from(addresses) * u64::from(look) / u64::from(LOOKS)) as u32;
             seen.fresh.add(ask(&mut connections, (part(look)..part(look + 1)).map(fresh))?);
-            seen.end = resident(with.running.process.id())?;
+            seen.end = memory()?;
             seen.most = seen.most.max(seen.end);
             eprintln!("    {:>10} addresses, {:.1} MiB", part(look + 1), seen.end / 1024.0);
         }
@@ -82,6 +79,20 @@ pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
         Ok(())
     })?;
     Ok(Shown { text: text(&seen, addresses), targets: targets(&seen, addresses), picture: None })
+}
+
+/// The memory of a gateway without a limit, with as many connections that have carried `count` requests.
+fn without_limit(bench: &Bench, count: u32) -> Result<f64> {
+    let gateway = Gateway::start(bench, &Policy::none(), None)?;
+    on_core(bench.cores.load, || {
+        let mut connections = connect(&gateway)?;
+        ask(&mut connections, (0..count).map(fresh))?;
+        resident(gateway.running.process.id())
+    })
+}
+
+fn connect(gateway: &Gateway) -> Result<Vec<Connection>> {
+    (0..CONNECTIONS).map(|_| Connection::open(gateway.addr(), None)).collect()
 }
 
 /// Asks for each of `clients` once: one on each connection, then all answers, and so on.

@@ -3,13 +3,13 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::Shown;
 use super::gateway::{Gateway, Policy, known, passed_over, request};
 use super::redis::Redis;
 use super::target::Target;
-use crate::bench::Bench;
+use crate::bench::{Bench, Cores};
 use crate::client::expect_ok;
 use crate::cpu::CoreTime;
 use crate::latency::percentile;
@@ -19,8 +19,12 @@ use crate::stats::Spread;
 use crate::table::{table, whole};
 
 const ROUNDS: usize = 20;
-/// Requests per second, few enough that the core which load, upstream and Redis share is half idle.
+/// Requests per second, if both cores then are half idle, and else as many as leave them so.
 const RATE: f64 = 4000.0;
+/// Beyond, requests queue there, and that is what would be measured.
+const MAY_BE_BUSY: f64 = 0.5;
+/// The rate is lowered so often at most; the cost of a request grows as they get fewer.
+const TRIALS: usize = 6;
 const CONNECTIONS: usize = 32;
 /// One in a microsecond, so that everything passes.
 const LIMIT: &str = "limit: 60000000, window: 1m";
@@ -32,7 +36,7 @@ const TIMES_PING: f64 = 1.3;
 /// How far from one the calls of Redis per request may be: the gateway asks now and then by itself whether it is there.
 const ONE_CALL: f64 = 0.001;
 
-/// One round, in microseconds, and how busy the load's core was.
+/// One round, in microseconds, and how busy the busier of the two cores was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Round {
     p50: f64,
@@ -62,42 +66,58 @@ pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
     asked.push((PING.to_owned(), Server::Redis(redis.addr()), b"PING\r\n".to_vec()));
     let mut timed: Vec<_> =
         asked.iter().map(|(title, ..)| Timed { title: title.clone(), rounds: Vec::new(), calls: 0.0 }).collect();
-    // The first is for warming up.
-    for number in 0..=ROUNDS {
-        for ((title, to, request), timed) in asked.iter().zip(&mut timed) {
+    let one = |(_, to, request): &(String, Server, Vec<u8>), rate| round(bench.cores, *to, request, (rate, duration));
+    // Which also warms them up.
+    let rate = bearable(|rate| asked.iter().map(|asked| one(asked, rate)).collect());
+    for number in 1..=ROUNDS {
+        for (asked, timed) in asked.iter().zip(&mut timed) {
             let calls_before = redis.script_calls()?;
-            // From where the gateway asks too.
-            let core = if matches!(to, Server::Redis(_)) { bench.cores.proxy } else { bench.cores.load };
-            let round = round((bench.cores.load, core), *to, request, duration)?;
-            if number == 0 {
-                continue;
-            }
+            let round = one(asked, rate)?;
             let calls = redis.script_calls()?.saturating_sub(calls_before);
-            timed.calls += calls as f64 / (RATE * duration.as_secs_f64() * ROUNDS as f64);
+            timed.calls += calls as f64 / (rate * duration.as_secs_f64() * ROUNDS as f64);
             timed.rounds.push(round);
             let Round { p50, p99, busy } = round;
             eprintln!(
-                "    {number}/{ROUNDS} {title:14} p50 {p50:>6.0} p99 {p99:>6.0} us, load's core {:.0} % busy",
+                "    {number}/{ROUNDS} {:14} p50 {p50:>6.0} p99 {p99:>6.0} us, the busier core {:.0} % busy",
+                timed.title,
                 busy * 100.0
             );
         }
     }
     Ok(Shown {
-        text: format!("{}{}", text(&timed, duration), passed_over(&skipped)),
+        text: format!("{}{}", text(&timed, (rate, duration)), passed_over(&skipped)),
         targets: targets(&timed),
         picture: None,
     })
 }
 
-/// From `core`.
-fn round((load, core): (usize, usize), to: Server, request: &[u8], duration: Duration) -> Result<Round> {
-    let (requests, due) = ([request.to_vec()], evenly(RATE, duration));
+/// [`RATE`], or as much of it as keeps both cores no busier than [`MAY_BE_BUSY`], whoever is asked.
+fn bearable(rounds: impl Fn(f64) -> Vec<Result<Round>>) -> f64 {
+    let mut rate = RATE;
+    for _ in 0..TRIALS {
+        // Where something is not answered, it was far too much.
+        let busy = |round: Result<Round>| round.map_or(1.0, |round| round.busy);
+        let busiest = rounds(rate).into_iter().map(busy).fold(0.0, f64::max);
+        eprintln!("    at {rate:.0} requests/s the busier core is {:.0} % busy", busiest * 100.0);
+        if busiest <= MAY_BE_BUSY {
+            break;
+        }
+        rate *= MAY_BE_BUSY / busiest;
+    }
+    rate
+}
+
+/// A gateway is asked from the load's core, and Redis from where gateways ask it.
+fn round(cores: Cores, to: Server, request: &[u8], (rate, duration): (f64, Duration)) -> Result<Round> {
+    let (requests, due) = ([request.to_vec()], evenly(rate, duration));
     let offer = Offer { to, connections: CONNECTIONS, requests: &requests, due: &due };
-    let begun = CoreTime::of(load)?;
-    let answers = on_core(core, || answers(offer, Instant::now()))?;
-    let busy = CoreTime::of(load)?.busy_since(begun);
+    let from = if matches!(to, Server::Redis(_)) { cores.proxy } else { cores.load };
+    let both = || [cores.proxy, cores.load].into_iter().map(CoreTime::of).collect::<Result<Vec<_>>>();
+    let begun = both()?;
+    let answers = on_core(from, || answers(offer, Instant::now()))?;
+    let busy = both()?.into_iter().zip(begun).map(|(now, begun)| now.busy_since(begun)).fold(0.0, f64::max);
     for answer in &answers {
-        expect_ok(answer.status.unwrap_or_default())?;
+        expect_ok(answer.status.context("a request was not answered")?)?;
     }
     let mut took: Vec<_> = answers.iter().map(|answer| answer.took).collect();
     took.sort_unstable();
@@ -105,7 +125,7 @@ fn round((load, core): (usize, usize), to: Server, request: &[u8], duration: Dur
     Ok(Round { p50: at(0.5), p99: at(0.99), busy })
 }
 
-fn text(all: &[Timed], duration: Duration) -> String {
+fn text(all: &[Timed], (rate, duration): (f64, Duration)) -> String {
     let none = all.iter().find(|timed| timed.title == NO_LIMIT);
     let row = |timed: &Timed| {
         let value = |of: fn(&Round) -> f64| cell(Spread::of(&timed.rounds.iter().map(of).collect::<Vec<_>>()));
@@ -128,10 +148,10 @@ fn text(all: &[Timed], duration: Duration) -> String {
          comes up to, and as many `PING`s on as many connections from the gateway's core to the same Redis, {ROUNDS} rounds of {:.1} s, turn by turn. µs: \
          median (least–greatest of the rounds); what is more is more than without a limit in the same round. Calls are the scripts that Redis has run \
          (`INFO commandstats`).\n\n{}",
-        whole(RATE),
+        whole(rate),
         duration.as_secs_f64(),
         table(
-            &["scope", "p50", "p99", "p50, more", "p99, more", "calls of Redis per request", "load's core busy, %"],
+            &["scope", "p50", "p99", "p50, more", "p99, more", "calls of Redis per request", "busier core, %"],
             &all.iter().map(row).collect::<Vec<_>>()
         )
     )
@@ -178,7 +198,9 @@ fn cell(spread: Option<Spread>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{EXACT, NO_LIMIT, PING, Round, Timed, targets, text};
+    use anyhow::anyhow;
+
+    use super::{EXACT, NO_LIMIT, PING, Round, Timed, bearable, targets, text};
 
     fn timed(title: &str, p99: &[f64], calls: f64) -> Timed {
         let rounds = p99.iter().map(|p99| Round { p50: p99 / 2.0, p99: *p99, busy: 0.4 }).collect();
@@ -199,12 +221,24 @@ mod tests {
         assert_eq!(met(120.0, 2.0), [false, true]);
         let all =
             [timed(NO_LIMIT, &[400.0, 300.0], 0.0), timed(EXACT, &[500.0, 500.0], 1.0), timed(PING, &[100.0; 2], 0.0)];
-        let text = text(&all, Duration::from_secs(1));
+        let text = text(&all, (4000.0, Duration::from_secs(1)));
         assert!(
             text.contains(
                 "| `redis` | 250 (250–250) | 500 (500–500) | 75 (50–100) | 150 (100–200) | 1.0000 | 40 (40–40) |"
             ),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn rate_is_lowered_until_the_cores_are_half_idle() {
+        let cost =
+            |micros: f64| move |rate: f64| vec![Ok(Round { p50: 1.0, p99: 2.0, busy: (rate * micros / 1e6).min(1.0) })];
+        assert_eq!(bearable(cost(100.0)), 4000.0);
+        assert_eq!(bearable(cost(1000.0)), 500.0);
+        assert_eq!(
+            bearable(|rate| if rate > 1500.0 { vec![Err(anyhow!("no answer"))] } else { cost(1.0)(rate) }),
+            1000.0
         );
     }
 

@@ -24,7 +24,10 @@ pub(super) struct Pass {
 pub(super) fn passes(answers: &[Answer]) -> Result<Vec<Pass>> {
     let mut passes = Vec::new();
     for answer in answers {
-        match answer.status.context("a request was not answered")? {
+        match answer
+            .status
+            .context("a request was not answered: its connection failed, or this build cannot bear the load")?
+        {
             200 => passes.push(Pass { due: answer.due, answered: answer.due + answer.took }),
             429 => {}
             other => bail!("a request was answered with {other}"),
