@@ -23,8 +23,9 @@ usage: ./dev.sh <command>
   test [cargo test's arguments]
               all tests, against real servers that the tests start for themselves
   check       formatting, lints, licences and sources of dependencies, documentation
-  fuzz [seconds] [chunks|config|heads|paths|requests|routes|tokens]
-              what reads bytes of strangers, under libFuzzer for so long (60 s each); what it finds is kept in target/fuzz/
+  fuzz [seconds | <inputs>x] [chunks|config|heads|paths|requests|routes|tokens]
+              what reads bytes of strangers, under libFuzzer for so long (60 s each), or with so many inputs, the same at each
+              call; what it finds is kept in target/fuzz/
   coverage    line coverage of the tests; fails under 80 %
   dist [gateway|user-service|inventory-service|order-processor|empty-pingora ...]
               the shipped, optimised binaries, under target/dist/; the gateway guided by a profile: built so that it
@@ -264,7 +265,10 @@ check() {
 # With libFuzzer's counters in our own crates only, so that all others are those of the tests. That needs neither a nightly
 # compiler nor a sanitizer: what could go wrong here is a panic, an overflow or a promise that is not kept.
 fuzz() {
-    local seconds=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name names
+    local much=${1:-60} only=${2:-} target=${CARGO_TARGET_DIR:-target} name names corpus bound
+    case $much in
+        *[!0-9x]* | x* | *x?*) fail "fuzz takes a number of seconds (60) or of inputs (5000x), not '$much'" ;;
+    esac
     names=$(sed -n 's/^name = "fuzz-\(.*\)"$/\1/p' fuzz/Cargo.toml | tr '\n' ' ')
     case " $names" in
         *" $only "*) ;;
@@ -274,10 +278,23 @@ fuzz() {
     RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/instrumented cargo build --package fuzz --features libfuzzer --bins
     for name in $names; do
         [ -z "$only" ] || [ "$only" = "$name" ] || continue
-        say "$name, for $seconds s"
-        mkdir -p "$target/fuzz/$name"
-        FUZZ_CORPUS=$target/fuzz/$name "$target/debug/fuzz-$name" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
-            -print_final_stats=1 -verbosity=0 -artifact_prefix="$target/fuzz/$name-" "$target/fuzz/$name"
+        corpus=$target/fuzz/$name
+        case $much in
+            *x)
+                # From the seeds alone, whatever earlier calls have found.
+                say "$name, ${much%x} inputs"
+                corpus=$target/fuzz/same/$name
+                rm -rf "$corpus"
+                bound=(-seed=1 "-runs=${much%x}")
+                ;;
+            *)
+                say "$name, for $much s"
+                bound=("-max_total_time=$much")
+                ;;
+        esac
+        mkdir -p "$corpus"
+        FUZZ_CORPUS=$corpus "$target/debug/fuzz-$name" "${bound[@]}" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
+            -print_final_stats=1 -verbosity=0 -artifact_prefix="$target/fuzz/$name-" "$corpus"
     done
 }
 

@@ -11,8 +11,7 @@ use futures::FutureExt as _;
 use gateway::config::file::{RateLimitAlgorithm, RateLimitFile, RateLimitScope};
 use gateway::config::pattern::RateLimitKey;
 use gateway::config::values::Span;
-use gateway::limit::{Policies, Policy};
-
+use gateway::limit::{Ask, Charge, Policies, Policy, decide};
 use tokio::runtime::Handle;
 
 /// With room for as many in the table.
@@ -55,22 +54,21 @@ fn count(turns: u64, policy: &Policy, keys: &[[u8; 17]]) {
     let mut next = keys.iter().cycle();
     for _ in 0..turns {
         // A local policy answers at the first poll.
-        black_box(next.next().and_then(|key| policy.take(key).now_or_never()));
+        black_box(next.next().and_then(|key| {
+            let ask = Ask { policy, key, charge: Charge { cost: 1, limit: policy.limit() } };
+            decide(&[Some(ask)]).now_or_never()
+        }));
     }
 }
 
 /// A policy for each way of counting, that nothing comes up to, so that every request is counted.
 fn policies(control: &Handle) -> anyhow::Result<Policies> {
+    // One in a microsecond, the most that is counted exactly.
+    let (limit, hour) = (3_600_000_000, Span::from_secs(3600));
     let file = |algorithm, max_keys| RateLimitFile {
-        scope: RateLimitScope::Local,
-        // One in a microsecond, the most that is counted exactly.
-        limit: 3_600_000_000,
-        window: Span::from_secs(3600),
-        burst: None,
         algorithm: Some(algorithm),
         max_keys,
-        key: RateLimitKey::ClientAddress,
-        on_redis_failure: None,
+        ..RateLimitFile::new(RateLimitScope::Local, limit, hour, RateLimitKey::client_address())
     };
     let files = BTreeMap::from([
         ("gcra".to_owned(), file(RateLimitAlgorithm::Gcra, Some(MOST_KEYS))),

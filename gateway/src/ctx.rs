@@ -15,7 +15,7 @@ pub use crate::client_addr::{ClientAddr, PeerAddr};
 use crate::config::file::ProofKind;
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
-use crate::limit::Verdict;
+use crate::limit::{Charged, Policy, Verdict};
 use crate::middleware::{CLIENT, Encoder, Prepared};
 use crate::mirror::RequestCopy;
 use crate::peer_certificate::PeerCertificate;
@@ -53,6 +53,8 @@ pub struct RequestContext {
     pub identity: Option<Arc<Identity>>,
     /// Who has checked that proof, if it was a step of the file.
     pub(crate) proven_by: Option<Arc<Prover>>,
+    /// The program by whose key it was proven too, where something else says who it is.
+    pub(crate) program: Option<Program>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
     /// What steps have made of the request's other headers, in their order.
@@ -69,8 +71,12 @@ pub struct RequestContext {
     pub(crate) denied_by: Option<Arc<str>>,
     /// Which rate-limit mode answered, when it was not the usual one.
     pub(crate) limited_by: Option<&'static str>,
-    /// What the policies of its route have said so far, in the order of the route's list.
-    pub(crate) verdicts: Vec<Verdict>,
+    /// What the policies of its route have said so far, in the order of the route's list; nothing of those that do not count it.
+    pub(crate) verdicts: Vec<Option<Verdict>>,
+    /// What it was charged and only its answer makes final.
+    pub(crate) charged: Vec<Charged>,
+    /// The policy that would have held it back if it did more than watch.
+    pub(crate) would_be_limited_by: Option<Arc<Policy>>,
     /// Which of several upstreams was chosen for it, where its route is split.
     pub(crate) chosen: Option<Arc<Pool>>,
     /// The cookie that keeps its client with that one, if it is new.
@@ -111,6 +117,7 @@ impl RequestContext {
             rewritten: None,
             identity: None,
             proven_by: None,
+            program: None,
             request_headers: Vec::new(),
             header_edits: Vec::new(),
             response_headers: Vec::new(),
@@ -120,6 +127,8 @@ impl RequestContext {
             denied_by: None,
             limited_by: None,
             verdicts: Vec::new(),
+            charged: Vec::new(),
+            would_be_limited_by: None,
             chosen: None,
             cookie: None,
             copy: None,
@@ -201,6 +210,11 @@ impl Identity {
     pub(crate) fn claim_at(&self, path: &ClaimPath) -> Option<Cow<'_, str>> {
         text_of(path.find(&self.claims)?)
     }
+
+    /// The claim at `path` if it is a whole number that is not negative.
+    pub(crate) fn number_at(&self, path: &ClaimPath) -> Option<u64> {
+        path.find(&self.claims)?.as_u64()
+    }
 }
 
 fn text_of(claim: &Value) -> Option<Cow<'_, str>> {
@@ -219,6 +233,15 @@ pub(crate) struct Prover {
     pub kind: ProofKind,
     /// The name of the provider in the file.
     pub provider: Box<str>,
+}
+
+/// A program that has shown its key.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// Its own, with its name.
+    pub identity: Arc<Identity>,
+    /// The name of the provider in the file.
+    pub provider: Arc<str>,
 }
 
 /// Counts a request as under way until it is dropped, so that a stop can wait for it.

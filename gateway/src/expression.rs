@@ -11,7 +11,7 @@ mod members;
 
 use std::borrow::Cow;
 
-use cel::common::types::{CelBool, CelInt, CelString, CelUInt};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, Value};
@@ -110,6 +110,24 @@ pub(crate) fn text(expression: &Expression, offer: &Offer<'_>) -> Result<String,
         let number = value.downcast_ref::<CelInt>().map(|number| number.inner().to_string());
         let number = number.or_else(|| value.downcast_ref::<CelUInt>().map(|number| number.inner().to_string()));
         number.or_else(|| value.downcast_ref::<CelBool>().map(|truth| truth.inner().to_string()))
+    })
+}
+
+/// What `expression` says of a request that offers this, as a whole number; of a fraction, the whole below it.
+///
+/// # Errors
+/// When it is no number, or a negative one.
+pub(crate) fn number(expression: &Expression, offer: &Offer<'_>) -> Result<u64, Doubt> {
+    evaluate(expression, offer, |value| {
+        let signed = value.downcast_ref::<CelInt>().map(|number| u64::try_from(*number.inner()).ok());
+        let unsigned = || value.downcast_ref::<CelUInt>().map(|number| Some(*number.inner()));
+        // A fraction that is too large, negative or no number at all becomes the nearest whole number that there is.
+        let fraction = || {
+            value
+                .downcast_ref::<CelDouble>()
+                .map(|number| Some(*number.inner()).filter(|n| *n >= 0.0).map(|n| n as u64))
+        };
+        signed.or_else(unsigned).or_else(fraction).flatten()
     })
 }
 

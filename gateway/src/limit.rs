@@ -1,15 +1,22 @@
 //! How many requests a key may make: the gateway's rate limits, knowing nothing of HTTP servers or sessions.
 //!
-//! A [`Policy`] is asked with a key and answers with a [`Verdict`]. It counts either in this process or in Redis for all
-//! gateways together, exactly both ways (or here by an estimate in constant memory, if it is told to); while Redis does not
-//! answer it does what its failure mode says. [`QuotaHeaders`] turns verdicts into response headers.
+//! All policies of a request are asked together ([`decide`]), each with a key and a charge, and each answers with a [`Verdict`].
+//! A [`Policy`] counts either in this process or in Redis for all gateways together, exactly both ways (or here by an
+//! estimate in constant memory, if it is told to); while Redis does not answer it does what its failure mode says. What only
+//! the answer to a request shows of its cost, [`Charged`] puts right. [`QuotaHeaders`] turns verdicts into response headers.
 
+mod charged;
+mod decide;
 mod gcra;
 mod headers;
+mod here;
 mod local;
 mod metrics;
 mod policy;
 mod redis_link;
+mod script;
+mod settings;
+mod shared;
 mod verdict;
 mod window;
 
@@ -20,14 +27,17 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use self::metrics::{PolicyMetrics, redis_seconds, redis_up};
-use self::policy::Settings;
+use self::settings::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
+pub use self::charged::Charged;
+pub use self::decide::{Verdicts, decide};
 pub use self::headers::{Listed, QuotaHeaders, retry_after};
-pub use self::policy::{Policy, PolicyProblem};
+pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
-pub use self::verdict::{AnsweredBy, Outcome, Quota, Verdict};
+pub use self::settings::PolicyProblem;
+pub use self::verdict::{AnsweredBy, Charge, Outcome, Quota, Verdict};
 
 /// All policies of one configuration, and the link to Redis that they share.
 pub struct Policies {
@@ -82,7 +92,7 @@ impl Policies {
                 Some(namesake) => namesake.metrics().carried_on(settings.failure_mode()),
                 None => PolicyMetrics::new(name, settings.failure_mode()).map_err(LimitError::Metrics)?,
             };
-            let policy = Policy::new(settings, redis.as_ref(), metrics).map_err(named)?;
+            let policy = Policy::new(settings, redis.as_ref(), metrics, control).map_err(named)?;
             Ok((name.clone(), Arc::new(policy)))
         };
         let by_name = files.iter().map(compile).collect::<Result<_, _>>()?;

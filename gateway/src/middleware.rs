@@ -41,7 +41,7 @@ pub(crate) use identity::hidden;
 pub(crate) use identity_token::IdentitySigners;
 pub use jwt::ProviderError;
 pub(crate) use providers::IdentityProviders;
-pub(crate) use rate_limit::{Key, RateLimit, told_apart};
+pub(crate) use rate_limit::{Counting, RateLimit, told_apart};
 pub(crate) use redirect::Redirect;
 pub(crate) use respond::Respond;
 pub(crate) use rewrite::Rewrite;

@@ -34,6 +34,7 @@ use crate::ctx::{InFlight, RequestContext};
 use crate::forwarded;
 use crate::heads::{change_request, change_response};
 use crate::host;
+use crate::limit::Policy;
 use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
@@ -268,6 +269,7 @@ impl ProxyHttp for Proxy {
         }
         // Of an attempt whose answer came no further.
         ctx.encoder = None;
+        ctx.charged.iter_mut().for_each(|charged| charged.read(&response.headers));
         let (status, is_http_1_0) = (response.status, session.req_header().version == Version::HTTP_10);
         let is_open_ended = change_response(response, |headers| {
             if !ctx.verdicts.is_empty() {
@@ -356,6 +358,7 @@ impl ProxyHttp for Proxy {
         let route = ctx.route.as_ref();
         let metrics = route.map_or(&self.shared.metrics.unrouted, |route| &route.metrics);
         metrics.answered(status, elapsed.as_secs_f64());
+        ctx.charged.iter().for_each(|charged| charged.settle(status));
         if let Some(rejection) = &ctx.rejection {
             metrics.rejected(rejection.code());
         }
@@ -376,6 +379,7 @@ impl ProxyHttp for Proxy {
             rejected: ctx.rejection.as_ref().map(Rejection::code),
             rule: ctx.denied_by.as_deref(),
             limited_by: ctx.limited_by,
+            would_be_limited_by: ctx.would_be_limited_by.as_deref().map(Policy::name),
             user: user.as_deref(),
             upstream: ctx.chosen.as_ref().map(|pool| pool.name()),
             target: ctx.target.as_ref().map(|target| target.label()),

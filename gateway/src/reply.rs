@@ -105,6 +105,8 @@ pub enum Rejection {
     AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
+    /// It lacks what a policy counts it by; what that is, unless it is an expression.
+    RateLimitKeyMissing(Option<Arc<str>>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
     LimiterUnavailable,
     /// The gateway serves as many connections as it may.
@@ -247,6 +249,11 @@ impl Rejection {
             Self::QuotaExceeded(_) => {
                 (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
             }
+            Self::RateLimitKeyMissing(_) => (
+                S::BAD_REQUEST,
+                "rate_limit_key_missing",
+                "The request lacks, or has twice, what its quota is counted by; see `missing`.",
+            ),
             Self::LimiterUnavailable => (
                 S::SERVICE_UNAVAILABLE,
                 "limiter_unavailable",
@@ -323,6 +330,9 @@ impl Rejection {
         if let Self::QuotaExceeded(policy) = self {
             problem["type"] = QUOTA_EXCEEDED.into();
             problem["violated-policies"] = [&**policy].into_iter().collect();
+        }
+        if let Self::RateLimitKeyMissing(Some(part)) = self {
+            problem["missing"] = part.to_string().into();
         }
         Bytes::from(problem.to_string())
     }

@@ -31,6 +31,8 @@ pub(crate) struct Line<'a> {
     pub rule: Option<&'a str>,
     /// Which rate-limit mode stood in for the usual one.
     pub limited_by: Option<&'static str>,
+    /// The rate limit that would have refused it, if it did more than watch.
+    pub would_be_limited_by: Option<&'a str>,
     /// Who sent it, as far as that was proven: the subject of a token or a password, the program of a key.
     pub user: Option<&'a str>,
     /// The upstream that was chosen among several.
@@ -75,6 +77,7 @@ impl Line<'_> {
             (&b",\"rejected\":"[..], self.rejected),
             (b",\"rule\":", self.rule),
             (b",\"limited_by\":", self.limited_by),
+            (b",\"would_be_limited_by\":", self.would_be_limited_by),
             (b",\"user\":", self.user),
             (b",\"upstream\":", self.upstream),
             (b",\"target\":", self.target),
@@ -163,6 +166,7 @@ pub(super) mod tests {
             rejected: None,
             rule: None,
             limited_by: None,
+            would_be_limited_by: None,
             user: None,
             upstream: None,
             target: None,
@@ -186,6 +190,7 @@ pub(super) mod tests {
             rejected: Some("no_route"),
             rule: Some("admins"),
             limited_by: Some("local"),
+            would_be_limited_by: Some("api"),
             user: Some("ann"),
             upstream: Some("canary"),
             target: Some("127.0.0.1:1"),
@@ -195,6 +200,7 @@ pub(super) mod tests {
         let expected = json!({
             "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
             "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "rule": "admins", "limited_by": "local",
+            "would_be_limited_by": "api",
             "user": "ann", "upstream": "canary", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
             "error": "Upstream ReadError",
         });

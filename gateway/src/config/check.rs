@@ -10,6 +10,7 @@ mod identity;
 mod identity_token;
 mod introspection;
 mod jwt;
+mod keys;
 mod limits;
 mod mirror;
 mod overlaps;

@@ -40,7 +40,9 @@ pub use identity::{
 pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgorithm};
 pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
-pub use limits::{RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
+pub use limits::{
+    FigureFile, MissingKey, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode, ResponseCostFile,
+};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use mirror::MirrorFile;
 pub use revocation::{OnLoss, RevocationFile, RevocationSource};

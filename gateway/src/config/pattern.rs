@@ -3,6 +3,7 @@
 
 mod condition;
 mod expression;
+mod figure;
 mod host;
 mod key;
 mod origin;
@@ -16,8 +17,9 @@ mod text;
 pub use condition::{Condition, Test};
 pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Variable};
 pub(crate) use expression::{Fits, regex_number};
+pub use figure::{BadFigure, Figure};
 pub use host::{BadHost, HostPattern};
-pub use key::{BadKey, RateLimitKey};
+pub use key::{BadKey, KeyPart, RateLimitKey};
 pub use origin::{BadOrigin, OriginPattern};
 pub use path::{BadPath, PathPattern, Segment, Tail};
 pub use prefix::{BadPrefix, PathPrefix};

@@ -5,6 +5,7 @@ mod http;
 mod identity;
 mod identity_tokens;
 mod keys;
+mod limits;
 mod mirror;
 mod revocation;
 mod routes;
@@ -115,7 +116,7 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 8] = [
+const CONTRADICTORY: [&str; 9] = [
     "max_concurrent_streams",
     "secret_file",
     "public_key",
@@ -124,6 +125,7 @@ const CONTRADICTORY: [&str; 8] = [
     "jwks_file",
     "jwks_url",
     "on_redis_failure",
+    "missing_key",
 ];
 
 /// Each line `# key: value` that shows a default says what is so without it.

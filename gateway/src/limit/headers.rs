@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::header::{InvalidHeaderValue, RETRY_AFTER};
 use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::policy::Policy;
 use super::verdict::{Outcome, Quota, Verdict};
@@ -52,15 +53,17 @@ impl QuotaHeaders {
         Ok(Self { told, policy })
     }
 
-    /// Hands each field to `set`. `verdicts` are those of the prepared policies, in their order; they may end early, at
-    /// the first refusal.
-    pub fn write(&self, verdicts: &[Verdict], mut set: impl FnMut(HeaderName, HeaderValue)) {
+    /// Hands each field to `set`. `verdicts` are those of the prepared policies, in their order, as far as there are any.
+    pub fn write(&self, verdicts: &[Option<Verdict>], mut set: impl FnMut(HeaderName, HeaderValue)) {
         if let Some(policy) = &self.policy {
             set(RATE_LIMIT_POLICY, policy.clone());
         }
         let told = self.told.iter().zip(verdicts);
-        let mut counted: Vec<_> =
-            told.filter_map(|(member, verdict)| Some((member.as_ref()?, verdict.outcome, verdict.quota?))).collect();
+        let mut counted: SmallVec<[_; 4]> = told
+            .filter_map(|(member, verdict)| {
+                Some((member.as_ref()?, verdict.as_ref()?.outcome, verdict.as_ref()?.quota?))
+            })
+            .collect();
         counted.sort_by_key(|(_, outcome, quota)| tightness(*outcome, *quota));
         if let Some((_, _, tightest)) = counted.first() {
             set(X_RATE_LIMIT_LIMIT, decimal(tightest.limit));
@@ -89,13 +92,13 @@ impl QuotaHeaders {
 
 /// How long a client should wait before it asks again; none if every policy allowed the request.
 #[must_use]
-pub fn retry_after(verdicts: &[Verdict]) -> Option<Duration> {
+pub fn retry_after(verdicts: &[Option<Verdict>]) -> Option<Duration> {
     let wait = |verdict: &Verdict| match verdict.outcome {
         Outcome::Allowed => None,
         Outcome::Refused { retry_after } => Some(retry_after),
         Outcome::Unavailable => Some(RETRY_UNAVAILABLE_AFTER),
     };
-    verdicts.iter().filter_map(wait).max()
+    verdicts.iter().flatten().filter_map(wait).max()
 }
 
 /// Sorts the quota that ends first to the front: what refused, then what has least left, for the longest time.

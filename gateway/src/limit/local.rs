@@ -13,13 +13,13 @@
 //! the bucket's keys has used. With as many live keys as [`LocalTable::new`] was given, one bucket in a hundred is full.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use super::gcra::Gcra;
-use super::verdict::Counted;
+use super::gcra::{Gcra, Quotas};
+use super::verdict::{Charge, Counted, Decision, Quota};
 
 /// Keys of a bucket: as many as fit into two cache lines beside the lock.
 const PLACES: usize = 7;
@@ -28,7 +28,7 @@ const HALF_PLACES_PER_KEY: usize = 5;
 
 /// The quotas of all keys of one policy.
 pub(super) struct LocalTable {
-    gcra: Gcra,
+    quotas: Quotas,
     origin: Instant,
     hasher: RandomState,
     buckets: Box<[Bucket]>,
@@ -49,11 +49,11 @@ struct Places {
 
 impl LocalTable {
     /// An empty table for about `max_keys` live keys, of some 45 bytes each; `no_room` counts requests of others.
-    pub(super) fn new(gcra: Gcra, max_keys: usize, no_room: IntCounter) -> Self {
+    pub(super) fn new(quotas: Quotas, max_keys: usize, no_room: IntCounter) -> Self {
         let buckets = max_keys.saturating_mul(HALF_PLACES_PER_KEY).div_ceil(2 * PLACES).max(1);
         let empty = || Bucket(Mutex::new(Places { keys: [0; PLACES], tats: [0; PLACES] }));
         Self {
-            gcra,
+            quotas,
             origin: Instant::now(),
             hasher: RandomState::default(),
             buckets: std::iter::repeat_with(empty).take(buckets).collect(),
@@ -61,16 +61,29 @@ impl LocalTable {
         }
     }
 
-    /// Counts a request of `key` at `now` if it may pass.
-    pub(super) fn take(&self, key: &[u8], now: Instant) -> Counted {
+    /// Takes `charge` from the quota of `key` at `now` if all of it is there.
+    pub(super) fn take(&self, key: &[u8], charge: Charge, now: Instant) -> Counted {
+        let gcra = self.quotas.of(charge.limit);
+        let decision = self.at(key, now, |places, key, now| places.take(gcra, charge.cost, key, now, &self.no_room));
+        decision.counted(gcra.burst())
+    }
+
+    /// Puts right, at `now`, what was taken as `charge` at `since` and has cost `actual`; 0 gives it back.
+    pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, since: Instant, now: Instant) -> Quota {
+        let gcra = self.quotas.of(charge.limit);
+        let age = micros(now.saturating_duration_since(since));
+        let decision = self.at(key, now, |places, key, now| places.settle(gcra, charge.cost, actual, age, key, now));
+        decision.quota(gcra.burst())
+    }
+
+    fn at(&self, key: &[u8], now: Instant, change: impl FnOnce(&mut Places, u64, u64) -> Decision) -> Decision {
         let hash = self.hasher.hash_one(key);
-        let now = u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX / 2);
-        let Some(Bucket(places)) = self.buckets.get(self.bucket_of(hash)) else {
+        let now = micros(now.saturating_duration_since(self.origin));
+        match self.buckets.get(self.bucket_of(hash)) {
+            Some(Bucket(places)) => change(&mut places.lock(), hash, now),
             // There is one for every hash.
-            return self.gcra.counted(self.gcra.take(u64::MAX, now));
-        };
-        let decision = places.lock().take(self.gcra, hash, now, &self.no_room);
-        self.gcra.counted(decision)
+            None => Decision { allowed: false, remaining: 0, reset: 0, wait: 1 },
+        }
     }
 
     /// Which bucket: the upper bits spread evenly over any number of them (Lemire: Fast Random Integer Generation in an
@@ -81,7 +94,34 @@ impl LocalTable {
 }
 
 impl Places {
-    fn take(&mut self, gcra: Gcra, key: u64, now: u64, no_room: &IntCounter) -> super::gcra::Decision {
+    fn take(&mut self, gcra: Gcra, cost: u32, key: u64, now: u64, no_room: &IntCounter) -> Decision {
+        let (place, is_own) = self.place_of(key);
+        let tat = self.tats[place];
+        if !is_own && tat > now {
+            no_room.inc();
+        }
+        let decision = gcra.take(tat, cost, now);
+        if decision.allowed {
+            self.keys[place] = key;
+            self.tats[place] = now + decision.reset;
+        }
+        decision
+    }
+
+    fn settle(&mut self, gcra: Gcra, cost: u32, actual: u32, age: u64, key: u64, now: u64) -> Decision {
+        let (place, is_own) = self.place_of(key);
+        // Whoever was put out has left his debt to another, and nothing is given back to that one.
+        let cost = if is_own { cost } else { cost.min(actual) };
+        let decision = gcra.settle(self.tats[place], cost, actual, age, now);
+        if is_own || actual > cost {
+            self.keys[place] = key;
+            self.tats[place] = now + decision.reset;
+        }
+        decision
+    }
+
+    /// The place of `key`, or else the one that a new key gets; and whether it is its own.
+    fn place_of(&self, key: u64) -> (usize, bool) {
         let mut least = 0;
         let mut found = None;
         for (place, (owner, tat)) in self.keys.iter().zip(&self.tats).enumerate() {
@@ -92,17 +132,13 @@ impl Places {
                 least = place;
             }
         }
-        let place = found.unwrap_or(least);
-        if found.is_none() && self.tats[place] > now {
-            no_room.inc();
-        }
-        let decision = gcra.take(self.tats[place], now);
-        if let Some(tat) = decision.moved_to(now) {
-            self.keys[place] = key;
-            self.tats[place] = tat;
-        }
-        decision
+        (found.unwrap_or(least), found.is_some())
     }
+}
+
+/// Some hundred thousand years are enough.
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
 #[cfg(test)]

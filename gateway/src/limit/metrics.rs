@@ -12,8 +12,10 @@ pub(super) struct PolicyMetrics {
     requests: IntCounterVec,
     degraded: IntCounterVec,
     no_room: IntCounter,
+    keyless: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
+    shadow_refused: IntCounter,
     unavailable: IntCounter,
     stood_in: Option<IntCounter>,
 }
@@ -34,28 +36,37 @@ impl PolicyMetrics {
             "Requests of keys with no room of their own in a full table, which counts them too much: raise max_keys.",
         );
         let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, no_room, failure_mode))
+        let keyless = Opts::new(
+            "gateway_rate_limit_missing_keys_total",
+            "Requests that lack a part of what a policy counts by, whatever its missing_key makes of them.",
+        );
+        let keyless = IntCounter::with_opts(keyless.const_label("policy", policy))?;
+        Ok(Self::of(requests, degraded, no_room, keyless, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
-        Self::of(self.requests.clone(), self.degraded.clone(), self.no_room.clone(), failure_mode)
+        let (no_room, keyless) = (self.no_room.clone(), self.keyless.clone());
+        Self::of(self.requests.clone(), self.degraded.clone(), no_room, keyless, failure_mode)
     }
 
     fn of(
         requests: IntCounterVec,
         degraded: IntCounterVec,
         no_room: IntCounter,
+        keyless: IntCounter,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
         Self {
             allowed: requests.with_label_values(&["allowed"]),
             refused: requests.with_label_values(&["refused"]),
+            shadow_refused: requests.with_label_values(&["shadow_refused"]),
             unavailable: requests.with_label_values(&["unavailable"]),
             stood_in: failure_mode.map(|mode| degraded.with_label_values(&[word(mode)])),
             requests,
             degraded,
             no_room,
+            keyless,
         }
     }
 
@@ -66,16 +77,26 @@ impl PolicyMetrics {
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.degraded.clone()))?;
-        registry.register(Box::new(self.no_room.clone()))
+        registry.register(Box::new(self.no_room.clone()))?;
+        registry.register(Box::new(self.keyless.clone()))
+    }
+
+    /// Counts a request that lacks what it is counted by.
+    pub(super) fn lacks_key(&self) {
+        self.keyless.inc();
     }
 
     pub(super) const fn no_room(&self) -> &IntCounter {
         &self.no_room
     }
 
-    pub(super) fn count(&self, verdict: &Verdict) {
+    /// Counts what came of one request, which `passes` all policies or was held back by one.
+    pub(super) fn count(&self, verdict: &Verdict, passes: bool, only_watches: bool) {
         match verdict.outcome {
-            Outcome::Allowed => self.allowed.inc(),
+            Outcome::Allowed if passes => self.allowed.inc(),
+            // Another has refused it, and nothing was taken.
+            Outcome::Allowed => {}
+            Outcome::Refused { .. } | Outcome::Unavailable if only_watches => self.shadow_refused.inc(),
             Outcome::Refused { .. } => self.refused.inc(),
             Outcome::Unavailable => self.unavailable.inc(),
         }

@@ -28,7 +28,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::gcra::{Decision, Gcra};
+use super::gcra::Gcra;
+use super::script::{self, CountsBy, Line};
+use super::verdict::Decision;
 use crate::config::file::RedisFile;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
@@ -282,7 +284,9 @@ impl Link {
             .set_concurrency_limit(MAX_CALLS);
         let attempt = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            Gcra::PROBE.invocation(&self.probe_key).invoke_async::<Decision>(&mut connection).await?;
+            let counts_by = CountsBy { algorithm: "gcra", numbers: Gcra::PROBE.numbers() };
+            let line = Line { key: self.probe_key.clone(), counts_by, cost: 1, only_watches: false };
+            script::take(&[line]).invoke_async::<Vec<Decision>>(&mut connection).await?;
             Ok(Arc::new(Live { connection, failures_in_a_row: AtomicU32::new(0) }))
         };
         match timeout(CONNECT_TIMEOUT, attempt).await {

@@ -42,16 +42,9 @@ fn with_password(file: RedisFile, password: &str) -> RedisFile {
 }
 
 fn in_redis(limit: u32, on_failure: RedisFailureMode) -> RateLimitFile {
-    RateLimitFile {
-        scope: RateLimitScope::Redis,
-        limit,
-        window: Span::from_secs(24 * 60 * 60),
-        burst: None,
-        algorithm: None,
-        max_keys: None,
-        key: RateLimitKey::ClientAddress,
-        on_redis_failure: Some(on_failure),
-    }
+    let day = Span::from_secs(24 * 60 * 60);
+    let file = RateLimitFile::new(RateLimitScope::Redis, limit, day, RateLimitKey::client_address());
+    RateLimitFile { on_redis_failure: Some(on_failure), ..file }
 }
 
 fn every_mode() -> BTreeMap<String, RateLimitFile> {
@@ -69,7 +62,12 @@ fn compile(files: &BTreeMap<String, RateLimitFile>, redis: &RedisFile) -> Polici
 }
 
 async fn take(policies: &Policies, name: &str, key: &[u8]) -> Verdict {
-    policies.get(name).expect("compiled").take(key).await
+    take_from(policies.get(name).expect("compiled"), key).await
+}
+
+async fn take_from(policy: &Policy, key: &[u8]) -> Verdict {
+    let charge = Charge { cost: 1, limit: policy.limit() };
+    decide(&[Some(Ask { policy, key, charge })]).await[0].expect("an answer")
 }
 
 async fn until_down(policies: &Policies) {
@@ -109,7 +107,7 @@ async fn two_gateways_that_share_redis_allow_exactly_the_burst() {
             tokio::spawn(async move {
                 let mut allowed = 0;
                 for _ in 0..10 {
-                    let verdict = policy.take(b"10.0.0.1").await;
+                    let verdict = take_from(&policy, b"10.0.0.1").await;
                     assert_eq!(verdict.answered_by, AnsweredBy::Redis);
                     allowed += usize::from(verdict.outcome == Outcome::Allowed);
                 }
@@ -346,10 +344,14 @@ async fn policies_that_cannot_be_are_refused_by_name() {
         ("api", RateLimitFile { window: Span::from_secs(0), ..local() }, PolicyProblem::Window),
         ("api", RateLimitFile { window: Span::from_secs(u64::MAX), ..local() }, PolicyProblem::Window),
         ("api", RateLimitFile { burst: Some(0), ..good() }, PolicyProblem::Zero("burst")),
-        ("api", RateLimitFile { limit: 1_000_001, window: Span::from_secs(1), ..good() }, PolicyProblem::TooFast),
+        (
+            "api",
+            RateLimitFile { limit: 1_000_001, window: Span::from_secs(1), ..good() },
+            PolicyProblem::TooFast("limit"),
+        ),
         ("api", RateLimitFile { limit: 1, burst: Some(20_000), ..local() }, PolicyProblem::TooSlow),
         ("api", RateLimitFile { max_keys: Some(0), ..local() }, PolicyProblem::Zero("max_keys")),
-        ("api", RateLimitFile { burst: Some(1), ..sketch() }, PolicyProblem::OnlyForGcra("burst")),
+        ("api", RateLimitFile { burst: Some(1), ..sketch() }, PolicyProblem::NotForSketch("burst")),
         ("api", RateLimitFile { max_keys: Some(1), ..sketch() }, PolicyProblem::OnlyForGcra("max_keys")),
         ("api", RateLimitFile { max_keys: Some(1), ..good() }, PolicyProblem::OnlyForGcra("max_keys")),
         ("api", RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..good() }, PolicyProblem::SketchInRedis),

@@ -51,11 +51,47 @@ pub enum AnsweredBy {
     Closed,
 }
 
+/// What one request takes, and of how much: a policy's limit may be another for each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// As how many requests it counts.
+    pub cost: u32,
+    /// Requests per window.
+    pub limit: u32,
+}
+
+/// What became of one request at one moment, in numbers; times in microseconds from then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) allowed: bool,
+    pub(super) remaining: u64,
+    /// Until the whole quota is there.
+    pub(super) reset: u64,
+    /// Until the request would fit; 0 if it did.
+    pub(super) wait: u64,
+}
+
 /// What something that counts says: the two halves of a [`Verdict`] that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) outcome: Outcome,
     pub(super) quota: Quota,
+}
+
+impl Decision {
+    /// The same in words, of a quota of at most `limit`.
+    pub(super) const fn counted(self, limit: u64) -> Counted {
+        let outcome = match self.allowed {
+            true => Outcome::Allowed,
+            false => Outcome::Refused { retry_after: Duration::from_micros(self.wait) },
+        };
+        Counted { outcome, quota: self.quota(limit) }
+    }
+
+    /// What it leaves of that quota.
+    pub(super) const fn quota(self, limit: u64) -> Quota {
+        Quota { limit, remaining: self.remaining, reset: Duration::from_micros(self.reset) }
+    }
 }
 
 impl Counted {

@@ -102,6 +102,26 @@ impl SlidingWindow {
         }
     }
 
+    /// Takes back a request of `key` that was counted at `now`, unless a new window has begun since, and says what is left.
+    pub(super) fn give_back(&self, key: &[u8], now: Instant) -> Quota {
+        let key = self.hasher.hash_one(key);
+        let at = micros(now.saturating_duration_since(self.origin));
+        let (wanted, elapsed) = (at / self.window_micros, at % self.window_micros);
+        let present = self.turn_to(wanted);
+        let [counted, previous] =
+            if wanted.is_multiple_of(2) { [0, 1] } else { [1, 0] }.map(|turn| &self.sketches[turn]);
+        if present == wanted {
+            counted.decr(key, 1);
+        }
+        let load = Load {
+            previous: previous.get(key).max(0).unsigned_abs() as u128,
+            present: counted.get(key).max(0).unsigned_abs() as u128,
+            elapsed: u128::from(elapsed),
+        };
+        let reset = Duration::from_micros(self.window_micros - elapsed);
+        Quota { limit: self.limit, remaining: self.remaining(load), reset }
+    }
+
     /// Makes window number `wanted` the present one, and returns the present one: later than wanted if others were
     /// faster.
     fn turn_to(&self, wanted: u64) -> u64 {

@@ -1,49 +1,143 @@
 //! Counts requests against policies and stops those who are over their quota.
 //!
-//! What clients are told of it is the route's: its quota headers cover all steps of its list.
+//! All policies of a step are asked together: a request that one of them refuses takes nothing from the others. What clients
+//! are told of it is the route's: its quota headers cover all steps of its list.
 
+mod figure;
 mod key;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use pingora_http::RequestHeader;
+use smallvec::SmallVec;
 
 use super::{Flow, Middleware, Step};
-pub(crate) use key::{Key, told_apart};
+use figure::Amount;
+pub(crate) use key::told_apart;
+use key::{CountsAs, Key};
 
+use crate::config::file::{MissingKey, RouteFile};
 use crate::ctx::RequestContext;
-use crate::limit::{AnsweredBy, Outcome, Policy};
+use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide};
 use crate::reply::Rejection;
 
-/// The step that counts a request against a list of policies, in order, until one refuses.
+/// The step that counts a request against a list of policies.
 pub(crate) struct RateLimit {
-    policies: Vec<(Arc<Policy>, Key)>,
+    countings: Vec<Counting>,
     /// Whether any of the policies is counted in Redis.
     waits: bool,
 }
 
+/// One policy, and what of a request it counts.
+pub(crate) struct Counting {
+    policy: Arc<Policy>,
+    key: Key,
+    cost: Amount,
+    limit: Amount,
+}
+
+impl Counting {
+    /// What `policy` counts of requests of `route`. With `told_apart`, what one provider says is not what another says.
+    ///
+    /// None when the route lacks a parameter of the key, which the check finds first.
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        missing_key: MissingKey,
+        told_apart: bool,
+        route: &RouteFile,
+    ) -> Option<Self> {
+        let key = Key::new(policy.key(), missing_key, told_apart, route)?;
+        let cost = Amount::new(policy.cost(), policy.cost_by(), route);
+        let limit = Amount::new(policy.limit(), policy.limit_by(), route);
+        Some(Self { policy, key, cost, limit })
+    }
+
+    /// What the request with this `head` counts as; none if it is not counted.
+    ///
+    /// # Errors
+    /// When it is refused for the lack of a part of the key.
+    fn key(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+        self.key.of(head, ctx).map(Some).or_else(|lacking| {
+            self.policy.lacks_key();
+            let without = self.key.without(&lacking, ctx);
+            if self.policy.only_watches() { Ok(without.unwrap_or_default()) } else { without }
+        })
+    }
+
+    /// What the request with this `head`, which counts as `key`, asks of the policy.
+    fn ask<'r>(&'r self, key: &'r CountsAs, head: &RequestHeader, ctx: &RequestContext) -> Ask<'r> {
+        let charge = Charge { cost: self.cost.of(head, ctx), limit: self.limit.of(head, ctx) };
+        Ask { policy: &self.policy, key, charge }
+    }
+}
+
 impl RateLimit {
-    /// Counts against `policies`, by the key of each.
-    pub(crate) fn new(policies: Vec<(Arc<Policy>, Key)>) -> Self {
-        let waits = policies.iter().any(|(policy, _)| policy.is_shared());
-        Self { policies, waits }
+    /// Counts against all of these.
+    pub(crate) fn new(countings: Vec<Counting>) -> Self {
+        let waits = countings.iter().any(|counting| counting.policy.is_shared());
+        Self { countings, waits }
     }
 
     async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
-        for (policy, key) in &self.policies {
-            let verdict = policy.take(key.of(head, ctx).as_ref()).await;
-            ctx.verdicts.push(verdict);
-            if policy.is_shared() && verdict.answered_by != AnsweredBy::Redis {
-                ctx.limited_by = Some(mode(verdict.answered_by));
-            }
-            match verdict.outcome {
-                Outcome::Allowed => {}
-                Outcome::Refused { .. } => return Flow::Reply(Rejection::QuotaExceeded(policy.name().into())),
-                Outcome::Unavailable => return Flow::Reply(Rejection::LimiterUnavailable),
+        let mut keys: SmallVec<[_; 4]> = SmallVec::new();
+        for counting in &self.countings {
+            match counting.key(head, ctx) {
+                Ok(key) => keys.push(key),
+                // Before anything is taken.
+                Err(rejection) => return Flow::Reply(rejection),
             }
         }
-        Flow::Continue
+        let countings = self.countings.iter().zip(&keys);
+        let asks: SmallVec<[_; 4]> =
+            countings.map(|(counting, key)| Some(counting.ask(key.as_ref()?, head, ctx))).collect();
+        let since = Instant::now();
+        let verdicts = decide(&asks).await;
+        let mut flow = Flow::Continue;
+        let mut charged = Vec::new();
+        for ((counting, ask), verdict) in self.countings.iter().zip(&asks).zip(&verdicts) {
+            let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+            match rejection(&counting.policy, verdict) {
+                Some(rejection) => flow = Flow::Reply(rejection),
+                None => charged.extend(Charged::of(&counting.policy, ask, verdict, since)),
+            }
+        }
+        drop(asks);
+        drop(keys);
+        self.note(&verdicts, ctx);
+        if matches!(flow, Flow::Continue) {
+            ctx.charged.append(&mut charged);
+        }
+        flow
+    }
+
+    /// Leaves in `ctx` what the log line and the quota headers have of it.
+    fn note(&self, verdicts: &[Option<Verdict>], ctx: &mut RequestContext) {
+        for (counting, verdict) in self.countings.iter().zip(verdicts) {
+            let policy = &counting.policy;
+            let would_refuse =
+                policy.only_watches() && verdict.is_some_and(|verdict| verdict.outcome != Outcome::Allowed);
+            if would_refuse {
+                ctx.would_be_limited_by = Some(Arc::clone(policy));
+            }
+            if let Some(verdict) =
+                verdict.filter(|verdict| policy.is_shared() && verdict.answered_by != AnsweredBy::Redis)
+            {
+                ctx.limited_by = Some(mode(verdict.answered_by));
+            }
+            ctx.verdicts.push(verdict.filter(|_| !policy.only_watches()));
+        }
+    }
+}
+
+/// How the request is answered if its verdict holds it back.
+fn rejection(policy: &Policy, verdict: &Verdict) -> Option<Rejection> {
+    match verdict.outcome {
+        _ if policy.only_watches() => None,
+        Outcome::Allowed => None,
+        Outcome::Refused { .. } => Some(Rejection::QuotaExceeded(policy.name().into())),
+        Outcome::Unavailable => Some(Rejection::LimiterUnavailable),
     }
 }
 

@@ -83,6 +83,7 @@ fn line<'l>(began: SystemTime, request_id: &'l str, peer: PeerAddr, code: &'stat
         rejected: Some(code),
         rule: None,
         limited_by: None,
+        would_be_limited_by: None,
         user: None,
         upstream: None,
         target: None,

@@ -14,8 +14,8 @@ use crate::expression::Params;
 use crate::limit::{Listed, Policies, Policy, QuotaHeaders};
 use crate::metrics::RouteMetrics;
 use crate::middleware::{
-    self, Authorize, Chain, Compress, Cors, ForwardAuth, ForwardAuths, Headers, IdentityProviders, IdentitySigners,
-    Key, Middleware, RateLimit, Redirect, Respond, Rewrite,
+    self, Authorize, Chain, Compress, Cors, Counting, ForwardAuth, ForwardAuths, Headers, IdentityProviders,
+    IdentitySigners, Middleware, RateLimit, Redirect, Respond, Rewrite,
 };
 use crate::mirror::{Mirror, MirrorMetrics};
 use crate::path::SlashPolicy;
@@ -89,13 +89,18 @@ impl Parts<'_> {
             let step: Arc<dyn Middleware> = match step {
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
-                    let listed = |policy: &Arc<Policy>| Listed { policy: Arc::clone(policy), told: step.headers };
+                    let listed = |policy: &Arc<Policy>| Listed {
+                        policy: Arc::clone(policy),
+                        told: step.headers && !policy.only_watches(),
+                    };
                     limits.extend(policies.iter().map(listed));
-                    let key =
-                        |policy: &Arc<Policy>| Key::new(policy.key(), self.told_apart.contains(policy.name()), file);
-                    Arc::new(RateLimit::new(
-                        policies.into_iter().map(|policy| (Arc::clone(&policy), key(&policy))).collect(),
-                    ))
+                    let counting = |policy: Arc<Policy>| {
+                        let missing = self.file.rate_limits.get(policy.name()).and_then(|file| file.missing_key);
+                        let is_told_apart = self.told_apart.contains(policy.name());
+                        Counting::new(policy, missing.unwrap_or_default(), is_told_apart, file)
+                    };
+                    let countings: Option<_> = policies.into_iter().map(counting).collect();
+                    Arc::new(RateLimit::new(countings.ok_or_else(no_step)?))
                 }
                 MiddlewareFile::ForwardAuth(step) => {
                     let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;

@@ -25,6 +25,7 @@ mod paths;
 mod pipelining;
 mod pki;
 mod process;
+mod rate_limits;
 mod retirement;
 mod revocation;
 mod shaping;

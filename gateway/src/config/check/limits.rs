@@ -1,12 +1,25 @@
 //! Checks the policies under `rate_limits`.
 
+use super::keys;
 use crate::config::file::{GatewayFile, RateLimitScope};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::limit::{PolicyProblem, problems};
 
 /// What of a policy is judged together.
-const TOGETHER: [&str; 7] = ["scope", "algorithm", "limit", "window", "burst", "max_keys", "on_redis_failure"];
+const TOGETHER: [&str; 11] = [
+    "scope",
+    "algorithm",
+    "limit",
+    "limit_by",
+    "window",
+    "burst",
+    "max_keys",
+    "cost",
+    "cost_by",
+    "only_statuses",
+    "on_redis_failure",
+];
 
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     let has_redis = file.redis.as_ref().is_some_and(|redis| !redis.host.is_empty());
@@ -20,6 +33,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
                 report.problem(&at.key(key), problem.to_string());
             }
         }
+        keys::check(policy, &at, report);
         let scope = at.key("scope");
         let is_shared = policy.scope == RateLimitScope::Redis && report.is_written(&scope);
         if is_shared && !has_redis && report.is_written(&redis) {

@@ -1,6 +1,6 @@
 //! Checks the routes, and the middlewares before them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use super::claims::Claims;
 use super::expressions::{self, Moment};
 use super::shape::{self, Scope, Shape};
 use super::{
-    Used, conditions, identity, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
+    Used, conditions, identity, keys, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
     size_is_within, split,
 };
-use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, RouteFile};
-use crate::config::pattern::RateLimitKey;
+use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, ProofKind, RouteFile};
+use crate::config::pattern::Figure;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::ByteSize;
@@ -29,6 +29,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         report.problem(&routes, "there is no route; a gateway needs at least one");
     }
     let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut warned = BTreeSet::new();
     for (index, route) in file.routes.iter().enumerate() {
         let at = routes.index(index);
         name_is_legal(&route.name, &at.key("name"), report);
@@ -52,6 +53,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         let route_at = Some((route, &at));
         let scope = Scope { file, directory, route: route_at, claims: &Claims::None, claims_in_the_end: &claims };
         chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
+        keys::warn_of_escapes(route, &chain.policies, file, &mut warned, report);
         split::check(route, file, &chain.claims, &at, &mut used, report);
         mirror::check(route, &file.upstreams, &chain.shape, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
@@ -74,6 +76,8 @@ struct Chain<'f> {
     asks: bool,
     /// What the steps may find out of who is there.
     claims: Claims,
+    /// Whether the steps may find out a program by its key.
+    programs: bool,
     /// Whether a step has signed for the upstream.
     signs: bool,
     /// Where it does so without a word about whom it is for, other than that.
@@ -111,6 +115,7 @@ impl<'f> Chain<'f> {
                         report.problem(&here, message);
                     }
                     self.claims = claims.or(Claims::of([step]));
+                    self.programs |= step.ways().iter().flatten().any(|(kind, _)| *kind == ProofKind::ApiKey);
                     self.asks |= match step {
                         MiddlewareFile::Jwt(jwt) => !jwt.optional,
                         MiddlewareFile::Introspection(token) => !token.optional,
@@ -195,17 +200,25 @@ impl<'f> Chain<'f> {
             report.problem(at, format!("a step before this one counts against `{name}` already"));
         }
         self.policies.push(name);
-        let key = file.rate_limits.get(name).map(|policy| &policy.key);
-        let problem = match key {
-            None | Some(RateLimitKey::ClientAddress) => None,
-            Some(RateLimitKey::Claim(claim)) => self.claims.problem(claim),
-            Some(RateLimitKey::Expression(expression)) => {
-                let moment = Moment::Steps { claims: &self.claims, route: scope.route.map(|(route, _)| route) };
-                expression.references().iter().find_map(|asked| expressions::problem(asked, &moment, file))
+        let here = keys::Here { file, claims: &self.claims, programs: self.programs, route: scope.route };
+        for part in file.rate_limits.get(name).into_iter().flat_map(|policy| policy.key.parts()) {
+            if let Some(problem) = here.problem(part, report) {
+                report.problem(at, format!("`{name}` counts by `{part}`, and {problem}"));
             }
-        };
-        if let Some((key, problem)) = key.zip(problem) {
-            report.problem(at, format!("`{name}` counts by `{key}`, and {problem}"));
+        }
+        for figure in
+            file.rate_limits.get(name).into_iter().flat_map(|policy| [&policy.limit_by, &policy.cost_by]).flatten()
+        {
+            let problem = match &figure.value {
+                Figure::Claim(claim) => self.claims.problem(claim),
+                Figure::Expression(expression) => {
+                    let moment = Moment::Steps { claims: &self.claims, route: scope.route.map(|(route, _)| route) };
+                    expression.references().iter().find_map(|asked| expressions::problem(asked, &moment, file))
+                }
+            };
+            if let Some(problem) = problem {
+                report.problem(at, format!("`{name}` takes a number from `{}`, and {problem}", figure.value));
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::pattern::RateLimitKey;
-use crate::config::values::Span;
+use crate::config::pattern::{Figure, RateLimitKey};
+use crate::config::values::{EditableHeader, Span};
 
 /// How many requests one key may make.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -15,6 +15,8 @@ pub struct RateLimitFile {
     /// Requests per window.
     #[schemars(range(min = 1))]
     pub limit: u32,
+    /// What says so for each request, in place of `limit`, which is for those of whom it says nothing.
+    pub limit_by: Option<FigureFile>,
     /// The window.
     pub window: Span,
     /// How many of them may come at once; `limit` when left out.
@@ -26,10 +28,63 @@ pub struct RateLimitFile {
     /// counted too much, and nobody too little.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_keys: Option<u32>,
-    /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
+    /// What requests are counted by: `client_address`, `api_key`, `claim.<name>`, `header.<name>`, `cookie.<name>`,
+    /// `param.<name>`, `route`, `host`, `method`, or `=` and an expression (CEL); or a list of them, which are the key together.
     pub key: RateLimitKey,
+    /// What becomes of requests that lack a part of it; they are counted by `client_address` when left out.
+    pub missing_key: Option<MissingKey>,
+    /// As how many requests one counts; 1 when left out.
+    #[schemars(range(min = 1))]
+    pub cost: Option<u32>,
+    /// What says so for each request, in place of `cost`, which is for those of which it says nothing.
+    pub cost_by: Option<FigureFile>,
+    /// How the upstream says it with its answer. Until then a request counts as above, and so does one of which nothing is said.
+    pub cost_from_response: Option<ResponseCostFile>,
+    /// The statuses of the answers to requests that count, all others being given back; every one counts when left out.
+    #[schemars(inner(range(min = 200, max = 599)))]
+    pub only_statuses: Option<Vec<u16>>,
+    /// Whether requests are only counted, and none is held back.
+    #[serde(default)]
+    pub shadow: bool,
     /// What happens while Redis does not answer. Only for scope `redis`.
     pub on_redis_failure: Option<RedisFailureMode>,
+}
+
+/// What becomes of requests that lack what they are counted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingKey {
+    /// They are counted by the client's address.
+    #[default]
+    ClientAddress,
+    /// All of them share one quota.
+    Share,
+    /// They are refused (400).
+    Refuse,
+    /// They are not counted.
+    Skip,
+}
+
+/// A number that is another for each request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FigureFile {
+    /// Where it comes from: `claim.<name>`, or `=` and an expression (CEL).
+    pub value: Figure,
+    /// The most that it can be; what is more counts as this.
+    #[schemars(range(min = 1))]
+    pub max: u32,
+}
+
+/// The cost of a request, as its upstream says it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResponseCostFile {
+    /// The header of the answer in which a whole number stands.
+    pub header: EditableHeader,
+    /// The most that it can be; what is more counts as this.
+    #[schemars(range(min = 1))]
+    pub max: u32,
 }
 
 /// Where a rate limit is counted.
@@ -65,4 +120,28 @@ pub enum RedisFailureMode {
     /// Each gateway counts for itself.
     #[default]
     Local,
+}
+
+impl RateLimitFile {
+    /// A limit with nothing said but what has to be.
+    #[must_use]
+    pub const fn new(scope: RateLimitScope, limit: u32, window: Span, key: RateLimitKey) -> Self {
+        Self {
+            scope,
+            limit,
+            limit_by: None,
+            window,
+            burst: None,
+            algorithm: None,
+            max_keys: None,
+            key,
+            missing_key: None,
+            cost: None,
+            cost_by: None,
+            cost_from_response: None,
+            only_statuses: None,
+            shadow: false,
+            on_redis_failure: None,
+        }
+    }
 }

@@ -1,27 +1,42 @@
--- Takes one request from a key's quota, by the Generic Cell Rate Algorithm.
---
--- KEYS[1]  the key; holds its theoretical arrival time (TAT), microseconds since the epoch
--- ARGV[1]  microseconds per request
--- ARGV[2]  how many requests may come at once
---
--- Returns { 1 if allowed or else 0, remaining requests, microseconds until the whole quota is there, microseconds to wait }.
--- All numbers are whole and below 2^53, so that Lua's doubles are exact.
+-- The Generic Cell Rate Algorithm (see gcra.rs). A key holds its theoretical arrival time (TAT), in microseconds since the
+-- epoch, and expires at it, when it would say nothing any more.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local interval = tonumber(ARGV[1])
-local burst = tonumber(ARGV[2])
-local capacity = interval * burst
-
-local tat = tonumber(redis.call('GET', KEYS[1]) or now)
--- Never in the past; and never further ahead than a full bucket, which it could be after a step back of the clock or with
--- a policy that was larger before.
-tat = math.min(math.max(tat, now), now + capacity)
-
-local next_tat = tat + interval
-local wait = next_tat - capacity - now
-if wait > 0 then
-  return { 0, 0, tat - now, wait }
+-- Never in the past; and never further ahead than can be, which it could be after a step back of the clock or with a policy
+-- that was larger before.
+local function gcra_tat(key, now, interval, burst, overdraft)
+  local tat = tonumber(redis.call('GET', key) or now)
+  return math.min(math.max(tat, now), now + interval * (burst + overdraft))
 end
-redis.call('SET', KEYS[1], string.format('%.0f', next_tat), 'PX', math.ceil((next_tat - now) / 1000))
-return { 1, math.floor(-wait / interval), next_tat - now, 0 }
+
+local function gcra_state(tat, now, interval, burst)
+  return { remaining = math.max(math.floor((now + interval * burst - tat) / interval), 0), reset = tat - now, tat = tat }
+end
+
+local function gcra_write(key, now, state)
+  if state.tat > now then
+    redis.call('SET', key, string.format('%.0f', state.tat), 'PX', math.ceil((state.tat - now) / 1000))
+  else
+    redis.call('DEL', key)
+  end
+end
+
+algorithms.gcra = {
+  look = function(key, now, cost, interval, burst, overdraft)
+    local tat = gcra_tat(key, now, interval, burst, overdraft)
+    local next_tat = tat + interval * math.min(cost, burst)
+    return {
+      wait = math.max(next_tat - interval * burst - now, 0),
+      before = gcra_state(tat, now, interval, burst),
+      after = gcra_state(next_tat, now, interval, burst),
+    }
+  end,
+  write = gcra_write,
+  settle = function(key, now, cost, actual, age, interval, burst, overdraft)
+    local tat = gcra_tat(key, now, interval, burst, overdraft)
+    local more = interval * (math.min(actual, burst + overdraft) - math.min(cost, burst))
+    -- What is given back is worth less by its age (see gcra.rs).
+    tat = tat + (more < 0 and math.min(more + age, 0) or more)
+    tat = math.min(math.max(tat, now), now + interval * (burst + overdraft))
+    gcra_write(key, now, gcra_state(tat, now, interval, burst))
+  end,
+}

@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
+use super::super::verdict::Decision;
 use super::*;
 
 #[test]
 fn an_interval_is_rounded_so_that_the_limit_is_never_exceeded() {
-    let gcra = |limit, micros, burst| Gcra::new(limit, Duration::from_micros(micros), burst);
-    assert_eq!(gcra(3, 1_000_000, 3), Some(Gcra { interval_micros: 333_334, burst: 3 }));
-    assert_eq!(gcra(1_000_000, 1_000_000, 1), Some(Gcra { interval_micros: 1, burst: 1 }));
+    let gcra = |limit, micros, burst| Gcra::new(limit, Duration::from_micros(micros), burst, false);
+    assert_eq!(gcra(3, 1_000_000, 3), Some(Gcra { interval_micros: 333_334, burst: 3, overdraft: 0 }));
+    assert_eq!(gcra(1_000_000, 1_000_000, 1), Some(Gcra { interval_micros: 1, burst: 1, overdraft: 0 }));
     assert_eq!(gcra(1_000_001, 1_000_000, 1), None);
     assert_eq!(gcra(1, 31_536_000_000_000, u32::MAX), None);
 }
@@ -21,9 +22,19 @@ struct Key {
 
 impl Key {
     fn take(&mut self, now: u64) -> Decision {
-        let decision = self.gcra.take(self.tat, now);
-        self.tat = decision.moved_to(now).unwrap_or(self.tat);
+        self.take_some(1, now)
+    }
+
+    fn take_some(&mut self, cost: u32, now: u64) -> Decision {
+        let decision = self.gcra.take(self.tat, cost, now);
+        if decision.allowed {
+            self.tat = now + decision.reset;
+        }
         decision
+    }
+
+    fn settle(&mut self, cost: u32, actual: u32, age: u64, now: u64) {
+        self.tat = now + self.gcra.settle(self.tat, cost, actual, age, now).reset;
     }
 }
 
@@ -33,7 +44,7 @@ proptest! {
         (limit, burst) in (1_u32..50, 1_u32..80),
         steps in prop::collection::vec(0_u64..400_000, 1..300),
     ) {
-        let gcra = Gcra::new(limit, Duration::from_secs(1), burst).expect("expressible");
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
         let mut key = Key { gcra, tat: 0 };
         let mut now = 0;
         let mut passed = Vec::new();
@@ -57,7 +68,7 @@ proptest! {
         (limit, burst) in (1_u32..50, 1_u32..80),
         steps in prop::collection::vec(0_u64..200_000, 1..200),
     ) {
-        let mut key = Key { gcra: Gcra::new(limit, Duration::from_secs(1), burst).expect("expressible"), tat: 0 };
+        let mut key = Key { gcra: Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible"), tat: 0 };
         let mut now = 0;
         for step in steps {
             now += step;
@@ -75,7 +86,7 @@ proptest! {
         (limit, burst, taken) in (1_u32..50, 1_u32..80, 0_u64..80),
         now in 0_u64..5_000_000,
     ) {
-        let mut key = Key { gcra: Gcra::new(limit, Duration::from_secs(1), burst).expect("expressible"), tat: 0 };
+        let mut key = Key { gcra: Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible"), tat: 0 };
         let mut left = u64::from(burst);
         for _ in 0..taken {
             let decision = key.take(now);
@@ -89,9 +100,91 @@ proptest! {
     }
 }
 
+proptest! {
+    /// A bucket of whole requests that fills with time says the same.
+    #[test]
+    fn costs_are_taken_whole_or_not_at_all(
+        (limit, burst) in (1_u32..50, 1_u32..80),
+        steps in prop::collection::vec((0_u64..400_000, 1_u32..20), 1..200),
+    ) {
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
+        let mut key = Key { gcra, tat: 0 };
+        let (mut now, mut level) = (0, gcra.capacity());
+        for (step, cost) in steps {
+            now += step;
+            level = (level + step).min(gcra.capacity());
+            let wanted = gcra.interval_micros * u64::from(cost.min(burst));
+            let decision = key.take_some(cost, now);
+            prop_assert_eq!(decision.allowed, level >= wanted);
+            level -= if decision.allowed { wanted } else { 0 };
+            prop_assert_eq!(decision.remaining, level / gcra.interval_micros);
+            prop_assert_eq!(decision.wait, if decision.allowed { 0 } else { wanted - level });
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_at_once_was_never_taken(
+        (limit, burst, cost) in (1_u32..50, 1_u32..80, 1_u32..20),
+        steps in prop::collection::vec((0_u64..200_000, 1_u32..5), 1..40),
+    ) {
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
+        let (mut key, mut other) = (Key { gcra, tat: 0 }, Key { gcra, tat: 0 });
+        let mut now = 0;
+        for (step, next) in steps {
+            now += step;
+            if key.take_some(cost, now).allowed {
+                key.settle(cost, 0, 0, now);
+            }
+            prop_assert_eq!(key.take_some(next, now), other.take_some(next, now));
+        }
+    }
+
+    /// Many requests that turn out late to cost less, beside one that knows from the beginning what each costs in the end.
+    #[test]
+    fn requests_that_are_slow_and_cost_nothing_let_no_others_through(
+        (limit, burst) in (1_u32..50, 1_u32..40),
+        steps in prop::collection::vec((0_u64..200_000, 1_u32..5, 0_u32..5, 0_u64..3_000_000), 1..200),
+    ) {
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
+        let (mut key, mut exact) = (Key { gcra, tat: 0 }, Key { gcra, tat: 0 });
+        let mut now = 0;
+        let mut under_way: Vec<(u64, u64, u32, u32)> = Vec::new();
+        for (step, cost, actual, lasts) in steps {
+            now += step;
+            let (cost, actual) = (cost.min(burst), actual.min(cost).min(burst));
+            under_way.sort_unstable();
+            while let Some((_, since, cost, actual)) = under_way.first().copied().filter(|(end, ..)| *end <= now) {
+                key.settle(cost, actual, now - since, now);
+                under_way.remove(0);
+            }
+            if key.take_some(cost, now).allowed {
+                prop_assert!(exact.take_some(actual, now).allowed, "{actual} at {now}");
+                under_way.push((now + lasts, now, cost, actual));
+            }
+        }
+    }
+
+    #[test]
+    fn what_costs_more_in_the_end_holds_later_requests_back_for_as_long(
+        (limit, burst, cost) in (1_u32..50, 1_u32..80, 1_u32..200),
+    ) {
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst, true).expect("expressible");
+        let mut key = Key { gcra, tat: 0 };
+        prop_assert!(key.take(0).allowed);
+        key.settle(1, cost, 0, 0);
+        let owed = u64::from(cost.min(2 * burst)) + 1;
+        let wait = (owed * gcra.interval_micros).saturating_sub(gcra.capacity());
+        if wait > 0 {
+            prop_assert_eq!(key.take(0).wait, wait);
+            prop_assert!(!key.take(wait - 1).allowed);
+        }
+        prop_assert!(key.take(wait).allowed);
+    }
+}
+
 #[test]
 fn a_step_back_of_the_clock_leaves_at_most_an_empty_quota() {
-    let gcra = Gcra::new(10, Duration::from_secs(1), 10).expect("expressible");
-    let decision = gcra.take(1_000_000_000, 5);
+    let gcra = Gcra::new(10, Duration::from_secs(1), 10, false).expect("expressible");
+    let decision = gcra.take(1_000_000_000, 1, 5);
     assert_eq!(decision, Decision { allowed: false, remaining: 0, reset: 1_000_000, wait: 100_000 });
 }

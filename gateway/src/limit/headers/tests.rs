@@ -9,16 +9,7 @@ use crate::config::pattern::RateLimitKey;
 use crate::config::values::Span;
 
 fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
-    let file = |limit, window| RateLimitFile {
-        scope: RateLimitScope::Local,
-        limit,
-        window,
-        burst: None,
-        algorithm: None,
-        max_keys: None,
-        key: RateLimitKey::ClientAddress,
-        on_redis_failure: None,
-    };
+    let file = |limit, window| RateLimitFile::new(RateLimitScope::Local, limit, window, RateLimitKey::client_address());
     let files: BTreeMap<_, _> =
         windows.iter().map(|&(name, limit, window)| (name.to_owned(), file(limit, window))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -43,12 +34,12 @@ fn a_policy_that_is_not_told_shows_only_in_how_long_to_wait() {
     assert_eq!(fields.into_iter().collect::<Vec<_>>(), [("retry-after".to_owned(), "3".to_owned())]);
 }
 
-fn verdict(outcome: Outcome, limit: u64, remaining: u64, reset_millis: u64) -> Verdict {
+fn verdict(outcome: Outcome, limit: u64, remaining: u64, reset_millis: u64) -> Option<Verdict> {
     let quota = Quota { limit, remaining, reset: Duration::from_millis(reset_millis) };
-    Verdict { outcome, quota: Some(quota), answered_by: AnsweredBy::Local }
+    Some(Verdict { outcome, quota: Some(quota), answered_by: AnsweredBy::Local })
 }
 
-fn written(headers: &QuotaHeaders, verdicts: &[Verdict]) -> BTreeMap<String, String> {
+fn written(headers: &QuotaHeaders, verdicts: &[Option<Verdict>]) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     headers.write(verdicts, |name, value| {
         let earlier = fields.insert(name.to_string(), value.to_str().expect("visible ASCII").to_owned());
@@ -86,9 +77,9 @@ fn a_refusal_says_when_to_come_back_rounded_up() {
 #[test]
 fn a_quota_that_nobody_counted_is_not_invented() {
     let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open };
-    assert_eq!(written(&two_policies(), &[open]).into_keys().collect::<Vec<_>>(), ["ratelimit-policy"]);
+    assert_eq!(written(&two_policies(), &[Some(open)]).into_keys().collect::<Vec<_>>(), ["ratelimit-policy"]);
     let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed };
-    let fields = written(&two_policies(), &[closed]);
+    let fields = written(&two_policies(), &[Some(closed)]);
     assert_eq!(fields.get("retry-after").map(String::as_str), Some("1"));
     assert_eq!(fields.get("ratelimit"), None);
 }

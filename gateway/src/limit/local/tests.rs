@@ -5,18 +5,26 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::verdict::{Outcome, Quota};
+use super::super::verdict::Outcome;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+fn no_room() -> IntCounter {
+    IntCounter::new("no_room", "without a place").expect("legal")
+}
+
 fn table(limit: u32, burst: u32, max_keys: usize) -> LocalTable {
-    let no_room = IntCounter::new("no_room", "without a place").expect("legal");
-    LocalTable::new(Gcra::new(limit, SECOND, burst).expect("expressible"), max_keys, no_room)
+    LocalTable::new(Quotas::new(limit, SECOND, Some(burst), false).expect("expressible"), max_keys, no_room())
+}
+
+/// One request of as many as most are allowed.
+fn one(table: &LocalTable) -> Charge {
+    Charge { cost: 1, limit: table.quotas.limit() }
 }
 
 fn passes(table: &LocalTable, key: &[u8], now: Instant) -> bool {
-    table.take(key, now).outcome == Outcome::Allowed
+    table.take(key, one(table), now).outcome == Outcome::Allowed
 }
 
 #[test]
@@ -25,10 +33,10 @@ fn a_burst_passes_at_once_and_counts_down_for_each_key() {
     let now = table.origin + SECOND;
     for remaining in [2, 1, 0] {
         let quota = Quota { limit: 3, remaining, reset: SECOND / 10 * (3 - remaining as u32) };
-        assert_eq!(table.take(b"key", now), Counted { outcome: Outcome::Allowed, quota });
+        assert_eq!(table.take(b"key", one(&table), now), Counted { outcome: Outcome::Allowed, quota });
     }
     let refused = Outcome::Refused { retry_after: SECOND / 10 };
-    assert_eq!(table.take(b"key", now).outcome, refused);
+    assert_eq!(table.take(b"key", one(&table), now).outcome, refused);
     assert!(passes(&table, b"another key", now));
     assert!(passes(&table, b"key", now + SECOND / 10));
 }
@@ -82,6 +90,34 @@ fn a_key_with_no_room_of_its_own_is_told_also_when_it_is_refused() {
     assert_eq!(table.no_room.get(), 1);
 }
 
+#[test]
+fn what_was_taken_is_given_back_and_what_was_put_out_gives_nothing_to_its_successor() {
+    let table = table(1, 10, 1);
+    let now = table.origin + SECOND;
+    let nine = Charge { cost: 9, limit: 1 };
+    assert_eq!(table.take(b"key", nine, now).quota.remaining, 1);
+    assert_eq!(table.settle(b"key", nine, 4, now, now).remaining, 6);
+    assert_eq!(table.settle(b"key", Charge { cost: 4, ..nine }, 0, now, now).remaining, 10);
+    // Keys that have used more, until this one has lost its place.
+    assert!(passes(&table, b"key", now));
+    for key in 0..PLACES {
+        table.take(&key.to_be_bytes(), nine, now);
+    }
+    let before = *table.buckets[0].0.lock();
+    table.settle(b"key", one(&table), 0, now, now);
+    assert_eq!(table.buckets[0].0.lock().tats, before.tats);
+}
+
+#[test]
+fn another_limit_is_another_rate_of_the_same_quota() {
+    let table = LocalTable::new(Quotas::new(10, SECOND, None, false).expect("expressible"), 10, no_room());
+    let now = table.origin + SECOND;
+    let with = |limit| Charge { cost: 1, limit };
+    assert_eq!(table.take(b"key", with(10), now).quota, Quota { limit: 10, remaining: 9, reset: SECOND / 10 });
+    // A tenth of the time is used, of which a hundredth is a request.
+    assert_eq!(table.take(b"key", with(100), now).quota, Quota { limit: 100, remaining: 89, reset: SECOND / 100 * 11 });
+}
+
 proptest! {
     /// Beside an exact map without bounds, in a table of one bucket that is always full.
     #[test]
@@ -90,19 +126,19 @@ proptest! {
         steps in prop::collection::vec((0_u64..300_000, 0_u8..20), 1..400),
     ) {
         let table = table(limit, burst, 1);
-        let gcra = Gcra::new(limit, SECOND, burst).expect("expressible");
+        let gcra = Gcra::new(limit, SECOND, burst, false).expect("expressible");
         let mut exact: HashMap<u8, u64> = HashMap::new();
         let mut now = 0;
         for (step, key) in steps {
             now += step;
             let passed = passes(&table, &[key], table.origin + Duration::from_micros(now));
             let tat = exact.entry(key).or_default();
-            let moved = gcra.take(*tat, now).moved_to(now);
-            if passed {
-                prop_assert!(moved.is_some(), "the exact limiter refuses key {key} at {now}");
-            }
+            let decision = gcra.take(*tat, 1, now);
             // Only what passed counts, so the two part where the table refuses more.
-            *tat = moved.filter(|_| passed).unwrap_or(*tat);
+            if passed {
+                prop_assert!(decision.allowed, "the exact limiter refuses key {key} at {now}");
+                *tat = now + decision.reset;
+            }
         }
     }
 }

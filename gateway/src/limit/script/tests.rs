@@ -1,0 +1,139 @@
+//! The script in a real Redis beside the same algorithm in Rust.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use redis::aio::MultiplexedConnection;
+use testkit::RedisServer;
+
+use super::super::gcra::Gcra;
+use super::*;
+
+/// The script with its one look at the clock replaced by two more arguments. Only tests have it: the script that is
+/// shipped takes the time from nobody but Redis.
+fn with_clock(source: &str) -> Script {
+    let by_argument = source.replace("redis.call('TIME')", "{ ARGV[#ARGV - 1], ARGV[#ARGV] }");
+    assert_ne!(by_argument, source, "the script asks for the time in other words now");
+    Script::new(&by_argument)
+}
+
+/// The scripts by the test's clock.
+struct Scripts {
+    take: Script,
+    settle: Script,
+    connection: MultiplexedConnection,
+}
+
+impl Scripts {
+    fn of(connection: MultiplexedConnection) -> Self {
+        Self { take: with_clock(TAKE_SOURCE), settle: with_clock(SETTLE_SOURCE), connection }
+    }
+
+    async fn take_at(&mut self, lines: &[Line], now: u64) -> Vec<Decision> {
+        let mut invocation = self.take.prepare_invoke();
+        lines.iter().for_each(|line| add_take(&mut invocation, line));
+        invocation.arg(now / 1_000_000).arg(now % 1_000_000);
+        invocation.invoke_async(&mut self.connection).await.expect("Redis answers")
+    }
+
+    async fn settle_at(&mut self, line: &Line, actual: u32, age: u64, now: u64) {
+        let mut invocation = self.settle.prepare_invoke();
+        add_settle(&mut invocation, line, actual, Duration::from_micros(age));
+        invocation.arg(now / 1_000_000).arg(now % 1_000_000);
+        invocation.invoke_async::<()>(&mut self.connection).await.expect("Redis answers");
+    }
+}
+
+fn line(key: &str, gcra: Gcra, cost: u32) -> Line {
+    let counts_by = CountsBy { algorithm: "gcra", numbers: gcra.numbers() };
+    Line { key: key.to_owned(), counts_by, cost, only_watches: false }
+}
+
+#[test]
+fn the_script_decides_as_the_gateway_does_at_any_times() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let server = runtime.block_on(RedisServer::start()).expect("Redis");
+    let connection = runtime.block_on(server.connect()).expect("a connection");
+    let scripts = RefCell::new(Scripts::of(connection));
+    let cases = Cell::new(0);
+
+    // Intervals long enough that no key expires (in real time) while it still counts (in the test's time).
+    let policies = (1_u32..50, 600_u64..100_000, 1_u32..80);
+    let steps = prop::collection::vec(
+        (-50_000_000_i64..3_000_000_000, 1_u32..8, prop::option::of((0_u32..20, 0_u64..200_000_000))),
+        1..60,
+    );
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
+    let outcome = runner.run(&(policies, steps), |((limit, window, burst), steps)| {
+        cases.set(cases.get() + 1);
+        let key = format!("case-{}", cases.get());
+        let gcra = Gcra::new(limit, Duration::from_secs(window), burst, true).expect("expressible");
+        let mut tat = 0;
+        let mut now = 1_800_000_000_000_000_u64;
+        for (step, cost, actual) in steps {
+            // Backwards too: Redis' clock may be set.
+            now = now.saturating_add_signed(step);
+            let line = line(&key, gcra, cost);
+            let reply = runtime.block_on(scripts.borrow_mut().take_at(std::slice::from_ref(&line), now));
+            let decision = gcra.take(tat, cost, now);
+            prop_assert_eq!(reply, vec![decision]);
+            if !decision.allowed {
+                continue;
+            }
+            tat = now + decision.reset;
+            if let Some((actual, age)) = actual {
+                runtime.block_on(scripts.borrow_mut().settle_at(&line, actual, age, now));
+                tat = now + gcra.settle(tat, cost, actual, age, now).reset;
+            }
+        }
+        Ok(())
+    });
+    outcome.expect("script and gateway agree");
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind_once_the_quota_is_whole() {
+    let server = RedisServer::start().await.expect("Redis");
+    let mut connection = server.connect().await.expect("a connection");
+    let gcra = Gcra::new(10, Duration::from_secs(600), 10, false).expect("expressible");
+    let line = line("key", gcra, 1);
+    let reply: Vec<Decision> =
+        take(std::slice::from_ref(&line)).invoke_async(&mut connection).await.expect("an answer");
+    assert_eq!(reply, [Decision { allowed: true, remaining: 9, reset: 60_000_000, wait: 0 }]);
+    let left: i64 = redis::cmd("PTTL").arg("key").query_async(&mut connection).await.expect("an answer");
+    assert!((1..=60_000).contains(&left), "{left} ms");
+    settle(&line, 0, Duration::ZERO).invoke_async::<()>(&mut connection).await.expect("an answer");
+    let there: bool = redis::cmd("EXISTS").arg("key").query_async(&mut connection).await.expect("an answer");
+    assert!(!there, "what was given back leaves nothing");
+}
+
+#[tokio::test]
+async fn all_quotas_of_a_request_are_taken_from_or_none_and_one_that_only_watches_holds_nobody_back() {
+    let server = RedisServer::start().await.expect("Redis");
+    let mut connection = server.connect().await.expect("a connection");
+    let gcra = |burst| Gcra::new(1, Duration::from_secs(600), burst, false).expect("expressible");
+    let lines = |only_watches| {
+        [line("wide", gcra(5), 1), Line { only_watches, ..line("narrow", gcra(2), 1) }, line("last", gcra(5), 2)]
+    };
+    let mut left = async |only_watches| {
+        let reply: Vec<Decision> = take(&lines(only_watches)).invoke_async(&mut connection).await.expect("an answer");
+        reply.iter().map(|decision| (decision.allowed, decision.remaining)).collect::<Vec<_>>()
+    };
+    assert_eq!(left(false).await, [(true, 4), (true, 1), (true, 3)]);
+    assert_eq!(left(false).await, [(true, 3), (true, 0), (true, 1)]);
+    assert_eq!(left(false).await, [(true, 3), (false, 0), (false, 1)], "nothing is taken");
+    assert_eq!(left(true).await, [(true, 3), (false, 0), (false, 1)], "the last one refuses too");
+}
+
+#[test]
+fn keys_are_short_and_printable_whatever_the_client_sends() {
+    let long = vec![0xff; 1 << 20];
+    for client in [b"".as_slice(), b"10.0.0.1", b"\0\r\n*1\r\n", &long] {
+        let key = redis_key("gateway:limit:api:", client);
+        let hash = key.strip_prefix("gateway:limit:api:").expect("the prefix");
+        assert!(hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    }
+    // The first half of SHA-256 of "abc" (FIPS 180-4), so that gateways of all versions agree.
+    assert_eq!(redis_key("", b"abc"), "ba7816bf8f01cfea414140de5dae2223");
+}

@@ -1,0 +1,231 @@
+//! What the file says of one limit, and what of it cannot be.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::gcra::Quotas;
+use super::verdict::AnsweredBy;
+use crate::config::file::{FigureFile, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
+use crate::config::pattern::RateLimitKey;
+
+/// The shortest window.
+const MIN_WINDOW: Duration = Duration::from_secs(1);
+/// The longest.
+const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// Keys for which there is room unless the file says otherwise: some 3 MB.
+const DEFAULT_MAX_KEYS: usize = 65_536;
+/// Longer names bloat every response.
+const MAX_NAME_BYTES: usize = 64;
+
+/// What a policy is made from; compared to know whether a reload may keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) name: String,
+    pub(super) limit: u32,
+    pub(super) limit_by: Option<FigureFile>,
+    pub(super) window: Duration,
+    pub(super) cost: u32,
+    pub(super) cost_by: Option<FigureFile>,
+    /// What is counted: another key is another policy.
+    pub(super) key: RateLimitKey,
+    pub(super) late: Option<Late>,
+    pub(super) shadow: bool,
+    pub(super) counted: Counted,
+}
+
+/// What is known of a request's cost only from its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Late {
+    /// The statuses with which it counts at all; with every one if there are none.
+    pub(super) only_statuses: Vec<u16>,
+    /// The header in which the upstream tells it, and the most that is believed.
+    pub(super) header: Option<(HeaderName, u32)>,
+}
+
+/// Where and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Here { quotas: Quotas, max_keys: usize },
+    Sketch,
+    Shared { quotas: Quotas, on_failure: OnFailure },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    Open,
+    Closed,
+    Local { max_keys: usize },
+}
+
+/// Why a policy cannot be compiled.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyProblem {
+    /// The name goes into a header as a quoted string (RFC 9651, section 3.3.3), and into metrics.
+    #[error("its name must be 1 to 64 visible ASCII characters other than quotation mark and backslash")]
+    Name,
+    /// A limit, a burst or a table of nothing.
+    #[error("`{0}` must not be zero")]
+    Zero(&'static str),
+    /// Too short or too long.
+    #[error("`window` is not between 1s and 1day")]
+    Window,
+    /// The window of a sketch.
+    #[error("the window of a sketch is in whole seconds")]
+    PartOfSecond,
+    /// More requests than the algorithm can tell apart.
+    #[error("`{0}` may be at most one request per microsecond")]
+    TooFast(&'static str),
+    /// A longer time than the algorithm can express.
+    #[error("`burst` must come back within 31 years")]
+    TooSlow,
+    /// A setting that a local policy cannot honour.
+    #[error("`{0}` is only for scope `redis`")]
+    OnlyForRedis(&'static str),
+    /// A setting that what counts by a sketch, or not here at all, cannot honour.
+    #[error("`{0}` is only for what this gateway counts by `gcra`")]
+    OnlyForGcra(&'static str),
+    /// A sketch in Redis.
+    #[error("`algorithm: sketch` is only for scope `local`")]
+    SketchInRedis,
+    /// A setting that an estimate cannot honour.
+    #[error("`{0}` is only for what is counted exactly, not for a sketch")]
+    NotForSketch(&'static str),
+    /// A request that costs more than there ever is.
+    #[error(
+        "`{0}` may be at most the number of requests that may come at once (`burst`, or else `limit`), or none would pass"
+    )]
+    CostTooHigh(&'static str),
+    /// A burst of no limit in particular.
+    #[error("`burst` cannot be told where `limit_by` is; it is then each request's limit")]
+    BurstOfMany,
+    /// A status that no final answer has.
+    #[error("`only_statuses` are those of final answers, 200 to 599, and at least one")]
+    Statuses,
+    /// Scope `redis` without the `redis` block.
+    #[error("scope `redis` needs the `redis` block")]
+    NoRedis,
+}
+
+impl PolicyProblem {
+    /// The key that it is about; none for the policy's name.
+    pub(crate) const fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Name => None,
+            Self::Zero(key)
+            | Self::OnlyForRedis(key)
+            | Self::OnlyForGcra(key)
+            | Self::NotForSketch(key)
+            | Self::TooFast(key)
+            | Self::CostTooHigh(key) => Some(key),
+            Self::Window | Self::PartOfSecond => Some("window"),
+            Self::TooSlow => Some("burst"),
+            Self::SketchInRedis => Some("algorithm"),
+            Self::BurstOfMany => Some("burst"),
+            Self::Statuses => Some("only_statuses"),
+            Self::NoRedis => Some("scope"),
+        }
+    }
+}
+
+impl Settings {
+    /// What `file` says of the policy `name`.
+    ///
+    /// # Errors
+    /// All that is wrong with it, but for what other blocks say.
+    pub(super) fn read(name: &str, file: &RateLimitFile) -> Result<Self, Vec<PolicyProblem>> {
+        let window = file.window.get();
+        let is_sketch = file.algorithm == Some(RateLimitAlgorithm::Sketch);
+        let in_redis = file.scope == RateLimitScope::Redis;
+        let has_table =
+            !is_sketch && (!in_redis || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::Local);
+        let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
+        let most = |by: &Option<FigureFile>| by.as_ref().map(|by| by.max);
+        let is_too_fast = |limit: u32| is_window && !is_sketch && window.as_micros() < u128::from(limit);
+        let is_counted = is_window && !is_sketch && file.limit > 0 && file.burst != Some(0) && !is_too_fast(file.limit);
+        let late = file.late();
+        let quotas = |limit| Quotas::new(limit, window, file.burst, late.is_some()).filter(|_| is_counted);
+        let at_once = file.burst.unwrap_or(file.limit.max(most(&file.limit_by).unwrap_or(0)));
+        let statuses = file.only_statuses.as_deref();
+        let problems = [
+            (!is_legal_name(name), PolicyProblem::Name),
+            (file.limit == 0, PolicyProblem::Zero("limit")),
+            (most(&file.limit_by) == Some(0), PolicyProblem::Zero("limit_by")),
+            (!is_window, PolicyProblem::Window),
+            (file.burst == Some(0), PolicyProblem::Zero("burst")),
+            (file.burst.is_some() && file.limit_by.is_some(), PolicyProblem::BurstOfMany),
+            (file.max_keys == Some(0), PolicyProblem::Zero("max_keys")),
+            (file.cost == Some(0), PolicyProblem::Zero("cost")),
+            (most(&file.cost_by) == Some(0), PolicyProblem::Zero("cost_by")),
+            (file.cost.is_some_and(|cost| cost > at_once), PolicyProblem::CostTooHigh("cost")),
+            (most(&file.cost_by).is_some_and(|cost| cost > at_once), PolicyProblem::CostTooHigh("cost_by")),
+            (
+                statuses.is_some_and(|all| all.is_empty() || !all.iter().all(|one| (200..600).contains(one))),
+                PolicyProblem::Statuses,
+            ),
+            (is_too_fast(file.limit), PolicyProblem::TooFast("limit")),
+            (most(&file.limit_by).is_some_and(is_too_fast), PolicyProblem::TooFast("limit_by")),
+            (is_counted && quotas(file.limit).is_none(), PolicyProblem::TooSlow),
+            (is_sketch && in_redis, PolicyProblem::SketchInRedis),
+            (is_sketch && window.subsec_nanos() != 0, PolicyProblem::PartOfSecond),
+            (is_sketch && file.burst.is_some(), PolicyProblem::NotForSketch("burst")),
+            (is_sketch && file.cost.is_some(), PolicyProblem::NotForSketch("cost")),
+            (is_sketch && file.cost_by.is_some(), PolicyProblem::NotForSketch("cost_by")),
+            (is_sketch && file.limit_by.is_some(), PolicyProblem::NotForSketch("limit_by")),
+            (is_sketch && file.only_statuses.is_some(), PolicyProblem::NotForSketch("only_statuses")),
+            (is_sketch && file.cost_from_response.is_some(), PolicyProblem::NotForSketch("cost_from_response")),
+            (!has_table && file.max_keys.is_some(), PolicyProblem::OnlyForGcra("max_keys")),
+            (!in_redis && file.on_redis_failure.is_some(), PolicyProblem::OnlyForRedis("on_redis_failure")),
+        ];
+        let problems: Vec<_> = problems.into_iter().filter(|(is_so, _)| *is_so).map(|(_, problem)| problem).collect();
+        let max_keys = file.max_keys.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize);
+        let counted = match quotas(file.limit) {
+            _ if !problems.is_empty() => return Err(problems),
+            None => Counted::Sketch,
+            Some(quotas) if in_redis => {
+                let on_failure = match file.on_redis_failure.unwrap_or_default() {
+                    RedisFailureMode::Local => OnFailure::Local { max_keys },
+                    RedisFailureMode::Open => OnFailure::Open,
+                    RedisFailureMode::Closed => OnFailure::Closed,
+                };
+                Counted::Shared { quotas, on_failure }
+            }
+            Some(quotas) => Counted::Here { quotas, max_keys },
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            limit: file.limit,
+            limit_by: file.limit_by.clone(),
+            window,
+            cost: file.cost.unwrap_or(1),
+            cost_by: file.cost_by.clone(),
+            key: file.key.clone(),
+            late,
+            shadow: file.shadow,
+            counted,
+        })
+    }
+
+    /// What answers while Redis does not; none for a local policy.
+    pub(super) const fn failure_mode(&self) -> Option<AnsweredBy> {
+        match self.counted {
+            Counted::Here { .. } | Counted::Sketch => None,
+            Counted::Shared { on_failure: OnFailure::Open, .. } => Some(AnsweredBy::Open),
+            Counted::Shared { on_failure: OnFailure::Closed, .. } => Some(AnsweredBy::Closed),
+            Counted::Shared { on_failure: OnFailure::Local { .. }, .. } => Some(AnsweredBy::Local),
+        }
+    }
+}
+
+impl RateLimitFile {
+    fn late(&self) -> Option<Late> {
+        let header = self.cost_from_response.as_ref().map(|told| (told.header.get().clone(), told.max));
+        let only_statuses = self.only_statuses.clone().unwrap_or_default();
+        (header.is_some() || !only_statuses.is_empty()).then_some(Late { only_statuses, header })
+    }
+}
+
+fn is_legal_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+}

@@ -1,0 +1,246 @@
+//! What limits count, and whom they hold back, through the whole gateway.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use testkit::{Behaviour, RedisServer, Upstream};
+
+use crate::support::{Gateway, code, token};
+
+/// A gateway with one public route `/a/*` that all these policies count, and what else the file has.
+fn gateway(upstream: &Upstream, limits: &str, policies: &str) -> Gateway {
+    gateway_with(
+        upstream,
+        limits,
+        &format!("public: true, middleware: [{{ rate_limit: {{ policies: [{policies}] }} }}]"),
+    )
+}
+
+fn gateway_with(upstream: &Upstream, limits: &str, route: &str) -> Gateway {
+    Gateway::start(&format!(
+        "rate_limits:\n{limits}\nupstreams: {{ u: {{ targets: [\"{}\"] }} }}\n\
+         routes: [{{ name: a, match: {{ path: \"/a/*\" }}, upstream: u, {route} }}]\n",
+        upstream.url()
+    ))
+}
+
+/// Generous, because a loaded machine is no reason to fail.
+const SOON: Duration = Duration::from_secs(20);
+const IN_AN_HOUR: &str = "window: 1h, key: client_address";
+
+async fn statuses(gateway: &Gateway, paths: &[&str]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for path in paths {
+        statuses.push(gateway.get(path).await.0);
+    }
+    statuses
+}
+
+/// What is left of the policy `name`, as clients are told.
+async fn left(gateway: &Gateway, name: &str) -> String {
+    let answer = gateway.request(Method::GET, "/a/").send().await.expect("an answer");
+    let told =
+        answer.headers().get("ratelimit").map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
+    let member = told.split(", ").find(|member| member.starts_with(&format!("\"{name}\"")));
+    member.unwrap_or_default().split(';').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_request_that_one_policy_refuses_takes_nothing_from_the_others_here_and_in_redis() {
+    let upstream = Upstream::start().await.expect("starts");
+    let redis = RedisServer::start().await.expect("Redis");
+    for scope in ["local", "redis"] {
+        let limits = format!(
+            "  wide: {{ scope: {scope}, limit: 10, {IN_AN_HOUR} }}\n  \
+             narrow: {{ scope: {scope}, limit: 2, {IN_AN_HOUR} }}\n\
+             redis: {{ host: 127.0.0.1, port: {}, timeout: 10s }}",
+            redis.port()
+        );
+        let gateway = gateway(&upstream, &limits, "wide, narrow");
+        assert_eq!(statuses(&gateway, &["/a/"; 5]).await, [200, 200, 429, 429, 429], "{scope}");
+        assert_eq!(left(&gateway, "wide").await, "r=8", "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_here_is_whole_again_when_redis_refuses() {
+    let upstream = Upstream::start().await.expect("starts");
+    let redis = RedisServer::start().await.expect("Redis");
+    let limits = format!(
+        "  here: {{ scope: local, limit: 10, {IN_AN_HOUR} }}\n  there: {{ scope: redis, limit: 2, {IN_AN_HOUR} }}\n\
+         redis: {{ host: 127.0.0.1, port: {}, timeout: 10s }}",
+        redis.port()
+    );
+    let gateway = gateway(&upstream, &limits, "here, there");
+    assert_eq!(statuses(&gateway, &["/a/"; 4]).await, [200, 200, 429, 429]);
+    assert_eq!(left(&gateway, "here").await, "r=8");
+    let allowed = r#"gateway_rate_limit_requests_total{outcome="allowed",policy="here"}"#;
+    assert_eq!(gateway.metric(allowed).await, Some(2.0));
+}
+
+#[tokio::test]
+async fn a_request_counts_as_many_as_the_file_or_an_expression_says() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits = format!(
+        "  c: {{ scope: local, limit: 10, cost: 3, {IN_AN_HOUR} }}\n  e: {{ scope: local, limit: 100, {IN_AN_HOUR}, \
+         cost_by: {{ value: \"= has(query.n) ? int(query.n) : 0\", max: 50 }} }}"
+    );
+    let gateway = gateway(&upstream, &limits, "e, c");
+    assert_eq!(
+        statuses(&gateway, &["/a/?n=40", "/a/?n=900", "/a/?n=-4"]).await,
+        [200; 3],
+        "40, the most, and the usual"
+    );
+    assert_eq!(left(&gateway, "e").await, "r=9", "of nine the first policy does not let it take one");
+    assert_eq!(left(&gateway, "c").await, "r=1");
+}
+
+#[tokio::test]
+async fn each_plan_has_its_limit_and_none_more_than_the_most() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits =
+        "  plans: { scope: local, limit: 1, limit_by: { value: claim.rpm, max: 3 }, window: 1h, key: claim.sub }";
+    let steps = "middleware: [{ jwt: { provider: us } }, { rate_limit: { policies: [plans] } }]";
+    let gateway = gateway_with(&upstream, limits, steps);
+    for (user, rpm, passes) in [("a", json!(2), 2), ("b", json!(9), 3), ("c", json!(null), 1), ("d", json!("2"), 1)] {
+        let token = token(|claims| {
+            claims["sub"] = json!(user);
+            claims["rpm"] = rpm.clone();
+        });
+        for number in 0..4 {
+            let request = gateway.request(Method::GET, "/a/").header("Authorization", format!("Bearer {token}"));
+            let status = request.send().await.expect("an answer").status();
+            assert_eq!(status.is_success(), number < passes, "{user} {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_some_answers_count_and_those_under_way_count_until_they_are_there() {
+    let upstream = Upstream::start().await.expect("starts");
+    let redis = RedisServer::start().await.expect("Redis");
+    for scope in ["local", "redis"] {
+        upstream.behave(Behaviour::Answer);
+        let limits = format!(
+            "  failures: {{ scope: {scope}, limit: 2, {IN_AN_HOUR}, only_statuses: [401, 403] }}\n\
+             redis: {{ host: 127.0.0.1, port: {}, timeout: 10s }}",
+            redis.port()
+        );
+        let gateway = gateway(&upstream, &limits, "failures");
+        let answered = async |expected: u16| assert_eq!(gateway.get("/a/").await.0, expected, "{scope}");
+        let given_back = async || {
+            let mut connection = redis.connect().await.expect("a connection");
+            let keys: Vec<String> =
+                redis::cmd("KEYS").arg("*:limit:*").query_async(&mut connection).await.expect("keys");
+            keys.is_empty()
+        };
+        for _ in 0..4 {
+            answered(200).await;
+            // Redis is told a little later.
+            testkit::eventually(SOON, "it is given back", given_back).await.expect("in time");
+        }
+        upstream.behave(Behaviour::Say("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"));
+        answered(401).await;
+        answered(401).await;
+        answered(429).await;
+        upstream.behave(Behaviour::Answer);
+        answered(429).await;
+    }
+    upstream.behave(Behaviour::Hold);
+    let limits = format!("  failures: {{ scope: local, limit: 2, {IN_AN_HOUR}, only_statuses: [401] }}");
+    let gateway = gateway(&upstream, &limits, "failures");
+    let first = gateway.request(Method::GET, "/a/").send();
+    let second = gateway.request(Method::GET, "/a/").send();
+    let is_refused = Cell::new(false);
+    let third = async {
+        let allowed = r#"gateway_rate_limit_requests_total{outcome="allowed",policy="failures"}"#;
+        let are_under_way = async || gateway.metric(allowed).await == Some(2.0);
+        testkit::eventually(SOON, "two are under way", are_under_way).await.expect("in time");
+        let status = gateway.get("/a/").await.0;
+        upstream.behave(Behaviour::Answer);
+        is_refused.set(true);
+        status
+    };
+    let let_go = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if is_refused.get() {
+                upstream.let_go();
+            }
+        }
+    };
+    let (first, second, third) = tokio::select! {
+        answers = async { tokio::join!(first, second, third) } => answers,
+        () = let_go => unreachable!("it goes on for ever"),
+    };
+    assert!([first, second].into_iter().all(|answer| answer.expect("an answer").status() == 200));
+    assert_eq!(third, 429, "both may yet turn out to count");
+    assert_eq!(statuses(&gateway, &["/a/"; 3]).await, [200; 3], "neither has");
+}
+
+#[tokio::test]
+async fn an_upstream_says_what_a_request_has_cost() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits = format!(
+        "  tokens: {{ scope: local, limit: 100, cost: 10, {IN_AN_HOUR}, cost_from_response: {{ header: X-Cost, max: 150 }} }}"
+    );
+    let gateway = gateway(&upstream, &limits, "tokens");
+    let costs = |told| upstream.behave(Behaviour::Say(told));
+    costs("HTTP/1.1 200 OK\r\nX-Cost: 1\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(left(&gateway, "tokens").await, "r=90", "what it is charged beforehand");
+    assert_eq!(left(&gateway, "tokens").await, "r=89");
+    costs("HTTP/1.1 200 OK\r\nX-Cost: much\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(left(&gateway, "tokens").await, "r=88", "of which nothing is said, costs ten");
+    costs("HTTP/1.1 200 OK\r\nX-Cost: 99999999999\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(left(&gateway, "tokens").await, "r=78", "costs the most");
+    let answer = gateway.request(Method::GET, "/a/").send().await.expect("an answer");
+    assert_eq!(answer.status(), 429);
+    let wait: u64 = answer.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
+    // 62 are owed, and 10 more are wanted.
+    assert!((70 * 36..=72 * 36).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn a_policy_that_only_watches_holds_nobody_back_and_says_whom_it_would_have() {
+    let upstream = Upstream::start().await.expect("starts");
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("access.log");
+    let gateway = Gateway::start_logging(
+        &log,
+        &format!(
+            "rate_limits:\n  new: {{ scope: local, limit: 1, {IN_AN_HOUR}, shadow: true }}\n\
+             upstreams: {{ u: {{ targets: [\"{}\"] }} }}\nroutes: [{{ name: a, match: {{ path: \"/a/*\" }}, upstream: u, \
+             public: true, middleware: [{{ rate_limit: {{ policies: [new] }} }}] }}]\n",
+            upstream.url()
+        ),
+    );
+    for _ in 0..3 {
+        let answer = gateway.request(Method::GET, "/a/").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().keys().any(|name| name.as_str().contains("ratelimit")), "{:?}", answer.headers());
+    }
+    let refused = r#"gateway_rate_limit_requests_total{outcome="shadow_refused",policy="new"}"#;
+    assert_eq!(gateway.metric(refused).await, Some(2.0));
+    testkit::eventually(SOON, "three lines", async || {
+        std::fs::read_to_string(&log).unwrap_or_default().lines().count() == 3
+    })
+    .await
+    .expect("in time");
+    let text = std::fs::read_to_string(&log).expect("a log");
+    assert_eq!(text.matches(r#""would_be_limited_by":"new""#).count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_policy_that_refused() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits = format!(
+        "  wide: {{ scope: local, limit: 9, {IN_AN_HOUR} }}\n  narrow: {{ scope: local, limit: 1, {IN_AN_HOUR} }}"
+    );
+    let gateway = gateway(&upstream, &limits, "wide, narrow");
+    assert_eq!(gateway.get("/a/").await.0, 200);
+    let (status, body) = gateway.get("/a/").await;
+    assert_eq!((status, &*code(&body)), (429, "quota_exceeded"));
+    assert!(body.contains(r#"["narrow"]"#), "{body}");
+}
