@@ -233,7 +233,10 @@ fn targets(rows: &[Row], limit: Limit) -> Vec<Target> {
 fn picture(rows: &[Row], limit: Limit) -> String {
     let panel = |(way, title): (usize, &str)| Panel {
         title: title.to_owned(),
-        series: rows.iter().map(|row| row.passes.get(way).map(|passes| curve(passes)).unwrap_or_default()).collect(),
+        series: rows
+            .iter()
+            .map(|row| row.passes.get(way).map(|passes| curve(passes, limit.window * 2)).unwrap_or_default())
+            .collect(),
         marks: vec![Mark { at: limit.window.as_secs_f64(), what: "border of the windows".to_owned() }],
     };
     let ways = ["requests that have passed: two bursts", "requests that have passed: a burst, then steady"];

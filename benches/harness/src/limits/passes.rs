@@ -64,10 +64,13 @@ pub(super) fn burst_of(passes: &[Pass], rate: f64) -> f64 {
     burst
 }
 
-/// Seconds, and how many have passed until then.
-pub(super) fn curve(passes: &[Pass]) -> Vec<(f64, f64)> {
-    let at = |(number, pass): (usize, &Pass)| (pass.due.as_secs_f64(), (number + 1) as f64);
-    std::iter::once((0.0, 0.0)).chain(passes.iter().enumerate().map(at)).collect()
+/// Seconds, and how many have passed until then, in steps from the beginning to `end`.
+pub(super) fn curve(passes: &[Pass], end: Duration) -> Vec<(f64, f64)> {
+    let step = |(before, pass): (usize, &Pass)| {
+        let at = pass.due.as_secs_f64();
+        [(at, before as f64), (at, (before + 1) as f64)]
+    };
+    passes.iter().enumerate().flat_map(step).chain([(end.as_secs_f64(), passes.len() as f64)]).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn curve_begins_with_nothing() {
-        assert_eq!(curve(&all(&[(500, 1)])), [(0.0, 0.0), (0.5, 1.0)]);
+    fn curve_goes_up_in_steps_and_on_to_the_end() {
+        assert_eq!(curve(&all(&[(500, 1)]), MS(2000)), [(0.5, 0.0), (0.5, 1.0), (2.0, 1.0)]);
     }
 }

@@ -12,6 +12,9 @@ const NAME: f64 = 200.0;
 const LINE: f64 = 18.0;
 const PANEL: f64 = 200.0;
 const BETWEEN: f64 = 46.0;
+/// Of the last line, and by how much more for each one before it.
+const THINNEST: f64 = 1.5;
+const THICKER: f64 = 0.7;
 /// Steps of a scale are one of these times a power of ten.
 const STEPS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
 
@@ -88,9 +91,11 @@ fn draw(panel: &Panel, across: &Scale, up: &Scale) -> Vec<String> {
     for (number, line) in panel.series.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
         let points: Vec<_> = line.iter().map(|(x, y)| format!("{:.1},{:.1}", across.place(*x), up.place(*y))).collect();
         parts.push(format!(
-            r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="1.8"{}/>"#,
+            r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="{:.1}"{}/>"#,
             points.join(" "),
             colour(number),
+            // The first ones are the widest, so that those that lie on each other are all seen.
+            THINNEST + THICKER * (panel.series.len() - 1 - number) as f64,
             dashes(number)
         ));
     }
