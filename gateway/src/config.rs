@@ -105,10 +105,11 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));
     }
-    file.redis = file.redis.filter(|redis| !redis.host.is_empty());
+    file.redis = file.redis.filter(file::RedisFile::is_somewhere);
     file.revocation = file.revocation.filter(|revocation| !revocation.is_off());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
     let check::Found {
+        redis_certificates,
         keys,
         signing_keys,
         api_keys,
@@ -120,6 +121,9 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         introspection,
         bodies,
     } = found;
+    if let Some(redis) = &mut file.redis {
+        redis.certificates = redis_certificates;
+    }
     let directory = directory.to_owned();
     Ok(Loaded {
         file,

@@ -26,13 +26,13 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
-use self::metrics::{PolicyMetrics, redis_seconds, redis_up};
+use self::metrics::{PolicyMetrics, live_gateways, redis_seconds, redis_up};
 use self::settings::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
 pub use self::decide::{Verdicts, decide};
-pub use self::headers::{Listed, QuotaHeaders, retry_after};
+pub use self::headers::{Listed, QuotaHeaders};
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
@@ -107,6 +107,13 @@ impl Policies {
         }
     }
 
+    /// Says in Redis, if there is one, that this gateway ends, and ends the link.
+    pub async fn leave(&self) {
+        if let Some(link) = &self.redis {
+            link.leave().await;
+        }
+    }
+
     /// Puts the series of every policy and of the link into `registry`, to be shown now.
     ///
     /// # Errors
@@ -118,6 +125,7 @@ impl Policies {
         if let Some(link) = &self.redis {
             registry.register(Box::new(link.seconds().clone()))?;
             registry.register(Box::new(redis_up(link.is_up())?))?;
+            registry.register(Box::new(live_gateways(link.live_gateways())?))?;
         }
         Ok(())
     }
@@ -149,7 +157,7 @@ fn link(file: &RedisFile, control: &Handle, previous: Option<&Policies>) -> Resu
         Some(link) => link.seconds().clone(),
         None => redis_seconds().map_err(LimitError::Metrics)?,
     };
-    RedisLink::open(settings, seconds, control).map(Arc::new).map_err(LimitError::Redis)
+    RedisLink::open(settings, seconds, control, previous.map(|link| &**link)).map(Arc::new).map_err(LimitError::Redis)
 }
 
 #[cfg(test)]

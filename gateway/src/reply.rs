@@ -246,9 +246,7 @@ impl Rejection {
                 "auth_unavailable",
                 "Whether you may do this cannot be said now; try again soon.",
             ),
-            Self::QuotaExceeded(_) => {
-                (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
-            }
+            Self::QuotaExceeded(_) => (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again later."),
             Self::RateLimitKeyMissing(_) => (
                 S::BAD_REQUEST,
                 "rate_limit_key_missing",

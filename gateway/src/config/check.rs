@@ -15,6 +15,7 @@ mod limits;
 mod mirror;
 mod overlaps;
 mod preflights;
+mod redis;
 mod revocation;
 mod routes;
 mod server;
@@ -35,7 +36,9 @@ use common::names::did_you_mean;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, SigningKey, Span, UpstreamTls};
+use super::values::{
+    Authorities, ByteSize, Certificate, KnownKey, PasswordHash, RedisCertificates, SigningKey, Span, UpstreamTls,
+};
 use super::{IntrospectionService, ProviderKey, RemoteService};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
@@ -44,6 +47,7 @@ use super::{IntrospectionService, ProviderKey, RemoteService};
 pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> Found {
     let top = KeyPath::default();
     server::check(file, report);
+    let redis_certificates = redis::check(file, directory, report);
     limits::check(file, report);
     revocation::check(file, report);
     upstreams::check(file, report);
@@ -77,6 +81,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         }
     }
     Found {
+        redis_certificates,
         certificates,
         client_authorities,
         upstream_tls,
@@ -92,6 +97,8 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
 
 /// What the file refers to.
 pub(super) struct Found {
+    /// What Redis is spoken to with over TLS.
+    pub redis_certificates: RedisCertificates,
     /// The key of each provider, by name.
     pub keys: BTreeMap<String, ProviderKey>,
     /// The key of each signer, by name.

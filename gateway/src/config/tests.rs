@@ -7,6 +7,7 @@ mod identity_tokens;
 mod keys;
 mod limits;
 mod mirror;
+mod redis;
 mod revocation;
 mod routes;
 mod services;

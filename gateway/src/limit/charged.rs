@@ -54,7 +54,7 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            AnsweredBy::Local => drop(ask.settle_here(actual, self.since, Instant::now())),
+            AnsweredBy::Local | AnsweredBy::LocalShare => drop(ask.settle_here(actual, self.since, Instant::now())),
             AnsweredBy::Redis => ask.settle_in_redis(actual, self.since),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }

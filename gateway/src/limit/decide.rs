@@ -1,17 +1,19 @@
 //! Asks all policies of a step together: if one refuses, nothing is taken from any.
 //!
 //! Those that count here are asked first, at once; what they gave is given back when a later one refuses. Those in Redis are
-//! asked in one call, which itself takes from all or from none. A policy that only watches holds nobody back, and counts what
-//! it would have let through. Between taking and giving back, others may find less than there is; never more.
+//! asked in one call, which itself takes from all or from none; in a cluster, in one call for each slot, and what one of these
+//! took is given back when another refuses. Between taking and giving back, others may find less than there is; never more. A
+//! policy that only watches holds nobody back, and counts what it would have let through.
 
 use std::time::Instant;
 
+use futures::future::join_all;
 use smallvec::SmallVec;
 
 use super::policy::Ask;
 use super::redis_link::NoAnswer;
 use super::script::{self, Line};
-use super::verdict::{AnsweredBy, Decision, Outcome, Verdict};
+use super::verdict::{Decision, Outcome, Verdict};
 
 /// What policies answer, in the order in which they were asked; nothing from one that does not count the request, or was not
 /// asked any more because another had refused.
@@ -25,16 +27,21 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     let mut verdicts = Verdicts::from_elem(None, asks.len());
     let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
     if passes && asks.iter().flatten().any(|ask| ask.policy.is_shared()) {
-        passes = match take_in_redis(asks).await {
-            Ok(mut decisions) => ask_each(asks, &mut verdicts, |ask| ask.counted(&mut decisions)),
+        let said = take_in_redis(asks).await;
+        let mut next = said.iter();
+        passes = ask_each(asks, &mut verdicts, |ask| match ask.policy.shared().and_then(|_| next.next())? {
+            Some(said) => ask.counted(said.decision),
             // The link has logged it, once for all requests, and the counters tell the rest.
-            Err(_) => ask_each(asks, &mut verdicts, |ask| ask.fall_back(Instant::now())),
-        };
+            None => ask.fall_back(Instant::now()),
+        });
+        if !passes {
+            give_back_in_redis(asks, &said, now);
+        }
     }
     for (ask, verdict) in asks.iter().zip(&mut verdicts) {
         let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
         ask.policy.metrics().count(verdict, passes, ask.policy.only_watches());
-        let is_taken = verdict.outcome == Outcome::Allowed && verdict.answered_by == AnsweredBy::Local;
+        let is_taken = verdict.outcome == Outcome::Allowed && verdict.answered_by.is_here();
         if !passes && is_taken {
             verdict.quota = ask.settle_here(0, now, now);
         }
@@ -58,11 +65,52 @@ fn ask_each(
     true
 }
 
-/// What Redis says to all that are asked there, in their order.
-async fn take_in_redis(asks: &[Option<Ask<'_>>]) -> Result<impl Iterator<Item = Decision> + use<>, NoAnswer> {
+/// What Redis says to one that is asked there.
+#[derive(Clone, Copy)]
+struct Said {
+    decision: Decision,
+    /// Whether the call has taken it.
+    is_taken: bool,
+}
+
+/// What Redis says to each that is asked there, in their order; nothing where it did not answer.
+async fn take_in_redis(asks: &[Option<Ask<'_>>]) -> SmallVec<[Option<Said>; 4]> {
     let lines: SmallVec<[Line; 4]> = asks.iter().flatten().filter_map(Ask::line).collect();
     let mut links = asks.iter().flatten().filter_map(|ask| ask.policy.shared()).map(|shared| shared.link());
     // All of one configuration have the same.
-    let Some(link) = links.next() else { return Ok(Vec::new().into_iter()) };
-    link.run::<Vec<Decision>>(&script::take(&lines)).await.map(Vec::into_iter)
+    let Some(link) = links.next() else { return SmallVec::new() };
+    let Some(groups) = link.groups(lines.iter().map(|line| line.key.as_bytes())) else {
+        return said(&lines, link.run(&script::take(&lines)).await).collect();
+    };
+    let call = async |group: &Vec<usize>| {
+        let lines: Vec<Line> = group.iter().filter_map(|place| lines.get(*place)).cloned().collect();
+        said(&lines, link.run(&script::take(&lines)).await).collect::<Vec<_>>()
+    };
+    let answers = join_all(groups.iter().map(call)).await;
+    let mut all = SmallVec::from_elem(None, lines.len());
+    for (place, said) in groups.iter().flatten().zip(answers.into_iter().flatten()) {
+        if let Some(own) = all.get_mut(*place) {
+            *own = said;
+        }
+    }
+    all
+}
+
+/// What one call says to each of its lines.
+fn said(lines: &[Line], answer: Result<Vec<Decision>, NoAnswer>) -> impl Iterator<Item = Option<Said>> {
+    // One that Redis owes is no permission.
+    const OWED: Decision = Decision { allowed: false, remaining: 0, reset: 0, wait: 1 };
+    let decisions = answer.ok();
+    let of = move |place: usize| Some(decisions.as_ref()?.get(place).copied().unwrap_or(OWED));
+    let passes =
+        lines.iter().enumerate().all(|(place, line)| line.only_watches || of(place).is_some_and(|own| own.allowed));
+    (0..lines.len()).map(move |place| of(place).map(|decision| Said { decision, is_taken: passes && decision.allowed }))
+}
+
+/// Gives back what was taken in Redis although somebody else holds the request back.
+fn give_back_in_redis(asks: &[Option<Ask<'_>>], said: &[Option<Said>], since: Instant) {
+    let shared = asks.iter().flatten().filter(|ask| ask.policy.is_shared());
+    for (ask, _) in shared.zip(said).filter(|(_, said)| said.is_some_and(|said| said.is_taken)) {
+        ask.settle_in_redis(0, since);
+    }
 }

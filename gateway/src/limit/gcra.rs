@@ -75,6 +75,21 @@ impl Gcra {
         Some(Self { interval_micros, burst, overdraft: if overdrawn { burst } else { 0 } })
     }
 
+    /// What each of `gateways` may let pass by itself, so that it is this quota together, of requests that cost `cost`: as much
+    /// less often, and as much less at once, but never less than one such request.
+    pub(super) fn share(self, gateways: u32, cost: u32) -> Self {
+        if gateways <= 1 {
+            return self;
+        }
+        let cost = u64::from(cost).clamp(1, self.burst.max(1));
+        // So that times stay as short as they have to be.
+        let most = Self::MAX_CAPACITY_MICROS / (u128::from(self.interval_micros) * u128::from(cost)).max(1);
+        let gateways = u64::from(gateways).min(u64::try_from(most).unwrap_or(u64::MAX)).max(1);
+        let burst = (self.burst / gateways).max(cost);
+        let overdraft = if self.overdraft > 0 { burst } else { 0 };
+        Self { interval_micros: self.interval_micros * gateways, burst, overdraft }
+    }
+
     /// Takes a request that costs `cost` of a key whose quota is whole at `tat`, at the moment `now` (microseconds since
     /// anything).
     ///

@@ -30,4 +30,28 @@ impl Here {
             Self::Sketch(window) => window.give_back(key, now),
         }
     }
+
+    /// The same of the share that each of `gateways` has of the quota.
+    pub(super) fn take_share(&self, key: &[u8], charge: Charge, gateways: u32, now: Instant) -> Counted {
+        match self {
+            Self::Gcra(table) => table.take_share(key, charge, gateways, now),
+            Self::Sketch(window) => window.take(key, now),
+        }
+    }
+
+    /// The same of what was taken of such a share.
+    pub(super) fn settle_share(
+        &self,
+        key: &[u8],
+        charge: Charge,
+        actual: u32,
+        gateways: u32,
+        since: Instant,
+        now: Instant,
+    ) -> Quota {
+        match self {
+            Self::Gcra(table) => table.settle_share(key, charge, actual, gateways, since, now),
+            Self::Sketch(window) => window.give_back(key, now),
+        }
+    }
 }

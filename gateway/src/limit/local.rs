@@ -63,14 +63,32 @@ impl LocalTable {
 
     /// Takes `charge` from the quota of `key` at `now` if all of it is there.
     pub(super) fn take(&self, key: &[u8], charge: Charge, now: Instant) -> Counted {
-        let gcra = self.quotas.of(charge.limit);
+        self.take_share(key, charge, 1, now)
+    }
+
+    /// The same of the share that each of `gateways` has of the quota.
+    pub(super) fn take_share(&self, key: &[u8], charge: Charge, gateways: u32, now: Instant) -> Counted {
+        let gcra = self.quotas.of(charge.limit).share(gateways, charge.cost);
         let decision = self.at(key, now, |places, key, now| places.take(gcra, charge.cost, key, now, &self.no_room));
         decision.counted(gcra.burst())
     }
 
     /// Puts right, at `now`, what was taken as `charge` at `since` and has cost `actual`; 0 gives it back.
     pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, since: Instant, now: Instant) -> Quota {
-        let gcra = self.quotas.of(charge.limit);
+        self.settle_share(key, charge, actual, 1, since, now)
+    }
+
+    /// The same of what was taken of such a share.
+    pub(super) fn settle_share(
+        &self,
+        key: &[u8],
+        charge: Charge,
+        actual: u32,
+        gateways: u32,
+        since: Instant,
+        now: Instant,
+    ) -> Quota {
+        let gcra = self.quotas.of(charge.limit).share(gateways, charge.cost);
         let age = micros(now.saturating_duration_since(since));
         let decision = self.at(key, now, |places, key, now| places.settle(gcra, charge.cost, actual, age, key, now));
         decision.quota(gcra.burst())

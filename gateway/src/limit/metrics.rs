@@ -127,10 +127,21 @@ pub(super) fn redis_up(up: bool) -> Result<IntGauge> {
     Ok(gauge)
 }
 
+/// How many gateways share the Redis of a link. Asked for when it is shown.
+///
+/// # Errors
+/// Never: the name is legal.
+pub(super) fn live_gateways(number: u32) -> Result<IntGauge> {
+    let gauge = IntGauge::new("gateway_redis_live_gateways", "Gateways that share this Redis, as last known.")?;
+    gauge.set(i64::from(number));
+    Ok(gauge)
+}
+
 const fn word(mode: AnsweredBy) -> &'static str {
     match mode {
         AnsweredBy::Redis => "redis",
         AnsweredBy::Local => "local",
+        AnsweredBy::LocalShare => "local_share",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",
     }

@@ -159,24 +159,21 @@ impl Ask<'_> {
         self.policy.shared().map(|shared| shared.line(self.key, self.charge, self.policy.only_watches()))
     }
 
-    /// The next of Redis' `decisions`, if its policy counts there.
-    pub(super) fn counted(&self, decisions: &mut impl Iterator<Item = Decision>) -> Option<Verdict> {
-        let shared = self.policy.shared()?;
-        // One that Redis owes is no permission.
-        let decision = decisions.next().unwrap_or(Decision { allowed: false, remaining: 0, reset: 0, wait: 1 });
-        Some(shared.counted(self.charge, decision).by(AnsweredBy::Redis))
+    /// What Redis' `decision` is in words, if its policy counts there.
+    pub(super) fn counted(&self, decision: Decision) -> Option<Verdict> {
+        Some(self.policy.shared()?.counted(self.charge, decision).by(AnsweredBy::Redis))
     }
 
     /// Takes it as the policy's failure mode does.
     pub(super) fn fall_back(&self, now: Instant) -> Option<Verdict> {
-        self.policy.shared().map(|shared| shared.fallback().take(self.key, self.charge, now))
+        self.policy.shared().map(|shared| shared.fall_back(self.key, self.charge, now))
     }
 
     /// What is left once what was taken here at `since` has cost `actual`; none if nothing was.
     pub(super) fn settle_here(&self, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
         match &self.policy.counter {
             Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, since, now)),
-            Counter::Shared(shared) => shared.fallback().settle(self.key, self.charge, actual, since, now),
+            Counter::Shared(shared) => shared.settle_fallback(self.key, self.charge, actual, since, now),
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) enum Counted {
 pub(super) enum OnFailure {
     Open,
     Closed,
-    Local { max_keys: usize },
+    LocalShare { max_keys: usize },
 }
 
 /// Why a policy cannot be compiled.
@@ -138,7 +138,7 @@ impl Settings {
         let is_sketch = file.algorithm == Some(RateLimitAlgorithm::Sketch);
         let in_redis = file.scope == RateLimitScope::Redis;
         let has_table =
-            !is_sketch && (!in_redis || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::Local);
+            !is_sketch && (!in_redis || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::LocalShare);
         let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
         let most = |by: &Option<FigureFile>| by.as_ref().map(|by| by.max);
         let is_too_fast = |limit: u32| is_window && !is_sketch && window.as_micros() < u128::from(limit);
@@ -184,7 +184,7 @@ impl Settings {
             None => Counted::Sketch,
             Some(quotas) if in_redis => {
                 let on_failure = match file.on_redis_failure.unwrap_or_default() {
-                    RedisFailureMode::Local => OnFailure::Local { max_keys },
+                    RedisFailureMode::LocalShare => OnFailure::LocalShare { max_keys },
                     RedisFailureMode::Open => OnFailure::Open,
                     RedisFailureMode::Closed => OnFailure::Closed,
                 };
@@ -212,7 +212,7 @@ impl Settings {
             Counted::Here { .. } | Counted::Sketch => None,
             Counted::Shared { on_failure: OnFailure::Open, .. } => Some(AnsweredBy::Open),
             Counted::Shared { on_failure: OnFailure::Closed, .. } => Some(AnsweredBy::Closed),
-            Counted::Shared { on_failure: OnFailure::Local { .. }, .. } => Some(AnsweredBy::Local),
+            Counted::Shared { on_failure: OnFailure::LocalShare { .. }, .. } => Some(AnsweredBy::LocalShare),
         }
     }
 }

@@ -25,10 +25,11 @@ pub(super) struct Shared {
 }
 
 /// What answers while Redis does not.
-pub(super) enum Fallback {
+enum Fallback {
     Open,
     Closed,
-    Local(Here),
+    /// Counts this gateway's share.
+    LocalShare(Here),
 }
 
 impl Shared {
@@ -45,17 +46,13 @@ impl Shared {
         let fallback = match on_failure {
             OnFailure::Open => Fallback::Open,
             OnFailure::Closed => Fallback::Closed,
-            OnFailure::Local { max_keys } => Fallback::Local(Here::Gcra(table(max_keys))),
+            OnFailure::LocalShare { max_keys } => Fallback::LocalShare(Here::Gcra(table(max_keys))),
         };
         Self { link, quotas, key_prefix, fallback, control: control.clone() }
     }
 
     pub(super) const fn link(&self) -> &Arc<RedisLink> {
         &self.link
-    }
-
-    pub(super) const fn fallback(&self) -> &Fallback {
-        &self.fallback
     }
 
     /// What Redis is asked for `charge` of the quota of `key`.
@@ -76,18 +73,20 @@ impl Shared {
         let link = Arc::clone(&self.link);
         self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since.elapsed())).await.ok() });
     }
-}
 
-impl Fallback {
-    pub(super) fn take(&self, key: &[u8], charge: Charge, now: Instant) -> Verdict {
-        match self {
-            Self::Open => Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open },
-            Self::Closed => Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed },
-            Self::Local(here) => here.take(key, charge, now).by(AnsweredBy::Local),
+    /// What the failure mode answers.
+    pub(super) fn fall_back(&self, key: &[u8], charge: Charge, now: Instant) -> Verdict {
+        match &self.fallback {
+            Fallback::Open => Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open },
+            Fallback::Closed => Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed },
+            Fallback::LocalShare(here) => {
+                here.take_share(key, charge, self.link.live_gateways(), now).by(AnsweredBy::LocalShare)
+            }
         }
     }
 
-    pub(super) fn settle(
+    /// What is left once what the failure mode took at `since` has cost `actual`.
+    pub(super) fn settle_fallback(
         &self,
         key: &[u8],
         charge: Charge,
@@ -95,9 +94,11 @@ impl Fallback {
         since: Instant,
         now: Instant,
     ) -> Option<Quota> {
-        match self {
-            Self::Open | Self::Closed => None,
-            Self::Local(here) => Some(here.settle(key, charge, actual, since, now)),
+        match &self.fallback {
+            Fallback::Open | Fallback::Closed => None,
+            Fallback::LocalShare(here) => {
+                Some(here.settle_share(key, charge, actual, self.link.live_gateways(), since, now))
+            }
         }
     }
 }

@@ -18,16 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct horse battery staple";
 
 fn redis_file(port: u16, timeout: Span) -> RedisFile {
-    RedisFile {
-        host: "127.0.0.1".to_owned(),
-        port,
-        username: None,
-        password: None,
-        database: 0,
-        tls: false,
-        timeout,
-        key_prefix: "test".to_owned(),
-    }
+    RedisFile { host: "127.0.0.1".to_owned(), port, timeout, key_prefix: "test".to_owned(), ..RedisFile::default() }
 }
 
 /// A deadline that a Redis that works always keeps here.
@@ -51,7 +42,7 @@ fn every_mode() -> BTreeMap<String, RateLimitFile> {
     [
         ("open", in_redis(2, RedisFailureMode::Open)),
         ("closed", in_redis(2, RedisFailureMode::Closed)),
-        ("local", in_redis(2, RedisFailureMode::Local)),
+        ("local", in_redis(2, RedisFailureMode::LocalShare)),
     ]
     .map(|(name, file)| (name.to_owned(), file))
     .into()
@@ -90,7 +81,7 @@ async fn assert_every_mode_stands_in(policies: &Policies, key: &[u8]) {
     }
     for remaining in [Some(1), Some(0), None] {
         let local = take(policies, "local", key).await;
-        assert_eq!(local.answered_by, AnsweredBy::Local);
+        assert_eq!(local.answered_by, AnsweredBy::LocalShare);
         let left = (local.outcome == Outcome::Allowed).then(|| local.quota.expect("counted").remaining);
         assert_eq!(left, remaining);
     }
@@ -187,10 +178,11 @@ async fn each_failure_mode_stands_in_while_redis_is_dead_and_steps_back_afterwar
     for line in [
         r#"gateway_rate_limit_degraded_total{mode="open",policy="open"} 3"#,
         r#"gateway_rate_limit_degraded_total{mode="closed",policy="closed"} 3"#,
-        r#"gateway_rate_limit_degraded_total{mode="local",policy="local"} 3"#,
+        r#"gateway_rate_limit_degraded_total{mode="local_share",policy="local"} 3"#,
         r#"gateway_rate_limit_requests_total{outcome="unavailable",policy="closed"} 3"#,
         r#"gateway_rate_limit_requests_total{outcome="refused",policy="local"} 1"#,
         "gateway_redis_up 0",
+        "gateway_redis_live_gateways 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

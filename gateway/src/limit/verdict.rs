@@ -43,12 +43,21 @@ pub struct Quota {
 pub enum AnsweredBy {
     /// Redis, for all gateways.
     Redis,
-    /// This gateway for itself: by the policy's scope, or because Redis does not answer.
+    /// This gateway for itself, by the policy's scope.
     Local,
+    /// This gateway for itself, its share of the limit: Redis does not answer.
+    LocalShare,
     /// Nobody: Redis does not answer and the policy fails open.
     Open,
     /// Nobody: Redis does not answer and the policy fails closed.
     Closed,
+}
+
+impl AnsweredBy {
+    /// Whether it was counted in this process.
+    pub(super) const fn is_here(self) -> bool {
+        matches!(self, Self::Local | Self::LocalShare)
+    }
 }
 
 /// What one request takes, and of how much: a policy's limit may be another for each request.

@@ -162,6 +162,7 @@ const fn mode(answered_by: AnsweredBy) -> &'static str {
     match answered_by {
         AnsweredBy::Redis => "redis",
         AnsweredBy::Local => "local",
+        AnsweredBy::LocalShare => "local_share",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",
     }

@@ -89,10 +89,7 @@ impl Parts<'_> {
             let step: Arc<dyn Middleware> = match step {
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
-                    let listed = |policy: &Arc<Policy>| Listed {
-                        policy: Arc::clone(policy),
-                        told: step.headers && !policy.only_watches(),
-                    };
+                    let listed = |policy: &Arc<Policy>| self.listed(policy, step);
                     limits.extend(policies.iter().map(listed));
                     let counting = |policy: Arc<Policy>| {
                         let missing = self.file.rate_limits.get(policy.name()).and_then(|file| file.missing_key);
@@ -166,6 +163,19 @@ impl Parts<'_> {
         let pool = Arc::clone(find(self.pools, &file.upstream, place)?);
         let metrics = find(self.mirror_metrics, &route.name, place)?.clone();
         Mirror::new(file, pool, metrics).map_err(|source| CompileError::Mirror { place: place(), source })
+    }
+
+    /// What clients are told of `policy`: of one that only watches nothing.
+    fn listed(&self, policy: &Arc<Policy>, step: &RateLimitUseFile) -> Listed {
+        let defaults = &self.file.rate_limit_defaults;
+        let is_told = !policy.only_watches();
+        let fields = step.headers.unwrap_or(defaults.headers);
+        Listed {
+            policy: Arc::clone(policy),
+            standard: fields.standard && is_told,
+            legacy: fields.legacy && is_told,
+            retry_after: step.retry_after.unwrap_or(defaults.retry_after),
+        }
     }
 
     fn policies(&self, file: &RateLimitUseFile, place: &dyn Fn() -> String) -> Result<Vec<Arc<Policy>>, CompileError> {

@@ -82,7 +82,10 @@ pub(super) fn check(policy: &RateLimitFile, at: &KeyPath, report: &mut Report<'_
         if before().any(|other| other == part) {
             report.problem(&here.index(index), format!("`{part}` stands in this list already"));
         } else if is_address(part) && before().any(is_address) {
-            report.problem(&here.index(index), "the address stands in this list already, and one network is in the other");
+            report.problem(
+                &here.index(index),
+                "the address stands in this list already, and one network is in the other",
+            );
         }
     }
     if policy.missing_key.is_some() && !policy.key.may_be_missing() && !parts.is_empty() {

@@ -1,7 +1,7 @@
 //! Checks the policies under `rate_limits`.
 
 use super::keys;
-use crate::config::file::{GatewayFile, RateLimitScope};
+use crate::config::file::{GatewayFile, RateLimitScope, RedisFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::limit::{PolicyProblem, problems};
@@ -22,7 +22,7 @@ const TOGETHER: [&str; 11] = [
 ];
 
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
-    let has_redis = file.redis.as_ref().is_some_and(|redis| !redis.host.is_empty());
+    let has_redis = file.redis.as_ref().is_some_and(RedisFile::is_somewhere);
     let redis = KeyPath::default().key("redis");
     for (name, policy) in &file.rate_limits {
         let at = KeyPath::default().key("rate_limits").key(name);

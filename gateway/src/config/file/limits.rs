@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::pattern::{Figure, RateLimitKey};
-use crate::config::values::{EditableHeader, Span};
+use crate::config::values::{EditableHeader, QuotaFields, Span};
 
 /// How many requests one key may make.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,6 +65,35 @@ pub enum MissingKey {
     Skip,
 }
 
+/// Counts the request against policies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitUseFile {
+    /// Names under `rate_limits`.
+    pub policies: Vec<String>,
+    /// Whether responses tell the client its quota, or by which headers: `standard` and `legacy`; as `rate_limit_defaults` has
+    /// it when left out.
+    pub headers: Option<QuotaFields>,
+    /// Whether a client that is refused is told how long to wait; as `rate_limit_defaults` has it when left out.
+    pub retry_after: Option<bool>,
+}
+
+/// What `rate_limit` steps do that do not say it themselves.
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimitDefaultsFile {
+    /// Whether responses tell the client its quota, or by which headers: `standard` and `legacy`.
+    pub headers: QuotaFields,
+    /// Whether a client that is refused is told how long to wait.
+    pub retry_after: bool,
+}
+
+impl Default for RateLimitDefaultsFile {
+    fn default() -> Self {
+        Self { headers: QuotaFields::ALL, retry_after: true }
+    }
+}
+
 /// A number that is another for each request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -117,9 +146,9 @@ pub enum RedisFailureMode {
     Open,
     /// Lets no request through (503).
     Closed,
-    /// Each gateway counts for itself.
+    /// Each gateway counts for itself, up to its share of the limit: what it says, divided by the gateways that last lived.
     #[default]
-    Local,
+    LocalShare,
 }
 
 impl RateLimitFile {

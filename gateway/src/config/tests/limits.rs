@@ -31,7 +31,7 @@ fn behind(asks: &str) -> String {
 
 #[test]
 fn a_limit_counts_by_one_part_of_a_request_or_by_several_together() {
-    let any = format!("{{ any_of: [[jwt: {{ provider: p }}], [api_key: {{ provider: k }}]] }}");
+    let any = "{ any_of: [[jwt: { provider: p }], [api_key: { provider: k }]] }";
     for (policy, route) in [
         ("key: client_address", public()),
         ("key: client_address/56", public()),
@@ -41,11 +41,12 @@ fn a_limit_counts_by_one_part_of_a_request_or_by_several_together() {
         ("key: header.x-tenant, missing_key: client_address", public()),
         ("key: [claim.sub, \"= params.id\"], missing_key: share", behind(JWT)),
         ("key: api_key", behind(KEY)),
-        ("key: [api_key, route], missing_key: skip", behind(&any)),
+        ("key: [api_key, route], missing_key: skip", behind(any)),
     ] {
         let loaded = parse(&file(policy, &route), Path::new("f"), &env());
         let loaded = loaded.unwrap_or_else(|problems| panic!("{policy}: {problems}"));
-        assert_eq!(loaded.warnings, Vec::<String>::new(), "{policy}");
+        let told: Vec<_> = loaded.warnings.iter().filter(|warning| !warning.contains("nothing uses this")).collect();
+        assert_eq!(told, Vec::<&String>::new(), "{policy}");
     }
 }
 
@@ -61,17 +62,59 @@ fn a_key_that_no_request_has_or_that_says_nothing_is_refused_at_its_place() {
         ("key: [route, client_address/0]", public(), format!("{own}[1]: `client_address/0`: behind `client_address/`")),
         ("key: { a: b }", public(), format!("{own}: a text or a list of texts is wanted here")),
         ("key: [route, method, route]", public(), format!("{own}[2]: `route` stands in this list already")),
-        ("key: [client_address, client_address/56]", public(), format!("{own}[1]: the address stands in this list already")),
-        ("key: [claim.a, claim.b, claim.c, claim.d, claim.e, claim.f, claim.g, claim.h, claim.i]", behind(JWT), format!("{own}: a key has at most 8 parts")),
-        ("key: [client_address, route], missing_key: share", public(), "rate_limits.each.missing_key: every request has what".to_owned()),
-        ("key: route, missing_key: ignore", public(), "rate_limits.each.missing_key: `ignore` is none of `client_address`, `share`, `refuse`, `skip`".to_owned()),
-        ("key: [route, api_key]", public(), format!("{used}: `each` counts by `api_key`, and no `api_key` step before this one")),
-        ("key: api_key", behind(JWT).replace("middleware[0]", ""), "`each` counts by `api_key`, and no `api_key` step".to_owned()),
-        ("key: claim.sub", public(), format!("{used}: `each` counts by `claim.sub`, and no step before this one asks who is there")),
+        (
+            "key: [client_address, client_address/56]",
+            public(),
+            format!("{own}[1]: the address stands in this list already"),
+        ),
+        (
+            "key: [claim.a, claim.b, claim.c, claim.d, claim.e, claim.f, claim.g, claim.h, claim.i]",
+            behind(JWT),
+            format!("{own}: a key has at most 8 parts"),
+        ),
+        (
+            "key: [client_address, route], missing_key: share",
+            public(),
+            "rate_limits.each.missing_key: every request has what".to_owned(),
+        ),
+        (
+            "key: route, missing_key: ignore",
+            public(),
+            "rate_limits.each.missing_key: `ignore` is none of `client_address`, `share`, `refuse`, `skip`".to_owned(),
+        ),
+        (
+            "key: [route, api_key]",
+            public(),
+            format!("{used}: `each` counts by `api_key`, and no `api_key` step before this one"),
+        ),
+        (
+            "key: api_key",
+            behind(JWT).replace("middleware[0]", ""),
+            "`each` counts by `api_key`, and no `api_key` step".to_owned(),
+        ),
+        (
+            "key: claim.sub",
+            public(),
+            format!("{used}: `each` counts by `claim.sub`, and no step before this one asks who is there"),
+        ),
         ("key: claim.sub", behind(KEY), "nobody who is asked here says the claim `sub`".to_owned()),
-        ("key: [route, param.ids]", public(), format!("{used}: `each` counts by `param.ids`, and the route's path has no parameter `ids`; did you mean `id`?")),
-        ("key: header.X-User-Id", public(), format!("{used}: `each` counts by `header.x-user-id`, and clients write there what they like")),
-        ("key: header.x-forwarded-for", public(), format!("{own}: `header.x-forwarded-for`: clients write here what they like; `client_address` is")),
+        (
+            "key: [route, param.ids]",
+            public(),
+            format!(
+                "{used}: `each` counts by `param.ids`, and the route's path has no parameter `ids`; did you mean `id`?"
+            ),
+        ),
+        (
+            "key: header.X-User-Id",
+            public(),
+            format!("{used}: `each` counts by `header.x-user-id`, and clients write there what they like"),
+        ),
+        (
+            "key: header.x-forwarded-for",
+            public(),
+            format!("{own}: `header.x-forwarded-for`: clients write here what they like; `client_address` is"),
+        ),
     ] {
         let problems = report(&file(policy, &route));
         assert!(problems.contains(&told), "{policy}: {told}\n{problems}");
@@ -81,10 +124,49 @@ fn a_key_that_no_request_has_or_that_says_nothing_is_refused_at_its_place() {
 
 #[test]
 fn a_parameter_is_counted_by_only_in_the_list_of_a_route_that_has_it() {
-    let text = file("key: param.id", "public: true, match: { path: '/a/{id}' }").replace("[everybody]", "[everybody, each]");
+    let text =
+        file("key: param.id", "public: true, match: { path: '/a/{id}' }").replace("[everybody]", "[everybody, each]");
     let problems = report(&text);
-    let told = "middleware[0].rate_limit.policies[1]: `each` counts by `param.id`, and parameters belong to a route's path";
+    let told =
+        "middleware[0].rate_limit.policies[1]: `each` counts by `param.id`, and parameters belong to a route's path";
     assert!(problems.contains(told), "{problems}");
+}
+
+#[test]
+fn what_clients_are_told_is_all_nothing_or_a_list_of_kinds() {
+    let step = |settings: &str| {
+        with(&format!(
+            "rate_limits: {{ one: {{ scope: local, limit: 1, window: 1s, key: client_address }} }}\n\
+             rate_limit_defaults: {{ {settings} }}\n\
+             middleware: [rate_limit: {{ policies: [one]{}{settings} }}]",
+            if settings.is_empty() { "" } else { ", " }
+        ))
+    };
+    for settings in [
+        "",
+        "headers: true",
+        "headers: false, retry_after: false",
+        "headers: [standard]",
+        "headers: [legacy]",
+        "headers: [legacy, standard], retry_after: true",
+    ] {
+        assert_eq!(report(&step(settings)), "", "{settings}");
+    }
+    for (settings, told) in [
+        ("headers: []", "headers: this list is empty; write `false` for no headers"),
+        ("headers: [standard, standard]", "headers: one word stands twice in this list"),
+        ("headers: [standart]", "headers[0]: `standart` is none of `standard`, `legacy`; did you mean `standard`?"),
+        ("headers: standard", "headers: `standard` is neither `true` nor `false`"),
+        ("headers: { standard: true }", "headers: `true`, `false` or a list is wanted here"),
+        ("retry_after: 5s", "retry_after: `5s` is neither `true` nor `false`"),
+        ("retry: false", "retry: unknown key"),
+    ] {
+        let problems = report(&step(settings));
+        for place in ["rate_limit_defaults", "middleware[0].rate_limit"] {
+            assert!(problems.contains(&format!(" {place}.{told}")), "{settings}\n{problems}");
+        }
+        assert!(problems.ends_with("\n2 problems"), "{settings}\n{problems}");
+    }
 }
 
 #[test]
@@ -100,7 +182,8 @@ fn no_message_shows_a_key_that_a_variable_holds() {
 fn a_limit_that_a_client_escapes_is_warned_of_where_no_other_one_holds() {
     let warnings = |policy: &str, route: &str, everybody: bool| {
         let text = file(policy, route);
-        let text = if everybody { text } else { text.replace("middleware: [rate_limit: { policies: [everybody] }]", "") };
+        let text =
+            if everybody { text } else { text.replace("middleware: [rate_limit: { policies: [everybody] }]", "") };
         let loaded = parse(&text, Path::new("f"), &env()).unwrap_or_else(|problems| panic!("{problems}"));
         let about = |warning: &&String| warning.contains("rate_limits.each");
         loaded.warnings.iter().filter(about).cloned().collect::<Vec<_>>()
@@ -125,4 +208,22 @@ fn a_limit_that_a_client_escapes_is_warned_of_where_no_other_one_holds() {
     ] {
         assert_eq!(warnings(policy, &route, false), Vec::<String>::new(), "{policy}");
     }
+}
+
+/// Each behind the first, which is what they stand on.
+#[test]
+fn every_example_of_the_page_on_rate_limits_is_without_problems_and_warnings() {
+    let page = include_str!("../../../../docs/rate-limits.md");
+    let mut examples = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let ground = examples.next().expect("the ground");
+    let mut tried = 0;
+    for example in examples {
+        let text = format!("{ground}{example}");
+        let loaded = parse(&text, Path::new("page.yaml"), &env());
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}\n{example}"));
+        let told: Vec<_> = loaded.warnings.iter().filter(|warning| !warning.contains("nothing uses this")).collect();
+        assert_eq!(told, Vec::<&String>::new(), "{example}");
+        tried += 1;
+    }
+    assert!(tried >= 6, "{tried}");
 }

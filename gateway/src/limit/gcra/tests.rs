@@ -188,3 +188,50 @@ fn a_step_back_of_the_clock_leaves_at_most_an_empty_quota() {
     let decision = gcra.take(1_000_000_000, 1, 5);
     assert_eq!(decision, Decision { allowed: false, remaining: 0, reset: 1_000_000, wait: 100_000 });
 }
+
+proptest! {
+    /// Each of several gateways lets its share pass, whatever comes to it: together that is no more than the one quota, but for
+    /// the one request that each may have where there are more gateways than requests at once.
+    #[test]
+    fn shares_of_a_quota_are_together_no_more_than_the_quota(
+        (limit, burst, cost) in (1_u32..50, 1_u32..80, 1_u32..8),
+        gateways in 1_usize..20,
+        steps in prop::collection::vec((0_u64..400_000, 0_usize..20), 1..300),
+    ) {
+        let whole = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
+        let share = whole.share(gateways as u32, cost);
+        let cost = u64::from(cost).min(u64::from(burst));
+        prop_assert!(share.burst >= cost && share.burst <= (u64::from(burst) / gateways as u64).max(cost));
+        let mut tats = vec![0; gateways];
+        let (begun, mut now, mut passed) = (1_000_000, 1_000_000, 0);
+        for (step, gateway) in steps {
+            now += step;
+            let tat = &mut tats[gateway % gateways];
+            let decision = share.take(*tat, cost as u32, now);
+            if let Some(moved) = decision.allowed.then(|| now + decision.reset) {
+                *tat = moved;
+                passed += cost;
+            }
+        }
+        let come_back = (now - begun) / whole.interval_micros + gateways as u64;
+        prop_assert!(passed <= share.burst * gateways as u64 + come_back, "{passed} passed");
+    }
+}
+
+#[test]
+fn a_share_of_less_than_one_request_comes_back_as_many_times_as_slowly() {
+    let whole = Gcra::new(2, Duration::from_secs(10), 2, false).expect("expressible");
+    let share = whole.share(4, 1);
+    assert_eq!(share, Gcra { interval_micros: 20_000_000, burst: 1, overdraft: 0 });
+    let taken = share.take(0, 1, 1);
+    assert!(taken.allowed);
+    assert_eq!(
+        share.take(1 + taken.reset, 1, 1).wait,
+        20_000_000,
+        "two in ten seconds are, for four, one each in twenty"
+    );
+    assert_eq!(whole.share(1, 1), whole);
+    let most = Gcra::new(1, Duration::from_secs(24 * 60 * 60), 11_000, true).expect("expressible");
+    let share = most.share(10_000, 11_000);
+    assert!(u128::from(share.interval_micros) * u128::from(share.burst) <= Gcra::MAX_CAPACITY_MICROS);
+}

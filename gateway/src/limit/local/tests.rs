@@ -142,3 +142,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_share_counts_down_to_nothing_and_what_is_given_back_is_there_again() {
+    let table = table(10, 6, 100);
+    let now = table.origin + SECOND;
+    let take = || table.take_share(b"key", one(&table), 3, now);
+    assert_eq!([take(), take()].map(|counted| (counted.quota.limit, counted.quota.remaining)), [(2, 1), (2, 0)]);
+    assert_eq!(take().outcome, Outcome::Refused { retry_after: SECOND * 3 / 10 });
+    assert_eq!(table.settle_share(b"key", one(&table), 0, 3, now, now).remaining, 1);
+    assert_eq!(take().outcome, Outcome::Allowed);
+}

@@ -54,7 +54,9 @@ pub enum BadKey {
         hint: &'static str,
     },
     /// A network that there is not.
-    #[error("behind `client_address/` stand the bits of an IPv6 address that count, 1 to 128, as in `client_address/56`")]
+    #[error(
+        "behind `client_address/` stand the bits of an IPv6 address that count, 1 to 128, as in `client_address/56`"
+    )]
     Prefix,
     /// No header has the name.
     #[error("a header name has only letters, digits and signs like `-`")]
@@ -246,7 +248,11 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(text.to_owned()));
         }
-        assert_eq!(read("header.X-Tenant"), Ok("header.x-tenant".to_owned()), "case does not count in names of headers");
+        assert_eq!(
+            read("header.X-Tenant"),
+            Ok("header.x-tenant".to_owned()),
+            "case does not count in names of headers"
+        );
         assert_eq!(read("client_address/64"), Ok("client_address".to_owned()), "the usual network");
     }
 
@@ -277,7 +283,9 @@ mod tests {
 
     #[test]
     fn a_network_has_1_to_128_bits() {
-        for text in ["client_address/", "client_address/0", "client_address/129", "client_address/+8", "client_address/064"] {
+        for text in
+            ["client_address/", "client_address/0", "client_address/129", "client_address/+8", "client_address/064"]
+        {
             assert_eq!(read(text), Err(BadKey::Prefix), "{text}");
         }
     }

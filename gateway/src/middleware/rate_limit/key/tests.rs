@@ -5,9 +5,13 @@ use std::path::Path;
 
 use common::config::Env;
 use pingora_http::RequestHeader;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
+use super::Key;
 use crate::Rehearsal;
 use crate::config;
+use crate::config::file::MissingKey;
 use crate::reply::Rejection;
 
 /// The hashes of the keys "abc" and "abd".
@@ -38,7 +42,7 @@ async fn rehearsal(policy: &str, asks: &str) -> Rehearsal {
         "rate_limits: {{ one: {{ scope: local, limit: 1, window: 1h, {policy} }} }}\n\
          api_keys:\n  ours: {{ keys: [{{ client: mobile, sha256: {ABC} }}] }}\n  \
          theirs: {{ keys: [{{ client: mobile, sha256: {ABD} }}], header: X-Their-Key }}\n\
-         basic_auth: {{ staff: {{ users: {{ ann: '$2b$04$tTE325mFhpFcm16tkiDxPeFE5svh8lPuBaIc8NhLQSV3Ddl8TFqOC' }} }} }}\n\
+         basic_auth: {{ staff: {{ realm: staff, users: {{ ann: '$2b$04$tTE325mFhpFcm16tkiDxPeFE5svh8lPuBaIc8NhLQSV3Ddl8TFqOC' }} }} }}\n\
          upstreams: {{ u: {{ targets: ['http://127.0.0.1:1'] }} }}\nroutes:\n  \
          - {{ name: items, {public}match: {{ path: '/items/{{id}}' }}, upstream: u, {steps} }}\n  \
          - {{ name: things, {public}match: {{ path: '/things/{{id}}' }}, upstream: u, {steps} }}\n"
@@ -141,7 +145,7 @@ async fn no_two_keys_of_several_parts_are_written_alike() {
     let pair = |a: &'static [u8], b: &'static [u8]| [("x-a", a), ("x-b", b)];
     for (one, other) in [
         (pair(b"a", b"bc"), pair(b"ab", b"c")),
-        (pair(b"a", b"b\x01c"), pair(b"a\x01b", b"c")),
+        (pair(b"a", b"b\tc"), pair(b"a\tb", b"c")),
         (pair(b"a:b", b"c"), pair(b"a", b"b:c")),
         (pair(b"a", b"b"), pair(b"b", b"a")),
         (pair(b"a", b"b"), pair(b"A", b"b")),
@@ -149,10 +153,7 @@ async fn no_two_keys_of_several_parts_are_written_alike() {
         assert!(!share(both, with(&one), with(&other)).await, "{one:?} and {other:?}");
         assert!(share(both, with(&one), with(&one)).await, "{one:?}");
     }
-    // An address in the form in which it is counted, and a text.
-    let address = [&[0xFF_u8; 13][..], &[192, 0, 2, 7]].concat();
-    let header = [("x-a", &*address)];
-    assert!(!share("key: header.x-a", with(&header), PLAIN).await, "a header counts as nobody's address");
+    // What all share who have none begins like this.
     assert!(!share("key: header.x-a, missing_key: share", with(&[("x-a", b"\xFF")]), PLAIN).await);
 }
 
@@ -255,4 +256,35 @@ async fn a_program_is_counted_by_the_name_that_its_key_has_proven() {
     }
     let refuses = rehearsal("key: api_key, missing_key: refuse", any).await;
     assert_eq!(ask(&refuses, with(&[ann])).await, Err(Rejection::RateLimitKeyMissing(Some("api_key".into()))));
+}
+
+/// Bytes that a header may have, few and much the same, or many and any.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    let any = prop_oneof![0x21_u8..0x7F, 0x80_u8..=0xFF];
+    prop_oneof![prop::collection::vec(prop_oneof![Just(b'a'), Just(0xFF)], 1..4), prop::collection::vec(any, 1..300)]
+}
+
+#[tokio::test]
+async fn keys_are_the_same_when_all_their_parts_are_and_only_then() {
+    let rehearsal = rehearsal("key: client_address", "").await;
+    let ctx = rehearsal.request(IpAddr::from([192, 0, 2, 7]));
+    let route = serde_saphyr::from_str("{ name: r, match: { path: / } }").expect("a route");
+    let key = serde_saphyr::from_str("[header.x-a, header.x-b]").expect("a key");
+    let key = Key::new(&key, MissingKey::Share, false, &route).expect("no parameters");
+    let nothing = RequestHeader::build("GET", b"/", None).expect("a head");
+    let without = key.of(&nothing, &ctx).err().and_then(|lacking| key.without(&lacking, &ctx).expect("counts"));
+    let without = without.expect("counts");
+    let counts_as = |[a, b]: &[Vec<u8>; 2]| {
+        let mut head = nothing.clone();
+        head.append_header("x-a", &**a).expect("a header");
+        head.append_header("x-b", &**b).expect("a header");
+        key.of(&head, &ctx).ok().expect("both are there")
+    };
+    TestRunner::default()
+        .run(&([value(), value()], [value(), value()]), |(one, other)| {
+            prop_assert_eq!(counts_as(&one) == counts_as(&other), one == other);
+            prop_assert_ne!(counts_as(&one), without.clone());
+            Ok(())
+        })
+        .unwrap_or_else(|failed| panic!("{failed}"));
 }
