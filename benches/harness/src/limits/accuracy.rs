@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::gateway::{Gateway, Policy, known, passed_over};
+use super::gateway::{Deadline, Gateway, Policy, known, passed_over};
 use super::passes::{burst_of, passes};
 use super::redis::Redis;
 use super::target::Target;
@@ -57,8 +57,8 @@ pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
     }
     let text = format!(
         "{GATEWAYS} gateways, one Redis, one client with a limit of {} requests in 10 s ({} may come at once), who asks all gateways \
-         together for {} times as much for {seconds} s. May pass: the burst and what the rate has brought until the last answer. The \
-         burst that was seen is the most that has certainly passed in any span beyond what the rate brings in it.\n\n{}{}",
+         together for {} times as much for {seconds} s. May pass: the burst and what the rate has brought until the last answer. Requests wait for Redis \
+         for 50 ms at most. The burst that was seen is the most that has certainly passed in any span beyond what the rate brings in it.\n\n{}{}",
         whole(RATE * 10.0),
         whole(BURST),
         whole(OFFERED),
@@ -87,8 +87,9 @@ fn way(scope: &str, least: f64, most: f64) -> Way {
 
 fn count(bench: &Bench, policy: &Policy, seconds: u32) -> Result<Counted> {
     let redis = Redis::start(bench)?;
-    let gateways =
-        (0..GATEWAYS).map(|_| Gateway::start(bench, policy, Some(redis.port))).collect::<Result<Vec<_>>>()?;
+    let gateways = (0..GATEWAYS)
+        .map(|_| Gateway::start(bench, policy, Some(redis.shared(Deadline::Long))))
+        .collect::<Result<Vec<_>>>()?;
     let calls_before = redis.script_calls()?;
     let duration = Duration::from_secs(u64::from(seconds));
     let all = together::ask(bench.cores.load, &gateways, RATE * OFFERED, duration, together::soon())?;

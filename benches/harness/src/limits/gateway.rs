@@ -30,6 +30,22 @@ pub(super) struct Policy {
     settings: Option<String>,
 }
 
+/// The Redis that a gateway counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SharedBy {
+    pub(super) port: u16,
+    pub(super) deadline: Deadline,
+}
+
+/// How long requests wait for Redis at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deadline {
+    /// As when nothing is said.
+    Usual,
+    /// So long that all are counted in Redis, on a machine too that is as full as in a measurement.
+    Long,
+}
+
 /// A gateway that answers.
 pub(super) struct Gateway {
     pub(super) running: Running,
@@ -52,11 +68,11 @@ impl Policy {
 }
 
 impl Gateway {
-    /// Starts one for `policy`, counted in the Redis at `redis_port` if it is shared, and waits until requests are answered
-    /// and Redis, if it is used, is connected.
-    pub(super) fn start(bench: &Bench, policy: &Policy, redis_port: Option<u16>) -> Result<Self> {
+    /// Starts one for `policy`, counted in `redis` if it is shared, and waits until requests are answered and Redis, if it
+    /// is used, is connected.
+    pub(super) fn start(bench: &Bench, policy: &Policy, redis: Option<SharedBy>) -> Result<Self> {
         let (port, admin_port) = (free_port()?, free_port()?);
-        let config = configuration(bench, policy, redis_port, (port, admin_port))?;
+        let config = configuration(bench, policy, redis, (port, admin_port))?;
         let mut command = Command::new(bench.binary("gateway")?);
         command.arg("--config").arg(config);
         let process = Process::start(&command, Some(bench.cores.proxy), &bench.directory, &format!("gateway-{port}"))?;
@@ -100,7 +116,8 @@ impl Gateway {
 pub(super) fn known(bench: &Bench, policies: Vec<Policy>) -> Result<(Vec<Policy>, Vec<String>)> {
     let (mut known, mut skipped) = (Vec::new(), Vec::new());
     for policy in policies {
-        let config = configuration(bench, &policy, Some(1), (free_port()?, free_port()?))?;
+        let somewhere = SharedBy { port: free_port()?, deadline: Deadline::Usual };
+        let config = configuration(bench, &policy, Some(somewhere), (free_port()?, free_port()?))?;
         let mut check = Command::new(bench.binary("gateway")?);
         check.arg("--config").arg(config).arg("--check");
         match output(&check, None) {
@@ -136,7 +153,7 @@ pub(super) fn request(path: &str, client: Ipv4Addr) -> Vec<u8> {
 fn configuration(
     bench: &Bench,
     policy: &Policy,
-    redis_port: Option<u16>,
+    redis: Option<SharedBy>,
     (port, admin_port): (u16, u16),
 ) -> Result<PathBuf> {
     let (policies, steps) = match &policy.settings {
@@ -147,13 +164,15 @@ fn configuration(
         None => ("{}".to_owned(), "[]"),
     };
     // An empty host is no Redis.
-    let (redis_host, redis_port) = redis_port.map_or(("", 6379), |port| ("127.0.0.1", port));
+    let (redis_host, redis_port) = redis.map_or(("", 6379), |redis| ("127.0.0.1", redis.port));
+    let is_long = redis.is_some_and(|redis| redis.deadline == Deadline::Long);
     let values = [
         ("PORT", port.to_string()),
         ("ADMIN_PORT", admin_port.to_string()),
         ("UPSTREAM_PORT", bench.upstream.port().to_string()),
         ("REDIS_HOST", redis_host.to_owned()),
         ("REDIS_PORT", redis_port.to_string()),
+        ("REDIS_DEADLINE", if is_long { ", timeout: 50ms" } else { "" }.to_owned()),
         ("POLICIES", policies),
         ("STEPS", steps.to_owned()),
     ];

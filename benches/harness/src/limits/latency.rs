@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::Shown;
-use super::gateway::{Gateway, Policy, known, passed_over, request};
+use super::gateway::{Deadline, Gateway, Policy, known, passed_over, request};
 use super::redis::Redis;
 use super::target::Target;
 use crate::bench::{Bench, Cores};
@@ -58,7 +58,7 @@ pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
     let redis = Redis::start(bench)?;
     let gateways = policies
         .iter()
-        .map(|policy| Ok((policy.title.clone(), Gateway::start(bench, policy, Some(redis.port))?)))
+        .map(|policy| Ok((policy.title.clone(), Gateway::start(bench, policy, Some(redis.shared(Deadline::Long)))?)))
         .collect::<Result<Vec<_>>>()?;
     let http = request("/128", Ipv4Addr::new(203, 0, 113, 1));
     let mut asked: Vec<_> =

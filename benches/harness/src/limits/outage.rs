@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use self::seen::{Look, Outage, Seen, Span, Times};
-use super::gateway::{Gateway, Policy, known, passed_over};
+use super::gateway::{Deadline, Gateway, Policy, known, passed_over};
 use super::redis::Redis;
 use super::target::Target;
 use super::{Shown, together};
@@ -51,8 +51,9 @@ fn outage(bench: &Bench, policy: &Policy, seconds: u32) -> Result<Outage> {
     let calm = (third / 2).max(WARM_UP * 2);
     let plan = Times { killed: calm, begun_anew: calm + third, end: calm * 2 + third };
     let mut redis = Redis::start(bench)?;
-    let gateways =
-        (0..GATEWAYS).map(|_| Gateway::start(bench, policy, Some(redis.port))).collect::<Result<Vec<_>>>()?;
+    let gateways = (0..GATEWAYS)
+        .map(|_| Gateway::start(bench, policy, Some(redis.shared(Deadline::Usual))))
+        .collect::<Result<Vec<_>>>()?;
     let (core, start) = (bench.cores.load, together::soon());
     thread::scope(|scope| {
         let asked = scope.spawn(|| together::ask(core, &gateways, OFFERED, plan.end, start));

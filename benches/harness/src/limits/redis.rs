@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::gateway::{Deadline, SharedBy};
 use crate::bench::Bench;
 use crate::peer::free_port;
 use crate::process::{Process, output};
@@ -15,7 +16,7 @@ const SCRIPTS: [&str; 4] = ["eval", "evalsha", "fcall", "eval_ro"];
 /// A Redis of a measurement's own, on the load's core.
 pub(super) struct Redis<'b> {
     bench: &'b Bench,
-    pub(super) port: u16,
+    port: u16,
     /// None while it is dead.
     process: Option<Process>,
 }
@@ -28,6 +29,11 @@ impl<'b> Redis<'b> {
 
     pub(super) fn addr(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// For gateways that are to count in it.
+    pub(super) const fn shared(&self, deadline: Deadline) -> SharedBy {
+        SharedBy { port: self.port, deadline }
     }
 
     /// By SIGKILL: it says good-bye to nobody.

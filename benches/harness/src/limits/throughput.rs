@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::Shown;
-use super::gateway::{Gateway, Policy, known, passed_over};
+use super::gateway::{Deadline, Gateway, Policy, known, passed_over};
 use super::redis::Redis;
 use super::target::Target;
 use crate::bench::Bench;
@@ -31,7 +31,7 @@ pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
     let (policies, skipped) = known(bench, vec![Policy::none(), policy("local"), policy("leased"), policy("redis")])?;
     let redis = Redis::start(bench)?;
     let start = |policy: &Policy| {
-        let gateway = Gateway::start(bench, policy, Some(redis.port))?;
+        let gateway = Gateway::start(bench, policy, Some(redis.shared(Deadline::Long)))?;
         Ok(Loaded { title: policy.title.clone(), gateway, rounds: Vec::new() })
     };
     let mut loaded = policies.iter().map(start).collect::<Result<Vec<_>>>()?;
