@@ -58,7 +58,8 @@ pub(super) fn measure(bench: &Bench, seconds: u32) -> Result<Shown> {
     let text = format!(
         "{GATEWAYS} gateways, one Redis, one client with a limit of {} requests in 10 s ({} may come at once), who asks all gateways \
          together for {} times as much for {seconds} s. May pass: the burst and what the rate has brought until the last answer. Requests wait for Redis \
-         for 50 ms at most. The burst that was seen is the most that has certainly passed in any span beyond what the rate brings in it.\n\n{}{}",
+         for 50 ms at most. The burst that was seen is the most that has certainly passed in any span beyond what the rate brings in it. Calls are \
+         the scripts that Redis has run, those among them by which each gateway makes itself known once a second.\n\n{}{}",
         whole(RATE * 10.0),
         whole(BURST),
         whole(OFFERED),
