@@ -2,7 +2,8 @@
 //!
 //! All policies of a request are asked together ([`decide`]), each with a key and a charge, and each answers with a [`Verdict`].
 //! A [`Policy`] counts either in this process or in Redis for all gateways together, exactly both ways (or here by an
-//! estimate in constant memory, if it is told to); while Redis does not answer it does what its failure mode says. What only
+//! estimate in constant memory, or with leases from Redis, if it is told to); while Redis does not answer it does what its
+//! failure mode says. What only
 //! the answer to a request shows of its cost, [`Charged`] puts right. [`QuotaHeaders`] turns verdicts into response headers.
 
 mod charged;
@@ -10,6 +11,7 @@ mod decide;
 mod gcra;
 mod headers;
 mod here;
+mod lease;
 mod local;
 mod metrics;
 mod policy;
@@ -31,8 +33,9 @@ use self::settings::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
-pub use self::decide::{Verdicts, decide};
+pub use self::decide::{Verdicts, decide, decide_at_once};
 pub use self::headers::{Listed, QuotaHeaders};
+pub use self::lease::Stamp;
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
@@ -121,6 +124,9 @@ impl Policies {
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         for policy in self.by_name.values() {
             policy.metrics().register(registry)?;
+            if policy.is_leased() {
+                policy.metrics().lease().register(registry)?;
+            }
         }
         if let Some(link) = &self.redis {
             registry.register(Box::new(link.seconds().clone()))?;
@@ -146,6 +152,11 @@ impl Policies {
 /// All that is wrong with the policy `name` of the file, but for what other blocks say.
 pub(crate) fn problems(name: &str, file: &RateLimitFile) -> Vec<PolicyProblem> {
     Settings::read(name, file).err().unwrap_or_default()
+}
+
+/// Whether it is leased, and would be served as well with scope `redis`.
+pub(crate) fn is_leased_in_vain(name: &str, file: &RateLimitFile) -> bool {
+    Settings::read(name, file).is_ok_and(|settings| settings.is_leased_in_vain())
 }
 
 /// The previous link if its settings are the same, else a new one.

@@ -96,6 +96,22 @@ impl RedisSentinels {
         self.agreed_port(Some(port)).await.map(drop)
     }
 
+    /// Has the sentinels call the server at `port` the master from now on, whatever the one before does.
+    ///
+    /// # Errors
+    /// When a sentinel refuses.
+    pub async fn rename(&self, port: u16) -> anyhow::Result<()> {
+        for sentinel in &self.sentinels {
+            let mut connection = sentinel.connect().await?;
+            let sentinel = || redis::cmd("SENTINEL");
+            sentinel().arg("REMOVE").arg(Self::MASTER).exec_async(&mut connection).await?;
+            let mut monitor = sentinel();
+            monitor.arg("MONITOR").arg(Self::MASTER).arg("127.0.0.1").arg(port).arg(2);
+            monitor.exec_async(&mut connection).await?;
+        }
+        Ok(())
+    }
+
     async fn agreed_port(&self, not: Option<u16>) -> anyhow::Result<u16> {
         let agreed = async || {
             let mut ports = Vec::new();

@@ -191,6 +191,27 @@ fn the_annotated_file_still_holds_when_one_of_its_blocks_is_uncommented() {
 }
 
 #[test]
+fn leases_that_save_no_calls_are_warned_of() {
+    let warnings = |limit: &str| {
+        let limited = format!(
+            "redis: {{ host: a }}\nmiddleware: [rate_limit: {{ policies: [l] }}]\n\
+             rate_limits: {{ l: {{ scope: leased, {limit}, key: client_address }} }}"
+        );
+        parse(&with(&limited), Path::new("f"), &env()).expect("legal").warnings
+    };
+    for limit in ["limit: 49, window: 1m", "limit: 1000, window: 1s, burst: 900"] {
+        let warnings = warnings(limit);
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("rate_limits.l.scope: leases save few calls"),
+            "{warnings:?}"
+        );
+    }
+    for limit in ["limit: 50, window: 1m", "limit: 1000, window: 1s"] {
+        assert_eq!(warnings(limit), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn what_nothing_uses_is_warned_of() {
     let text = with("rate_limits: { idle: { scope: local, limit: 1, window: 1s, key: client_address } }");
     let loaded = parse(&text, Path::new("f"), &env()).unwrap_or_else(|problems| panic!("{problems}"));
@@ -277,6 +298,21 @@ fn contradictions_between_blocks_are_told() {
         ),
         (limited("limit: 1, window: 1d, burst: 20000"), "rate_limits.l.burst: `burst` must come back within 31 years"),
         (with(redis_policy), "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it"),
+        (
+            with(&redis_policy.replace("redis, limit: 1", "leased, limit: 90")),
+            "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it",
+        ),
+        (
+            with(&format!("redis: {{ host: a }}\n{}", redis_policy.replace("redis, limit", "leased, limit"))),
+            "rate_limits.l.scope: nothing can be leased of so small a quota; use scope `redis`",
+        ),
+        (
+            with(&format!(
+                "redis: {{ host: a }}\n{}",
+                redis_policy.replace("redis, limit: 1", "leased, limit: 90, cost: 90")
+            )),
+            "rate_limits.l.cost: `cost` may be at most the number of requests that may come at once",
+        ),
         (
             with(&format!("redis: {{ host: \"\" }}\n{redis_policy}")),
             "this scope needs Redis, and `redis.host` is empty",

@@ -54,7 +54,10 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            AnsweredBy::Local | AnsweredBy::LocalShare => drop(ask.settle_here(actual, self.since, Instant::now())),
+            from @ (AnsweredBy::Local | AnsweredBy::LocalShare | AnsweredBy::Lease(_)) => {
+                // Nobody is told any more what is left.
+                let _ = ask.settle_here(from, actual, self.since, Instant::now());
+            }
             AnsweredBy::Redis => ask.settle_in_redis(actual, self.since),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }

@@ -1,15 +1,16 @@
 //! Asks all policies of a step together: if one refuses, nothing is taken from any.
 //!
-//! Those that count here are asked first, at once; what they gave is given back when a later one refuses. Those in Redis are
-//! asked in one call, which itself takes from all or from none; in a cluster, in one call for each slot, and what one of these
-//! took is given back when another refuses. Between taking and giving back, others may find less than there is; never more. A
-//! policy that only watches holds nobody back, and counts what it would have let through.
+//! Those that count here are asked first, at once, then those that are leased; what they gave is given back when a later one
+//! refuses. Those in Redis are asked in one call, which itself takes from all or from none; in a cluster, in one call for each
+//! slot, and what one of these took is given back when another refuses. Between taking and giving back, others may find less
+//! than there is; never more. A policy that only watches holds nobody back, and counts what it would have let through.
 
 use std::time::Instant;
 
 use futures::future::join_all;
 use smallvec::SmallVec;
 
+use super::lease::AtOnce;
 use super::policy::Ask;
 use super::redis_link::NoAnswer;
 use super::script::{self, Line};
@@ -26,7 +27,12 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     let now = Instant::now();
     let mut verdicts = Verdicts::from_elem(None, asks.len());
     let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
-    if passes && asks.iter().flatten().any(|ask| ask.policy.is_shared()) {
+    for (ask, verdict) in asks.iter().zip(&mut verdicts) {
+        let Some(ask) = ask.as_ref().filter(|ask| passes && ask.policy.is_leased()) else { continue };
+        *verdict = ask.take_lease().await;
+        passes = !verdict.is_some_and(|verdict| holds_back(ask, verdict));
+    }
+    if passes && asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
         let said = take_in_redis(asks).await;
         let mut next = said.iter();
         passes = ask_each(asks, &mut verdicts, |ask| match ask.policy.shared().and_then(|_| next.next())? {
@@ -35,18 +41,65 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
             None => ask.fall_back(Instant::now()),
         });
         if !passes {
-            give_back_in_redis(asks, &said, now);
+            give_back_in_redis(asks, &mut verdicts, &said, now);
         }
     }
-    for (ask, verdict) in asks.iter().zip(&mut verdicts) {
+    conclude(asks, &mut verdicts, passes, now);
+    verdicts
+}
+
+/// The same, if it can be said without waiting: no policy is in Redis, and of those that are leased something is here.
+#[must_use]
+pub fn decide_at_once(asks: &[Option<Ask<'_>>]) -> Option<Verdicts> {
+    if asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
+        return None;
+    }
+    let now = Instant::now();
+    let mut verdicts = Verdicts::from_elem(None, asks.len());
+    let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
+    let mut waits = false;
+    if passes {
+        passes = ask_each(asks, &mut verdicts, |ask| match ask.take_lease_at_once(now)? {
+            AtOnce::Answer(verdict) => Some(verdict),
+            AtOnce::Unanswered => ask.fall_back(now),
+            AtOnce::Waits => {
+                waits = true;
+                None
+            }
+        });
+    }
+    // One that refuses makes up for others of which nothing is known.
+    if waits && passes {
+        give_back(asks, &mut verdicts, now);
+        return None;
+    }
+    conclude(asks, &mut verdicts, passes, now);
+    Some(verdicts)
+}
+
+/// Counts what came of it, and gives back what was taken of a request that is held back.
+fn conclude(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], passes: bool, now: Instant) {
+    for (ask, verdict) in asks.iter().zip(&*verdicts) {
         let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
         ask.policy.metrics().count(verdict, passes, ask.policy.only_watches());
-        let is_taken = verdict.outcome == Outcome::Allowed && verdict.answered_by.is_here();
-        if !passes && is_taken {
-            verdict.quota = ask.settle_here(0, now, now);
+    }
+    if !passes {
+        give_back(asks, verdicts, now);
+    }
+}
+
+/// Gives back what was taken here. Redis takes from all or from none.
+fn give_back(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], now: Instant) {
+    for (ask, verdict) in asks.iter().zip(verdicts) {
+        let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+        if verdict.answered_by.is_here() && verdict.outcome == Outcome::Allowed {
+            verdict.quota = ask.settle_here(verdict.answered_by, 0, now, now);
         }
     }
-    verdicts
+}
+
+fn holds_back(ask: &Ask<'_>, verdict: Verdict) -> bool {
+    verdict.outcome != Outcome::Allowed && !ask.policy.only_watches()
 }
 
 /// Notes what `answer` says of each, until one holds the request back; false if one does.
@@ -58,7 +111,7 @@ fn ask_each(
     for (ask, verdict) in asks.iter().zip(verdicts) {
         let Some((ask, answer)) = ask.as_ref().and_then(|ask| Some((ask, answer(ask)?))) else { continue };
         *verdict = Some(answer);
-        if answer.outcome != Outcome::Allowed && !ask.policy.only_watches() {
+        if holds_back(ask, answer) {
             return false;
         }
     }
@@ -108,9 +161,20 @@ fn said(lines: &[Line], answer: Result<Vec<Decision>, NoAnswer>) -> impl Iterato
 }
 
 /// Gives back what was taken in Redis although somebody else holds the request back.
-fn give_back_in_redis(asks: &[Option<Ask<'_>>], said: &[Option<Said>], since: Instant) {
-    let shared = asks.iter().flatten().filter(|ask| ask.policy.is_shared());
-    for (ask, _) in shared.zip(said).filter(|(_, said)| said.is_some_and(|said| said.is_taken)) {
+fn give_back_in_redis(
+    asks: &[Option<Ask<'_>>],
+    verdicts: &mut [Option<Verdict>],
+    said: &[Option<Said>],
+    since: Instant,
+) {
+    let asked = asks.iter().zip(verdicts).filter_map(|(ask, verdict)| Some((ask.as_ref()?, verdict)));
+    for ((ask, verdict), said) in asked.filter(|(ask, _)| ask.policy.shared().is_some()).zip(said) {
+        if !said.is_some_and(|said| said.is_taken) {
+            continue;
+        }
         ask.settle_in_redis(0, since);
+        if let Some(quota) = verdict.as_mut().and_then(|verdict| verdict.quota.as_mut()) {
+            quota.remaining = (quota.remaining + u64::from(ask.charge.cost)).min(quota.limit);
+        }
     }
 }

@@ -39,6 +39,11 @@ impl Quotas {
         Some(Self { window, burst, overdrawn, limit, usual })
     }
 
+    /// The quota that nearly all requests have.
+    pub(super) const fn usual(&self) -> Gcra {
+        self.usual
+    }
+
     /// The limit that nearly all requests have.
     #[cfg(test)]
     pub(super) const fn limit(&self) -> u32 {

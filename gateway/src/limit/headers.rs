@@ -95,7 +95,8 @@ impl QuotaHeaders {
             set(X_RATE_LIMIT_REMAINING, decimal(tightest.remaining));
             set(X_RATE_LIMIT_RESET, decimal(whole_seconds(tightest.reset)));
         }
-        let mut field = Vec::with_capacity(64 * counted.len());
+        let told = counted.iter().filter(|(member, ..)| member.standard.is_some()).count();
+        let mut field = Vec::with_capacity(64 * told);
         for (member, outcome, quota) in &counted {
             let Some(texts) = &member.standard else { continue };
             begin(&mut field, &texts.remaining);

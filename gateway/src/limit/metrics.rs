@@ -2,6 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
+use super::lease::LeaseMetrics;
 use super::verdict::{AnsweredBy, Outcome, Verdict};
 
 /// Round trips on one machine take 0.1 ms; the longest deadline anybody would set is a second.
@@ -18,6 +19,7 @@ pub(super) struct PolicyMetrics {
     shadow_refused: IntCounter,
     unavailable: IntCounter,
     stood_in: Option<IntCounter>,
+    lease: LeaseMetrics,
 }
 
 impl PolicyMetrics {
@@ -41,13 +43,14 @@ impl PolicyMetrics {
             "Requests that lack a part of what a policy counts by, whatever its missing_key makes of them.",
         );
         let keyless = IntCounter::with_opts(keyless.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, no_room, keyless, failure_mode))
+        Ok(Self::of(requests, degraded, no_room, keyless, LeaseMetrics::new(policy)?, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
+        let (requests, degraded) = (self.requests.clone(), self.degraded.clone());
         let (no_room, keyless) = (self.no_room.clone(), self.keyless.clone());
-        Self::of(self.requests.clone(), self.degraded.clone(), no_room, keyless, failure_mode)
+        Self::of(requests, degraded, no_room, keyless, self.lease.clone(), failure_mode)
     }
 
     fn of(
@@ -55,6 +58,7 @@ impl PolicyMetrics {
         degraded: IntCounterVec,
         no_room: IntCounter,
         keyless: IntCounter,
+        lease: LeaseMetrics,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
         Self {
@@ -67,6 +71,7 @@ impl PolicyMetrics {
             degraded,
             no_room,
             keyless,
+            lease,
         }
     }
 
@@ -86,6 +91,11 @@ impl PolicyMetrics {
         self.keyless.inc();
     }
 
+    /// Those of a policy that is leased.
+    pub(super) const fn lease(&self) -> &LeaseMetrics {
+        &self.lease
+    }
+
     pub(super) const fn no_room(&self) -> &IntCounter {
         &self.no_room
     }
@@ -101,7 +111,7 @@ impl PolicyMetrics {
             Outcome::Unavailable => self.unavailable.inc(),
         }
         if let Some(stood_in) = &self.stood_in
-            && verdict.answered_by != AnsweredBy::Redis
+            && !verdict.answered_by.is_for_all_gateways()
         {
             stood_in.inc();
         }
@@ -139,7 +149,7 @@ pub(super) fn live_gateways(number: u32) -> Result<IntGauge> {
 
 const fn word(mode: AnsweredBy) -> &'static str {
     match mode {
-        AnsweredBy::Redis => "redis",
+        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
         AnsweredBy::LocalShare => "local_share",
         AnsweredBy::Open => "open",

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::here::Here;
+use super::lease::AtOnce;
 use super::local::LocalTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
 use super::script::Line;
 use super::settings::{Counted, Late, PolicyProblem, Settings};
-use super::shared::Shared;
+use super::shared::{Leased, Shared};
 use super::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
 use super::window::SlidingWindow;
 use crate::config::file::FigureFile;
@@ -37,6 +38,7 @@ pub struct Ask<'r> {
 enum Counter {
     Here(Here),
     Shared(Shared),
+    Leased(Box<Leased>),
 }
 
 impl Policy {
@@ -56,6 +58,11 @@ impl Policy {
             Counted::Shared { quotas, on_failure } => {
                 let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
                 Counter::Shared(Shared::new(&settings.name, quotas, on_failure, link, &metrics, control))
+            }
+            Counted::Leased { quotas, max_keys, on_failure } => {
+                let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
+                let shared = Shared::new(&settings.name, quotas, on_failure, link, &metrics, control);
+                Counter::Leased(Box::new(Leased::new(shared, max_keys, &metrics)))
             }
         };
         Ok(Self { settings, counter, metrics })
@@ -115,7 +122,13 @@ impl Policy {
     /// Whether it is counted in Redis, so that an answer may have to be waited for.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
-        matches!(self.counter, Counter::Shared(_))
+        matches!(self.counter, Counter::Shared(_) | Counter::Leased(_))
+    }
+
+    /// Whether Redis is asked for some of the requests only, so that most are answered at once.
+    #[must_use]
+    pub const fn is_leased(&self) -> bool {
+        matches!(self.counter, Counter::Leased(_))
     }
 
     /// What of a request's cost only its answer says.
@@ -127,10 +140,19 @@ impl Policy {
         &self.metrics
     }
 
-    /// Where Redis has it, if it does.
+    /// Where Redis has it, if it is asked for each request.
     pub(super) const fn shared(&self) -> Option<&Shared> {
         match &self.counter {
             Counter::Shared(shared) => Some(shared),
+            Counter::Here(_) | Counter::Leased(_) => None,
+        }
+    }
+
+    /// Where Redis has it, leased or not.
+    const fn in_redis(&self) -> Option<&Shared> {
+        match &self.counter {
+            Counter::Shared(shared) => Some(shared),
+            Counter::Leased(leased) => Some(leased.shared()),
             Counter::Here(_) => None,
         }
     }
@@ -140,6 +162,7 @@ impl Policy {
         let same_link = match &self.counter {
             Counter::Here(_) => true,
             Counter::Shared(shared) => link.is_some_and(|link| Arc::ptr_eq(shared.link(), link)),
+            Counter::Leased(leased) => link.is_some_and(|link| Arc::ptr_eq(leased.shared().link(), link)),
         };
         same_link && self.settings == *settings
     }
@@ -150,7 +173,26 @@ impl Ask<'_> {
     pub(super) fn take_here(&self, now: Instant) -> Option<Verdict> {
         match &self.policy.counter {
             Counter::Here(here) => Some(here.take(self.key, self.charge, now).by(AnsweredBy::Local)),
-            Counter::Shared(_) => None,
+            Counter::Shared(_) | Counter::Leased(_) => None,
+        }
+    }
+
+    /// Takes it from a lease, if its policy is leased and that can be said at once.
+    pub(super) fn take_lease_at_once(&self, now: Instant) -> Option<AtOnce> {
+        match &self.policy.counter {
+            Counter::Leased(leased) => Some(leased.table().take_at_once(self.key, self.charge, now)),
+            Counter::Here(_) | Counter::Shared(_) => None,
+        }
+    }
+
+    /// Takes it from a lease, if its policy is leased; as its failure mode does where Redis gives no answer.
+    pub(super) async fn take_lease(&self) -> Option<Verdict> {
+        match &self.policy.counter {
+            Counter::Leased(leased) => match leased.table().take(self.key, self.charge).await {
+                Some(verdict) => Some(verdict),
+                None => self.fall_back(Instant::now()),
+            },
+            Counter::Here(_) | Counter::Shared(_) => None,
         }
     }
 
@@ -166,14 +208,17 @@ impl Ask<'_> {
 
     /// Takes it as the policy's failure mode does.
     pub(super) fn fall_back(&self, now: Instant) -> Option<Verdict> {
-        self.policy.shared().map(|shared| shared.fall_back(self.key, self.charge, now))
+        self.policy.in_redis().map(|shared| shared.fall_back(self.key, self.charge, now))
     }
 
-    /// What is left once what was taken here at `since` has cost `actual`; none if nothing was.
-    pub(super) fn settle_here(&self, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
-        match &self.policy.counter {
-            Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, since, now)),
-            Counter::Shared(shared) => shared.settle_fallback(self.key, self.charge, actual, since, now),
+    /// What is left once what was taken here at `since`, `from` what answered then, has cost `actual`; none if nothing was.
+    pub(super) fn settle_here(&self, from: AnsweredBy, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
+        match (&self.policy.counter, from) {
+            (Counter::Here(here), _) => Some(here.settle(self.key, self.charge, actual, since, now)),
+            (Counter::Leased(leased), AnsweredBy::Lease(stamp)) => {
+                Some(leased.table().settle(self.key, self.charge, stamp, actual, now))
+            }
+            _ => self.policy.in_redis()?.settle_fallback(self.key, self.charge, actual, since, now),
         }
     }
 

@@ -7,6 +7,9 @@
 //! reached by its name, the master of a Sentinel set by asking the sentinels (`sentinel`), and each of a cluster's masters by the
 //! slots it has (`cluster`).
 //!
+//! A connection leads to one process from its making to its end. So a Redis that was restarted or replaced, however fast, is
+//! another connection, which is proved anew; nobody has to compare run ids.
+//!
 //! Why not `redis::aio::ConnectionManager`: whichever request notices the break would reconnect on its own runtime, all
 //! others would wait for it each up to its deadline, and the connection would be driven by a proxy thread.
 

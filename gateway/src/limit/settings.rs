@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::gcra::Quotas;
+use super::lease;
 use super::verdict::AnsweredBy;
 use crate::config::file::{FigureFile, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
 use crate::config::pattern::RateLimitKey;
@@ -49,6 +50,7 @@ pub(super) enum Counted {
     Here { quotas: Quotas, max_keys: usize },
     Sketch,
     Shared { quotas: Quotas, on_failure: OnFailure },
+    Leased { quotas: Quotas, max_keys: usize, on_failure: OnFailure },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ pub enum PolicyProblem {
     #[error("`burst` must come back within 31 years")]
     TooSlow,
     /// A setting that a local policy cannot honour.
-    #[error("`{0}` is only for scope `redis`")]
+    #[error("`{0}` is only for the scopes `redis` and `leased`")]
     OnlyForRedis(&'static str),
     /// A setting that what counts by a sketch, or not here at all, cannot honour.
     #[error("`{0}` is only for what this gateway counts by `gcra`")]
@@ -102,8 +104,11 @@ pub enum PolicyProblem {
     /// A status that no final answer has.
     #[error("`only_statuses` are those of final answers, 200 to 599, and at least one")]
     Statuses,
-    /// Scope `redis` without the `redis` block.
-    #[error("scope `redis` needs the `redis` block")]
+    /// A quota of which nothing can be kept back.
+    #[error("nothing can be leased of so small a quota; use scope `redis`")]
+    TooSmallToLease,
+    /// Scope `redis` or `leased` without the `redis` block.
+    #[error("scopes `redis` and `leased` need the `redis` block")]
     NoRedis,
 }
 
@@ -123,7 +128,7 @@ impl PolicyProblem {
             Self::SketchInRedis => Some("algorithm"),
             Self::BurstOfMany => Some("burst"),
             Self::Statuses => Some("only_statuses"),
-            Self::NoRedis => Some("scope"),
+            Self::NoRedis | Self::TooSmallToLease => Some("scope"),
         }
     }
 }
@@ -136,9 +141,10 @@ impl Settings {
     pub(super) fn read(name: &str, file: &RateLimitFile) -> Result<Self, Vec<PolicyProblem>> {
         let window = file.window.get();
         let is_sketch = file.algorithm == Some(RateLimitAlgorithm::Sketch);
-        let in_redis = file.scope == RateLimitScope::Redis;
-        let has_table =
-            !is_sketch && (!in_redis || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::LocalShare);
+        let in_redis = file.scope.is_shared();
+        let is_leased = file.scope == RateLimitScope::Leased;
+        let has_table = !is_sketch
+            && (!in_redis || is_leased || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::LocalShare);
         let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
         let most = |by: &Option<FigureFile>| by.as_ref().map(|by| by.max);
         let is_too_fast = |limit: u32| is_window && !is_sketch && window.as_micros() < u128::from(limit);
@@ -146,6 +152,12 @@ impl Settings {
         let late = file.late();
         let quotas = |limit| Quotas::new(limit, window, file.burst, late.is_some()).filter(|_| is_counted);
         let at_once = file.burst.unwrap_or(file.limit.max(most(&file.limit_by).unwrap_or(0)));
+        let leased_at_once = quotas(file.limit).filter(|_| is_leased).map(|quotas| lease::burst_of(quotas.usual()));
+        let at_once = match leased_at_once.flatten().and_then(|burst| u32::try_from(burst).ok()) {
+            // Where requests have limits of their own, the largest of them counts.
+            Some(burst) if file.limit_by.is_none() => burst,
+            _ => at_once,
+        };
         let statuses = file.only_statuses.as_deref();
         let problems = [
             (!is_legal_name(name), PolicyProblem::Name),
@@ -166,6 +178,7 @@ impl Settings {
             (is_too_fast(file.limit), PolicyProblem::TooFast("limit")),
             (most(&file.limit_by).is_some_and(is_too_fast), PolicyProblem::TooFast("limit_by")),
             (is_counted && quotas(file.limit).is_none(), PolicyProblem::TooSlow),
+            (leased_at_once == Some(None), PolicyProblem::TooSmallToLease),
             (is_sketch && in_redis, PolicyProblem::SketchInRedis),
             (is_sketch && window.subsec_nanos() != 0, PolicyProblem::PartOfSecond),
             (is_sketch && file.burst.is_some(), PolicyProblem::NotForSketch("burst")),
@@ -188,7 +201,10 @@ impl Settings {
                     RedisFailureMode::Open => OnFailure::Open,
                     RedisFailureMode::Closed => OnFailure::Closed,
                 };
-                Counted::Shared { quotas, on_failure }
+                match is_leased {
+                    true => Counted::Leased { quotas, max_keys, on_failure },
+                    false => Counted::Shared { quotas, on_failure },
+                }
             }
             Some(quotas) => Counted::Here { quotas, max_keys },
         };
@@ -206,14 +222,22 @@ impl Settings {
         })
     }
 
+    /// Whether it is leased, and would be served as well without leases.
+    pub(super) fn is_leased_in_vain(&self) -> bool {
+        matches!(self.counted, Counted::Leased { quotas, .. } if !lease::is_of_use(quotas.usual()))
+    }
+
     /// What answers while Redis does not; none for a local policy.
     pub(super) const fn failure_mode(&self) -> Option<AnsweredBy> {
-        match self.counted {
-            Counted::Here { .. } | Counted::Sketch => None,
-            Counted::Shared { on_failure: OnFailure::Open, .. } => Some(AnsweredBy::Open),
-            Counted::Shared { on_failure: OnFailure::Closed, .. } => Some(AnsweredBy::Closed),
-            Counted::Shared { on_failure: OnFailure::LocalShare { .. }, .. } => Some(AnsweredBy::LocalShare),
-        }
+        let on_failure = match self.counted {
+            Counted::Here { .. } | Counted::Sketch => return None,
+            Counted::Shared { on_failure, .. } | Counted::Leased { on_failure, .. } => on_failure,
+        };
+        Some(match on_failure {
+            OnFailure::Open => AnsweredBy::Open,
+            OnFailure::Closed => AnsweredBy::Closed,
+            OnFailure::LocalShare { .. } => AnsweredBy::LocalShare,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::gcra::Quotas;
 use super::here::Here;
+use super::lease::LeaseTable;
 use super::local::LocalTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
@@ -22,6 +23,12 @@ pub(super) struct Shared {
     fallback: Fallback,
     /// Where calls are made that no request waits for.
     control: Handle,
+}
+
+/// One policy's quotas in Redis, leased.
+pub(super) struct Leased {
+    table: LeaseTable,
+    shared: Shared,
 }
 
 /// What answers while Redis does not.
@@ -102,3 +109,23 @@ impl Shared {
         }
     }
 }
+
+impl Leased {
+    /// `shared`, with leases for at most `max_keys` keys.
+    pub(super) fn new(shared: Shared, max_keys: usize, metrics: &PolicyMetrics) -> Self {
+        let Shared { link, quotas, key_prefix, control, .. } = &shared;
+        let counters = (metrics.lease().clone(), metrics.no_room().clone());
+        let table = LeaseTable::new(*quotas, max_keys, Arc::clone(link), key_prefix.clone(), counters, control);
+        Self { table, shared }
+    }
+
+    pub(super) const fn table(&self) -> &LeaseTable {
+        &self.table
+    }
+
+    /// The same without leases.
+    pub(super) const fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+

@@ -17,6 +17,7 @@ mod http2_upstreams;
 mod identity_tokens;
 mod introspection;
 mod jwks;
+mod leased_limits;
 mod lifecycle;
 mod matching;
 mod mirroring;

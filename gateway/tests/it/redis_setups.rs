@@ -142,6 +142,10 @@ async fn in_a_cluster_a_request_that_one_policy_refuses_takes_nothing_from_the_o
     // What was taken beside a refusal is given back soon.
     let two_are_taken = async || taken_of_ten(&cluster, "wide").await == 2;
     eventually(PATIENCE, "it is given back", two_are_taken).await.expect("given back");
+    let refused = gateway.request(Method::GET, "/all").send().await.expect("an answer");
+    let told = refused.headers()["ratelimit"].to_str().expect("text").to_owned();
+    assert!(told.contains("\"wide\";r=8") && told.contains("\"narrow\";r=0"), "{told}");
+    eventually(PATIENCE, "it is given back", two_are_taken).await.expect("given back");
     assert_eq!(passed(&[&gateway], "/wide", 20).await, 8);
 }
 

@@ -1,10 +1,10 @@
 //! Checks the policies under `rate_limits`.
 
 use super::keys;
-use crate::config::file::{GatewayFile, RateLimitScope, RedisFile};
+use crate::config::file::{GatewayFile, RedisFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::limit::{PolicyProblem, problems};
+use crate::limit::{PolicyProblem, is_leased_in_vain, problems};
 
 /// What of a policy is judged together.
 const TOGETHER: [&str; 11] = [
@@ -35,7 +35,12 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
         }
         keys::check(policy, &at, report);
         let scope = at.key("scope");
-        let is_shared = policy.scope == RateLimitScope::Redis && report.is_written(&scope);
+        if is_written && is_leased_in_vain(name, policy) {
+            let message = "leases save few calls of so small or short a quota (they pay from a burst of 50 on that comes back in a \
+                           second or more); use scope `redis`";
+            report.warning(&scope, message);
+        }
+        let is_shared = policy.scope.is_shared() && report.is_written(&scope);
         if is_shared && !has_redis && report.is_written(&redis) {
             let message = match file.redis {
                 Some(_) => "this scope needs Redis, and `redis.host` is empty; set it, or use scope `local`",

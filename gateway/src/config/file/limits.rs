@@ -25,7 +25,7 @@ pub struct RateLimitFile {
     /// How it is counted; `gcra` when left out.
     pub algorithm: Option<RateLimitAlgorithm>,
     /// For how many keys that are not at rest this gateway has room; 65,536 when left out. With more of them, new ones are
-    /// counted too much, and nobody too little.
+    /// counted too much, and nobody too little; where they are leased, Redis is asked for each of their requests.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_keys: Option<u32>,
     /// What requests are counted by: `client_address`, `api_key`, `claim.<name>`, `header.<name>`, `cookie.<name>`,
@@ -46,7 +46,7 @@ pub struct RateLimitFile {
     /// Whether requests are only counted, and none is held back.
     #[serde(default)]
     pub shadow: bool,
-    /// What happens while Redis does not answer. Only for scope `redis`.
+    /// What happens while Redis does not answer. Only for the scopes `redis` and `leased`.
     pub on_redis_failure: Option<RedisFailureMode>,
 }
 
@@ -124,6 +124,9 @@ pub enum RateLimitScope {
     Local,
     /// In Redis, exactly, for all gateways together.
     Redis,
+    /// In Redis, never too much for all gateways together: each takes parts of the quota ahead of need, so that few requests
+    /// need a call.
+    Leased,
 }
 
 /// How a rate limit counts.
@@ -138,7 +141,7 @@ pub enum RateLimitAlgorithm {
     Sketch,
 }
 
-/// What a Redis rate limit does while Redis does not answer.
+/// What a rate limit in Redis does while Redis does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RedisFailureMode {
@@ -149,6 +152,14 @@ pub enum RedisFailureMode {
     /// Each gateway counts for itself, up to its share of the limit: what it says, divided by the gateways that last lived.
     #[default]
     LocalShare,
+}
+
+impl RateLimitScope {
+    /// Whether it needs Redis.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(self, Self::Redis | Self::Leased)
+    }
 }
 
 impl RateLimitFile {

@@ -59,6 +59,8 @@ enum Map {
 struct Slots {
     /// In the order of the slots.
     ranges: Vec<Range>,
+    /// Who has each of them.
+    owners: Vec<Arc<Server>>,
     servers: BTreeMap<RedisNode, Arc<Server>>,
 }
 
@@ -173,20 +175,20 @@ impl Cluster {
         if !slots.ranges.iter().any(|range| range.node == *node) {
             return None;
         }
-        let has = |key: &String| slots.range_of(slot_of(key.as_bytes())).is_some_and(|range| range.node == *node);
+        let has = |key: &String| slots.range_of(slot_of(key.as_bytes())).is_some_and(|(_, range)| range.node == *node);
         // Some hundred thousand are enough to meet a node's only slot.
         (0..1_u32 << 20).map(|number| format!("{}:{number}", self.probe_prefix)).find(has)
     }
 }
 
 impl Slots {
-    fn range_of(&self, slot: u16) -> Option<&Range> {
+    fn range_of(&self, slot: u16) -> Option<(usize, &Range)> {
         let index = self.ranges.partition_point(|range| range.last < slot);
-        self.ranges.get(index).filter(|range| range.first <= slot)
+        self.ranges.get(index).filter(|range| range.first <= slot).map(|range| (index, range))
     }
 
     fn server_of(&self, slot: u16) -> Option<Arc<Server>> {
-        self.servers.get(&self.range_of(slot)?.node).cloned()
+        self.owners.get(self.range_of(slot)?.0).cloned()
     }
 
     fn is_whole(&self) -> bool {
@@ -335,7 +337,8 @@ impl Keepers {
         };
         let servers: BTreeMap<_, _> = nodes.iter().map(|node| (node.clone(), server(node))).collect();
         // Before the keepers begin: they look there for a key to write to.
-        cluster.map.send_replace(Map::Known(Slots { ranges, servers: servers.clone() }));
+        let owners = ranges.iter().filter_map(|range| servers.get(&range.node).cloned()).collect();
+        cluster.map.send_replace(Map::Known(Slots { ranges, owners, servers: servers.clone() }));
         self.running.retain(|node, (server, keeper)| {
             let stays = servers.contains_key(node);
             if !stays {

@@ -74,6 +74,11 @@ impl LinkSettings {
         }
     }
 
+    /// How long a call may take.
+    pub(in crate::limit) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(in crate::limit) fn key_prefix(&self) -> &str {
         &self.key_prefix
     }

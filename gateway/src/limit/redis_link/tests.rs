@@ -138,6 +138,24 @@ async fn the_link_follows_the_master_that_the_sentinels_choose() {
     count(&link, "key").await.expect("counted");
 }
 
+#[tokio::test]
+async fn a_master_that_the_sentinels_have_given_up_is_left_although_it_answers() {
+    let set = RedisSentinels::start().await.expect("sentinels");
+    let link = open(RedisFile { sentinel: Some(of_sentinels(&set)), ..RedisFile::default() });
+    until_up(&link).await;
+    assert_eq!(count(&link, "key").await.expect("counted"), 1);
+    // As behind a partition: two that take writes.
+    let mut other = set.servers[1].connect().await.expect("a connection");
+    redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec_async(&mut other).await.expect("a master");
+    set.rename(set.servers[1].port()).await.expect("renamed");
+    let counts_there = async || {
+        let _ = count(&link, "there").await;
+        let number: Option<u64> = redis::cmd("GET").arg("there").query_async(&mut other.clone()).await.expect("says");
+        number.is_some()
+    };
+    eventually(SOON, "the link leads to the other", counts_there).await.expect("in time");
+}
+
 /// A key that the node of this index has at the beginning, other than those of other numbers.
 fn key_at(index: u16, number: u32) -> String {
     let (first, last) = RedisCluster::slots(index);

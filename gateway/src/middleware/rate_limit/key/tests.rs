@@ -153,6 +153,9 @@ async fn no_two_keys_of_several_parts_are_written_alike() {
         assert!(!share(both, with(&one), with(&other)).await, "{one:?} and {other:?}");
         assert!(share(both, with(&one), with(&one)).await, "{one:?}");
     }
+    let query = |target| Sent { target, ..PLAIN };
+    let (one, other) = (query("/items/1?a=x%00y&b=z"), query("/items/1?a=x&b=y%00z"));
+    assert!(!share("key: [\"= query.a\", \"= query.b\"]", one, other).await, "no byte of a text ends its part");
     // What all share who have none begins like this.
     assert!(!share("key: header.x-a, missing_key: share", with(&[("x-a", b"\xFF")]), PLAIN).await);
 }
