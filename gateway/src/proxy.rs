@@ -358,7 +358,9 @@ impl ProxyHttp for Proxy {
         let route = ctx.route.as_ref();
         let metrics = route.map_or(&self.shared.metrics.unrouted, |route| &route.metrics);
         metrics.answered(status, elapsed.as_secs_f64());
-        ctx.charged.iter().for_each(|charged| charged.settle(status));
+        // What it means, not what stands on the wire: a refusal of ours may be told in another form (gRPC has 200 for all).
+        let outcome = ctx.rejection.as_ref().map(|rejection| rejection.describe().0).or(status);
+        ctx.charged.iter().for_each(|charged| charged.settle(outcome));
         if let Some(rejection) = &ctx.rejection {
             metrics.rejected(rejection.code());
         }
