@@ -269,7 +269,11 @@ impl ProxyHttp for Proxy {
         }
         // Of an attempt whose answer came no further.
         ctx.encoder = None;
-        ctx.charged.iter_mut().for_each(|charged| charged.read(&response.headers));
+        // However long the body takes: what is given back late is worth less.
+        for mut charged in ctx.charged.drain(..) {
+            charged.read(&response.headers);
+            charged.settle(Some(response.status));
+        }
         let (status, is_http_1_0) = (response.status, session.req_header().version == Version::HTTP_10);
         let is_open_ended = change_response(response, |headers| {
             if !ctx.verdicts.is_empty() {
