@@ -7,10 +7,13 @@
 
 mod charged;
 mod decide;
+mod exact;
 mod gcra;
 mod headers;
 mod here;
+mod in_flight;
 mod local;
+mod log;
 mod metrics;
 mod policy;
 mod redis_link;
@@ -26,13 +29,14 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
-use self::metrics::{PolicyMetrics, redis_seconds, redis_up};
+use self::metrics::{PolicyMetrics, in_flight_gauge, redis_seconds, redis_up};
 use self::settings::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
 pub use self::decide::{Verdicts, decide};
 pub use self::headers::{Listed, QuotaHeaders, retry_after};
+pub use self::in_flight::InFlight;
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
@@ -114,6 +118,9 @@ impl Policies {
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         for policy in self.by_name.values() {
             policy.metrics().register(registry)?;
+            if let Some(table) = policy.in_flight() {
+                registry.register(Box::new(in_flight_gauge(policy.name(), table.under_way())?))?;
+            }
         }
         if let Some(link) = &self.redis {
             registry.register(Box::new(link.seconds().clone()))?;

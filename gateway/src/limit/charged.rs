@@ -14,17 +14,29 @@ pub struct Charged {
     key: Box<[u8]>,
     charge: Charge,
     answered_by: AnsweredBy,
+    /// When it was charged here, or before.
+    since: Instant,
+    /// When it was charged in Redis.
+    at: Option<u64>,
     /// What the upstream has said of it.
     told: Option<u32>,
 }
 
 impl Charged {
-    /// What a request was charged as `key`, if it passed and its answer has something to say of that.
+    /// What a request was charged as `key`, not before `since`, if it passed and its answer has something to say of that.
     #[must_use]
-    pub fn of(policy: &Arc<Policy>, key: &[u8], charge: Charge, verdict: &Verdict) -> Option<Self> {
+    pub fn of(policy: &Arc<Policy>, key: &[u8], charge: Charge, verdict: &Verdict, since: Instant) -> Option<Self> {
         let is_final = policy.late().is_none() || verdict.outcome != Outcome::Allowed;
-        let answered_by = verdict.answered_by;
-        (!is_final).then(|| Self { policy: Arc::clone(policy), key: key.into(), charge, answered_by, told: None })
+        let (answered_by, at) = (verdict.answered_by, verdict.at);
+        (!is_final).then(|| Self {
+            policy: Arc::clone(policy),
+            key: key.into(),
+            charge,
+            answered_by,
+            since,
+            at,
+            told: None,
+        })
     }
 
     /// Reads what an upstream's answer says of the cost: a whole number. Anything else says nothing.
@@ -45,8 +57,8 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            AnsweredBy::Local => drop(ask.settle_here(actual, Instant::now())),
-            AnsweredBy::Redis => ask.settle_in_redis(actual),
+            AnsweredBy::Local => drop(ask.settle_here(actual, self.since, Instant::now())),
+            AnsweredBy::Redis => self.at.into_iter().for_each(|at| ask.settle_in_redis(actual, at)),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }
     }

@@ -26,9 +26,17 @@ const RETRY_UNAVAILABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The header fields for one list of policies, as far as they are the same for all requests.
 pub struct QuotaHeaders {
-    /// What the member of each policy that clients are told of begins with: `"name";r=`.
-    told: Vec<Option<Box<str>>>,
+    /// That of each policy that clients are told of.
+    told: Vec<Option<Member>>,
     policy: Option<HeaderValue>,
+}
+
+/// One policy's member of `RateLimit`.
+struct Member {
+    /// `"name";r=`.
+    begin: Box<str>,
+    /// Whether there is a time at which the quota is whole again.
+    has_time: bool,
 }
 
 /// A policy of the list, and whether clients are told of it. Those who are refused always learn how long to wait.
@@ -47,7 +55,10 @@ impl QuotaHeaders {
     pub fn prepare(policies: &[Listed]) -> Result<Self, InvalidHeaderValue> {
         let members: Vec<String> =
             policies.iter().filter(|listed| listed.told).map(|listed| policy_member(&listed.policy)).collect();
-        let member = |listed: &Listed| listed.told.then(|| format!(r#""{}";r="#, listed.policy.name()).into());
+        let member = |Listed { policy, told }: &Listed| {
+            let begin = || format!(r#""{}";r="#, policy.name()).into();
+            told.then(|| Member { begin: begin(), has_time: policy.in_flight().is_none() })
+        };
         let told = policies.iter().map(member).collect();
         let policy = (!members.is_empty()).then(|| HeaderValue::from_str(&members.join(", "))).transpose()?;
         Ok(Self { told, policy })
@@ -74,10 +85,12 @@ impl QuotaHeaders {
         for (member, _, quota) in counted {
             let separator: &[u8] = if members.is_empty() { b"" } else { b", " };
             members.extend_from_slice(separator);
-            members.extend_from_slice(member.as_bytes());
+            members.extend_from_slice(member.begin.as_bytes());
             members.extend_from_slice(itoa::Buffer::new().format(quota.remaining).as_bytes());
-            members.extend_from_slice(b";t=");
-            members.extend_from_slice(itoa::Buffer::new().format(whole_seconds(quota.reset)).as_bytes());
+            if member.has_time {
+                members.extend_from_slice(b";t=");
+                members.extend_from_slice(itoa::Buffer::new().format(whole_seconds(quota.reset)).as_bytes());
+            }
         }
         if !members.is_empty()
             && let Ok(value) = HeaderValue::from_bytes(&members)
@@ -106,10 +119,12 @@ const fn tightness(outcome: Outcome, quota: Quota) -> (bool, u64, Reverse<Durati
     (matches!(outcome, Outcome::Allowed), quota.remaining, Reverse(quota.reset))
 }
 
-/// `"name";q=100;w=60`; without `w` when the window is no whole number of seconds, which the field cannot say.
+/// `"name";q=100;w=60`; without `w` when the window is no whole number of seconds, which the field cannot say, and with a unit
+/// of its own in place of it when requests are counted that are under way.
 fn policy_member(policy: &Policy) -> String {
     let (name, limit, window) = (policy.name(), policy.limit(), policy.window());
     match window.subsec_nanos() {
+        _ if policy.in_flight().is_some() => format!(r#""{name}";q={limit};qu="concurrent-requests""#),
         0 => format!(r#""{name}";q={limit};w={}"#, window.as_secs()),
         _ => format!(r#""{name}";q={limit}"#),
     }

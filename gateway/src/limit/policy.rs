@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::here::Here;
-use super::local::LocalTable;
+use super::in_flight::InFlightTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
-use super::script::Line;
+use super::script::{Answer, Line};
 use super::settings::{Counted, Late, PolicyProblem, Settings};
 use super::shared::Shared;
 use super::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
@@ -47,11 +47,12 @@ impl Policy {
         control: &Handle,
     ) -> Result<Self, PolicyProblem> {
         let counter = match settings.counted {
-            Counted::Here { quotas, max_keys } => {
-                Counter::Here(Here::Gcra(LocalTable::new(quotas, max_keys, metrics.no_room().clone())))
-            }
+            Counted::Here { quotas, max_keys } => Counter::Here(quotas.table(max_keys, metrics.no_room())),
             Counted::Sketch => {
                 Counter::Here(Here::Sketch(SlidingWindow::new(u64::from(settings.limit), settings.window)))
+            }
+            Counted::InFlight { max_keys } => {
+                Counter::Here(Here::InFlight(InFlightTable::new(max_keys, metrics.no_room().clone())))
             }
             Counted::Shared { quotas, on_failure } => {
                 let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
@@ -95,7 +96,7 @@ impl Policy {
         self.settings.cost_by.as_ref()
     }
 
-    /// The window.
+    /// The window; nothing of what counts only what is under way.
     #[must_use]
     pub const fn window(&self) -> Duration {
         self.settings.window
@@ -113,9 +114,22 @@ impl Policy {
         matches!(self.counter, Counter::Shared(_))
     }
 
+    /// Whether only a request's answer says what it has cost.
+    pub(crate) const fn is_late(&self) -> bool {
+        self.late().is_some()
+    }
+
     /// What of a request's cost only its answer says.
     pub(super) const fn late(&self) -> Option<&Late> {
         self.settings.late.as_ref()
+    }
+
+    /// What it counts, if that is what is under way.
+    pub(super) const fn in_flight(&self) -> Option<&InFlightTable> {
+        match &self.counter {
+            Counter::Here(Here::InFlight(table)) => Some(table),
+            Counter::Here(_) | Counter::Shared(_) => None,
+        }
     }
 
     pub(super) const fn metrics(&self) -> &PolicyMetrics {
@@ -154,12 +168,13 @@ impl Ask<'_> {
         self.policy.shared().map(|shared| shared.line(self.key, self.charge, self.policy.only_watches()))
     }
 
-    /// The next of Redis' `decisions`, if its policy counts there.
-    pub(super) fn counted(&self, decisions: &mut impl Iterator<Item = Decision>) -> Option<Verdict> {
+    /// The next of Redis' `answers`, if its policy counts there.
+    pub(super) fn counted(&self, answers: &mut impl Iterator<Item = Answer>) -> Option<Verdict> {
         let shared = self.policy.shared()?;
         // One that Redis owes is no permission.
-        let decision = decisions.next().unwrap_or(Decision { allowed: false, remaining: 0, reset: 0, wait: 1 });
-        Some(shared.counted(self.charge, decision).by(AnsweredBy::Redis))
+        let none = Decision { allowed: false, remaining: 0, reset: 0, wait: 1 };
+        let Answer { decision, at } = answers.next().unwrap_or(Answer { decision: none, at: 0 });
+        Some(Verdict { at: Some(at), ..shared.counted(self.charge, decision).by(AnsweredBy::Redis) })
     }
 
     /// Takes it as the policy's failure mode does.
@@ -167,18 +182,18 @@ impl Ask<'_> {
         self.policy.shared().map(|shared| shared.fallback().take(self.key, self.charge, now))
     }
 
-    /// What is left once what was taken here has cost `actual`; none if nothing was.
-    pub(super) fn settle_here(&self, actual: u32, now: Instant) -> Option<Quota> {
+    /// What is left once what was taken here, not before `since`, has cost `actual`; none if nothing was.
+    pub(super) fn settle_here(&self, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
         match &self.policy.counter {
-            Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, now)),
-            Counter::Shared(shared) => shared.fallback().settle(self.key, self.charge, actual, now),
+            Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, since, now)),
+            Counter::Shared(shared) => shared.fallback().settle(self.key, self.charge, actual, since, now),
         }
     }
 
-    /// Has what was taken in Redis cost `actual`, soon.
-    pub(super) fn settle_in_redis(&self, actual: u32) {
+    /// Has what was taken in Redis, at `since` by Redis' clock, cost `actual`, soon.
+    pub(super) fn settle_in_redis(&self, actual: u32, since: u64) {
         if let Some(shared) = self.policy.shared() {
-            shared.settle(shared.line(self.key, self.charge, false), actual);
+            shared.settle(shared.line(self.key, self.charge, false), actual, since);
         }
     }
 }

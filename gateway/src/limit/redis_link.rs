@@ -29,8 +29,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::gcra::Gcra;
-use super::script::{self, CountsBy, Line};
-use super::verdict::Decision;
+use super::script::{self, Answer, CountsBy, Line};
 use crate::config::file::RedisFile;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
@@ -286,7 +285,7 @@ impl Link {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
             let counts_by = CountsBy { algorithm: "gcra", numbers: Gcra::PROBE.numbers() };
             let line = Line { key: self.probe_key.clone(), counts_by, cost: 1, only_watches: false };
-            script::take(&[line]).invoke_async::<Vec<Decision>>(&mut connection).await?;
+            script::take(&[line]).invoke_async::<Vec<Answer>>(&mut connection).await?;
             Ok(Arc::new(Live { connection, failures_in_a_row: AtomicU32::new(0) }))
         };
         match timeout(CONNECT_TIMEOUT, attempt).await {

@@ -7,6 +7,7 @@ mod figure;
 mod key;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use pingora_http::RequestHeader;
@@ -19,7 +20,7 @@ use key::{CountsAs, Key};
 
 use crate::config::file::RouteFile;
 use crate::ctx::RequestContext;
-use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide};
+use crate::limit::{AnsweredBy, Ask, Charge, Charged, InFlight, Outcome, Policy, Verdict, decide};
 use crate::reply::Rejection;
 
 /// The step that counts a request against a list of policies.
@@ -27,6 +28,8 @@ pub(crate) struct RateLimit {
     countings: Vec<Counting>,
     /// Whether any of the policies is counted in Redis.
     waits: bool,
+    /// Whether of any of them only the answer says what a request has cost.
+    is_late: bool,
 }
 
 /// One policy, and what of a request it counts.
@@ -57,21 +60,30 @@ impl RateLimit {
     /// Counts against all of these.
     pub(crate) fn new(countings: Vec<Counting>) -> Self {
         let waits = countings.iter().any(|counting| counting.policy.is_shared());
-        Self { countings, waits }
+        let is_late = countings.iter().any(|counting| counting.policy.is_late());
+        Self { countings, waits, is_late }
     }
 
     async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
         let keys: SmallVec<[_; 4]> = self.countings.iter().map(|counting| counting.key.of(head, ctx)).collect();
         let countings = self.countings.iter().zip(&keys);
         let asks: SmallVec<[_; 4]> = countings.map(|(counting, key)| Some(counting.ask(key, head, ctx))).collect();
+        let since = if self.is_late { Instant::now() } else { ctx.started };
         let verdicts = decide(&asks).await;
         let mut flow = Flow::Continue;
-        let mut charged = Vec::new();
+        let (mut charged, mut in_flight) = (Vec::new(), Vec::new());
         for ((counting, ask), verdict) in self.countings.iter().zip(&asks).zip(&verdicts) {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
-                None => charged.extend(Charged::of(&counting.policy, ask.key, ask.charge, verdict)),
+                None => charged.extend(Charged::of(&counting.policy, ask.key, ask.charge, verdict, since)),
+            }
+        }
+        // Of what one has refused, all places have been given back.
+        if matches!(flow, Flow::Continue) {
+            for ((counting, ask), verdict) in self.countings.iter().zip(&asks).zip(&verdicts) {
+                let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+                in_flight.extend(InFlight::of(&counting.policy, ask.key, ask.charge, verdict));
             }
         }
         drop(asks);
@@ -79,6 +91,7 @@ impl RateLimit {
         self.note(&verdicts, ctx);
         if matches!(flow, Flow::Continue) {
             ctx.charged.append(&mut charged);
+            ctx.in_flight.append(&mut in_flight);
         }
         flow
     }
