@@ -34,6 +34,8 @@ usage: ./dev.sh <command>
               the gateway beside an empty Pingora proxy, HAProxy and nginx, into benches/RESULTS.md;
               --quick only prints instructions, system calls and a short comparison, in some minutes;
               bench --help lists the measurements, bench compare --help the flags of one
+  bench limits [--only border,accuracy,outage,throughput,latency,keys] [--seconds 60] [--write]
+              what rate limits let through and cost, beside nginx and HAProxy and with Redis killed
   bench micro | services [flags]
               the parts that requests pass, each alone; the services beside a FastAPI service that does the same, with
               --write into benches/RESULTS.md
@@ -439,7 +441,11 @@ bench() {
     need_toolchain
     need_redis
     need_peers
-    if [ -z "$binaries" ]; then
+    if [ -z "$binaries" ] && [ "${1:-}" = limits ]; then
+        say "Building what is measured (profile $PROFILE)"
+        dist gateway
+        binaries=$target/$built_in
+    elif [ -z "$binaries" ]; then
         say "Building what is measured (profile $PROFILE)"
         dist gateway empty-pingora
         # Both with a profile or both without: else the profile would be taken for the gateway's own doing.

@@ -52,6 +52,9 @@ pub(crate) enum Part {
     },
     /// Reads a key of the gateway's `api_keys` from standard input, and prints the hash that stands in the configuration
     HashKey,
+    /// Asks for a password of the gateway's `basic_auth`, or reads it from standard input, and prints the hash that stands in the
+    /// configuration
+    HashPassword,
     /// The embedded DynamoDB alone, for parts that run alone on this machine; asks nobody for credentials
     Store {
         /// Directory of its files; made if it is not there; variable DATA_DIR [default: data]

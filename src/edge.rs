@@ -41,6 +41,12 @@ pub(crate) fn hash_key() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints the hash of the password that is typed or on standard input, as `basic_auth` has it.
+pub(crate) fn hash_password() -> anyhow::Result<()> {
+    println!("{}", gateway::config::hash_typed_password()?);
+    Ok(())
+}
+
 /// Starts a gateway, which has threads of its own and must not be started on an asynchronous one.
 pub(crate) async fn start(config: ConfigSource, env: Env) -> anyhow::Result<Running> {
     let options = Options { config, env, middleware: Vec::new() };

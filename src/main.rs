@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Some(Part::Gateway { check: true, .. }) => finish("gateway", async { edge::check(&env) }),
         Some(Part::Gateway { .. }) => finish("gateway", edge::run(env)),
         Some(Part::HashKey) => finish("hash-key", async { edge::hash_key() }),
+        Some(Part::HashPassword) => finish("hash-password", async { edge::hash_password() }),
         Some(Part::Store { listen, .. }) => finish("store", store::run(env, listen)),
         Some(Part::UserService) => service::run("user-service", |env| async move {
             user_service::start(user_service::Config::from_env(&env)?).await

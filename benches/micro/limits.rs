@@ -69,7 +69,7 @@ fn count(turns: u64, policy: &Arc<Policy>, keys: &[[u8; 17]]) {
 fn policies(control: &Handle, keys: u32) -> anyhow::Result<Policies> {
     // One in a microsecond, the most that is counted exactly.
     let (limit, hour) = (3_600_000_000, Span::from_secs(3600));
-    let new = |limit, window| RateLimitFile::new(RateLimitScope::Local, limit, window, RateLimitKey::ClientAddress);
+    let new = |limit, window| RateLimitFile::new(RateLimitScope::Local, limit, window, RateLimitKey::client_address());
     let file = |algorithm, max_keys| RateLimitFile { algorithm: Some(algorithm), max_keys, ..new(limit, hour) };
     let log = RateLimitFile {
         algorithm: Some(RateLimitAlgorithm::SlidingWindow),

@@ -9,6 +9,7 @@ mod expressions;
 mod limits;
 mod passwords;
 mod router;
+mod signing;
 mod tokens;
 
 use criterion::Criterion;
@@ -21,6 +22,7 @@ fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     router::bench(&mut criterion)?;
     tokens::bench(&mut criterion)?;
+    signing::bench(&mut criterion)?;
     limits::bench(&mut criterion)?;
     admission::bench(&mut criterion)?;
     expressions::bench(&mut criterion)?;

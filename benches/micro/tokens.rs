@@ -103,7 +103,7 @@ fn public(key: &impl AsDer<PublicKeyX509Der<'static>>) -> anyhow::Result<String>
     Ok(format!("public_key: \"{}\"", pem("PUBLIC", key.as_der()?.as_ref(), "\\n")))
 }
 
-fn pem(which: &str, der: &[u8], line_end: &str) -> String {
+pub(crate) fn pem(which: &str, der: &[u8], line_end: &str) -> String {
     let text = BASE64_STANDARD.encode(der);
     format!("-----BEGIN {which} KEY-----{line_end}{text}{line_end}-----END {which} KEY-----{line_end}")
 }

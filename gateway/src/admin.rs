@@ -88,6 +88,19 @@ impl Admin {
         json_response(StatusCode::OK, &Value::Object(pools.collect()))
     }
 
+    /// Which of the services that are asked about requests have answered the last time. Nobody asks them without a request, so
+    /// that this is no reason to take the gateway away.
+    fn services(&self) -> Response<Vec<u8>> {
+        fn shown<'s>(services: impl Iterator<Item = (&'s str, bool)>) -> Value {
+            let state = |(name, answers): (&str, bool)| (name.to_owned(), json!({"answers": answers}));
+            Value::Object(services.map(state).collect())
+        }
+        let snapshot = self.shared.snapshot.load();
+        let (forward_auth, introspection) = (snapshot.forward_auths.states(), snapshot.providers.introspections());
+        let state = json!({"forward_auth": shown(forward_auth), "token_introspection": shown(introspection)});
+        json_response(StatusCode::OK, &state)
+    }
+
     fn revocations(&self) -> Response<Vec<u8>> {
         let snapshot = self.shared.snapshot.load();
         let state = snapshot.providers.revocations().map_or(Value::Null, |revocations| revocations.state());
@@ -129,6 +142,7 @@ impl ServeHttp for Admin {
             "/ready" => self.ready().await,
             "/metrics" => self.metrics(),
             "/upstreams" => self.upstreams(),
+            "/services" => self.services(),
             "/revocations" => self.revocations(),
             "/jwks.json" => json_response(StatusCode::OK, &self.shared.snapshot.load().signers.jwks()),
             _ => problem(StatusCode::NOT_FOUND, "no_route", ROUTES),
@@ -150,7 +164,7 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
 
 const UP: &str = "up";
 const ROUTES: &str =
-    "There are /health, /ready, /metrics, /upstreams, /revocations, /jwks.json and, for POST, /reload.";
+    "There are /health, /ready, /metrics, /upstreams, /services, /revocations, /jwks.json and, for POST, /reload.";
 
 fn check(name: &str, found: Result<(), String>) -> Value {
     match found {

@@ -8,6 +8,7 @@ mod check;
 mod decode;
 pub mod file;
 mod index;
+mod new_password;
 pub mod pattern;
 pub mod problems;
 mod provider_key;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use common::config::Env;
 
 use file::GatewayFile;
+pub use new_password::{hash_password, hash_typed_password};
 use problems::{ConfigProblems, KeyPath, Problem};
 pub(crate) use provider_key::is_trustworthy;
 pub use provider_key::{ProviderKey, RemoteJwks};
@@ -105,10 +107,11 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
     if !report.problems.is_empty() {
         return Err(ConfigProblems::new(path, report.problems));
     }
-    file.redis = file.redis.filter(|redis| !redis.host.is_empty());
+    file.redis = file.redis.filter(file::RedisFile::is_somewhere);
     file.revocation = file.revocation.filter(|revocation| !revocation.is_off());
     let warnings = report.warnings.iter().map(|warning| warning.line(path)).collect();
     let check::Found {
+        redis_certificates,
         keys,
         signing_keys,
         api_keys,
@@ -120,6 +123,9 @@ pub fn parse(text: &str, path: &Path, env: &Env) -> Result<Loaded, ConfigProblem
         introspection,
         bodies,
     } = found;
+    if let Some(redis) = &mut file.redis {
+        redis.certificates = redis_certificates;
+    }
     let directory = directory.to_owned();
     Ok(Loaded {
         file,

@@ -53,6 +53,8 @@ pub struct RequestContext {
     pub identity: Option<Arc<Identity>>,
     /// Who has checked that proof, if it was a step of the file.
     pub(crate) proven_by: Option<Arc<Prover>>,
+    /// The program by whose key it was proven too, where something else says who it is.
+    pub(crate) program: Option<Program>,
     /// What the gateway asserts to the upstream, in place of anything the client said under these names.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
     /// What steps have made of the request's other headers, in their order.
@@ -117,6 +119,7 @@ impl RequestContext {
             rewritten: None,
             identity: None,
             proven_by: None,
+            program: None,
             request_headers: Vec::new(),
             header_edits: Vec::new(),
             response_headers: Vec::new(),
@@ -233,6 +236,15 @@ pub(crate) struct Prover {
     pub kind: ProofKind,
     /// The name of the provider in the file.
     pub provider: Box<str>,
+}
+
+/// A program that has shown its key.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// Its own, with its name.
+    pub identity: Arc<Identity>,
+    /// The name of the provider in the file.
+    pub provider: Arc<str>,
 }
 
 /// Counts a request as under way until it is dropped, so that a stop can wait for it.

@@ -2,7 +2,8 @@
 //!
 //! All policies of a request are asked together ([`decide`]), each with a key and a charge, and each answers with a [`Verdict`].
 //! A [`Policy`] counts either in this process or in Redis for all gateways together, exactly both ways (or here by an
-//! estimate in constant memory, if it is told to); while Redis does not answer it does what its failure mode says. What only
+//! estimate in constant memory, or with leases from Redis, if it is told to); while Redis does not answer it does what its
+//! failure mode says. What only
 //! the answer to a request shows of its cost, [`Charged`] puts right. [`QuotaHeaders`] turns verdicts into response headers.
 
 mod charged;
@@ -12,6 +13,7 @@ mod gcra;
 mod headers;
 mod here;
 mod in_flight;
+mod lease;
 mod local;
 mod log;
 mod metrics;
@@ -29,17 +31,20 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
-use self::metrics::{PolicyMetrics, in_flight_gauge, redis_seconds, redis_up};
+use self::metrics::{PolicyMetrics, in_flight_gauge, live_gateways, redis_seconds, redis_up};
 use self::settings::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
-pub use self::decide::{Verdicts, decide};
-pub use self::headers::{Listed, QuotaHeaders, retry_after};
+pub use self::decide::{Verdicts, decide, decide_at_once};
+pub use self::headers::{Listed, QuotaHeaders};
 pub use self::in_flight::InFlight;
+pub use self::lease::Stamp;
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
 pub use self::redis_link::{NoAnswer, RedisLink};
+#[cfg(test)]
+pub(crate) use self::settings::DEFAULT_MAX_KEYS;
 pub use self::settings::PolicyProblem;
 pub use self::verdict::{AnsweredBy, Charge, Outcome, Quota, Verdict};
 
@@ -111,6 +116,13 @@ impl Policies {
         }
     }
 
+    /// Says in Redis, if there is one, that this gateway ends, and ends the link.
+    pub async fn leave(&self) {
+        if let Some(link) = &self.redis {
+            link.leave().await;
+        }
+    }
+
     /// Puts the series of every policy and of the link into `registry`, to be shown now.
     ///
     /// # Errors
@@ -121,10 +133,14 @@ impl Policies {
             if let Some(table) = policy.in_flight() {
                 registry.register(Box::new(in_flight_gauge(policy.name(), table.under_way())?))?;
             }
+            if policy.is_leased() {
+                policy.metrics().lease().register(registry)?;
+            }
         }
         if let Some(link) = &self.redis {
             registry.register(Box::new(link.seconds().clone()))?;
             registry.register(Box::new(redis_up(link.is_up())?))?;
+            registry.register(Box::new(live_gateways(link.live_gateways())?))?;
         }
         Ok(())
     }
@@ -147,6 +163,11 @@ pub(crate) fn problems(name: &str, file: &RateLimitFile) -> Vec<PolicyProblem> {
     Settings::read(name, file).err().unwrap_or_default()
 }
 
+/// Whether it is leased, and would be served as well with scope `redis`.
+pub(crate) fn is_leased_in_vain(name: &str, file: &RateLimitFile) -> bool {
+    Settings::read(name, file).is_ok_and(|settings| settings.is_leased_in_vain())
+}
+
 /// The previous link if its settings are the same, else a new one.
 fn link(file: &RedisFile, control: &Handle, previous: Option<&Policies>) -> Result<Arc<RedisLink>, LimitError> {
     let settings = LinkSettings::read(file);
@@ -156,7 +177,7 @@ fn link(file: &RedisFile, control: &Handle, previous: Option<&Policies>) -> Resu
         Some(link) => link.seconds().clone(),
         None => redis_seconds().map_err(LimitError::Metrics)?,
     };
-    RedisLink::open(settings, seconds, control).map(Arc::new).map_err(LimitError::Redis)
+    RedisLink::open(settings, seconds, control, previous.map(|link| &**link)).map(Arc::new).map_err(LimitError::Redis)
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ struct Flags {
 enum Task {
     /// Reads a key of `api_keys` from standard input, and prints the hash that stands in the configuration.
     HashKey,
+    /// Asks for a password of `basic_auth`, or reads it from standard input, and prints the hash that stands in the configuration.
+    HashPassword,
 }
 
 fn main() -> ExitCode {
@@ -48,8 +50,14 @@ fn main() -> ExitCode {
 
 fn run(flags: Flags) -> anyhow::Result<()> {
     let env = Env::of_process();
-    if let Some(Task::HashKey) = flags.task {
-        println!("{}", gateway::config::hash_key(std::io::stdin().lock())?);
+    if let Some(task) = flags.task {
+        println!(
+            "{}",
+            match task {
+                Task::HashKey => gateway::config::hash_key(std::io::stdin().lock())?,
+                Task::HashPassword => gateway::config::hash_typed_password()?,
+            }
+        );
         return Ok(());
     }
     if flags.check {

@@ -51,6 +51,8 @@ pub enum Rejection {
     Ambiguous(Ambiguity),
     /// It is not HTTP.
     Malformed,
+    /// It is HTTP/2 where that is not spoken.
+    Http2NotSpoken,
     /// Its path can be read in two ways.
     BadPath(BadPath),
     /// Its target is too long.
@@ -93,8 +95,9 @@ pub enum Rejection {
     CertificateNotPermitted,
     /// It needs a proof of who is there, of whichever kind, and has none. These are the challenges of all kinds.
     CredentialsMissing(Arc<[HeaderValue]>),
-    /// Whoever is there may not do this. The challenge says what it would take, as far as scopes go.
-    InsufficientScope(HeaderValue),
+    /// Whoever is there may not do this. The challenge says what it would take, as far as the scopes of a token go; there is none
+    /// where somebody was known by something else.
+    InsufficientScope(Option<HeaderValue>),
     /// An expression of the route does not permit it, whoever asks.
     NotPermitted,
     /// Whether its token is to be believed cannot be said, for the issuer's keys cannot be had.
@@ -105,6 +108,8 @@ pub enum Rejection {
     AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
+    /// It lacks what a policy counts it by; what that is, unless it is an expression.
+    RateLimitKeyMissing(Option<Arc<str>>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
     LimiterUnavailable,
     /// The gateway serves as many connections as it may.
@@ -178,6 +183,11 @@ impl Rejection {
             Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {
                 (S::BAD_REQUEST, "bad_path", "The path must not have an encoded slash or a backslash.")
             }
+            Self::Http2NotSpoken => (
+                S::BAD_REQUEST,
+                "http2_not_spoken",
+                "HTTP/2 is not spoken here; send HTTP/1.1, or agree on HTTP/2 in a TLS handshake (ALPN).",
+            ),
             Self::BadPath(_) => (S::BAD_REQUEST, "bad_path", "The path is not a valid URI path."),
             Self::UriTooLong => (S::URI_TOO_LONG, "uri_too_long", "The request target is too long."),
             Self::HeadersTooLarge => {
@@ -244,9 +254,12 @@ impl Rejection {
                 "auth_unavailable",
                 "Whether you may do this cannot be said now; try again soon.",
             ),
-            Self::QuotaExceeded(_) => {
-                (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again after Retry-After seconds.")
-            }
+            Self::QuotaExceeded(_) => (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again later."),
+            Self::RateLimitKeyMissing(_) => (
+                S::BAD_REQUEST,
+                "rate_limit_key_missing",
+                "The request lacks, or has twice, what its quota is counted by; see `missing`.",
+            ),
             Self::LimiterUnavailable => (
                 S::SERVICE_UNAVAILABLE,
                 "limiter_unavailable",
@@ -293,7 +306,7 @@ impl Rejection {
             }
             Self::PasswordMissing(challenge)
             | Self::PasswordInvalid(challenge)
-            | Self::InsufficientScope(challenge) => {
+            | Self::InsufficientScope(Some(challenge)) => {
                 add(WWW_AUTHENTICATE, challenge.clone());
             }
             Self::TokenInvalid => {
@@ -323,6 +336,9 @@ impl Rejection {
         if let Self::QuotaExceeded(policy) = self {
             problem["type"] = QUOTA_EXCEEDED.into();
             problem["violated-policies"] = [&**policy].into_iter().collect();
+        }
+        if let Self::RateLimitKeyMissing(Some(part)) = self {
+            problem["missing"] = part.to_string().into();
         }
         Bytes::from(problem.to_string())
     }

@@ -80,7 +80,7 @@ struct Settings {
 
 #[derive(Clone)]
 enum SourceSettings {
-    Redis(LinkSettings),
+    Redis(Box<LinkSettings>),
     Services { targets: Vec<Target>, secret: SecretString },
 }
 
@@ -248,7 +248,7 @@ pub(crate) struct Lost {
 impl Settings {
     fn read(file: &RevocationFile, redis: Option<&RedisFile>) -> Option<Self> {
         let source = match file.source {
-            RevocationSource::Redis => SourceSettings::Redis(LinkSettings::read(redis?)),
+            RevocationSource::Redis => SourceSettings::Redis(Box::new(LinkSettings::read(redis?))),
             RevocationSource::Url => SourceSettings::Services {
                 targets: file.url.as_ref()?.iter().cloned().collect(),
                 secret: file.secret.as_ref()?.as_secret().clone(),

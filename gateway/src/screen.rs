@@ -36,6 +36,9 @@ pub enum BodyFraming {
     Open,
 }
 
+/// What looks like a head in the preface of HTTP/2, so that servers of HTTP/1 refuse it (RFC 9113, section 3.4).
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// As many as Pingora takes.
 const MOST_HEADERS: usize = 256;
 
@@ -53,6 +56,7 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Reject
     match request.parse_with_uninit_headers(head, &mut headers) {
         Ok(Status::Complete(length)) if length == head.len() => {}
         Err(Error::TooManyHeaders) => return Err(Rejection::HeadersTooLarge),
+        Ok(_) | Err(_) if head == HTTP_2 => return Err(Rejection::Http2NotSpoken),
         Ok(_) | Err(_) => return Err(Rejection::Malformed),
     }
     let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());

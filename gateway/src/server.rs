@@ -276,6 +276,7 @@ impl Running {
             tracing::warn!(requests = cut_off, "requests were cut off at the end of shutdown_timeout");
         }
         self.workers.end();
+        self.control.block_on(self.shared.snapshot.load_full().policies.leave());
         self.control.shutdown_timeout(Duration::from_millis(100));
         self.shared.access_log.flush(LAST_LINES_TIMEOUT);
     }

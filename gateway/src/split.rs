@@ -18,6 +18,7 @@ use crate::claim::ClaimPath;
 use crate::client_addr;
 use crate::config::file::{SplitFile, StickyCookieFile, StickyFile};
 use crate::cookies;
+use crate::credential::Place;
 use crate::ctx::RequestContext;
 use crate::upstream::Pool;
 
@@ -130,6 +131,17 @@ impl Split {
             }
         }
     }
+}
+
+/// What of a request is for the gateway's choice alone, so that no upstream sees it: the cookie that the gateway has given, and
+/// what asks for an upstream by its name.
+pub(crate) fn hidden(file: &SplitFile) -> impl Iterator<Item = Place> {
+    let sticky = file.sticky.as_ref().and_then(|sticky| sticky.cookie.as_ref()).filter(|cookie| !cookie.forward);
+    let force = file.force.as_ref().filter(|force| !force.forward);
+    let header = force.and_then(|force| force.header.as_ref());
+    let header = header.map(|header| Place::Header { name: header.get().clone(), scheme: None });
+    let cookies = sticky.map(|cookie| &cookie.name).into_iter().chain(force.and_then(|force| force.cookie.as_ref()));
+    header.into_iter().chain(cookies.map(|name| Place::Cookie(name.as_str().into())))
 }
 
 impl Sticky {

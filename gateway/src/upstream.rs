@@ -20,6 +20,8 @@ use tokio::sync::watch;
 use discovery::{Discovery, bare};
 use probe::Probe;
 pub(crate) use target::Target;
+#[cfg(test)]
+pub(crate) use target::{MOST_STREAMS, PING_INTERVAL};
 pub(crate) use tls::Security;
 
 use crate::config::file::{Balance, UpstreamFile, UpstreamProtocol};

@@ -1,5 +1,6 @@
 //! A real `redis-server` that a test can kill, restart and stall.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
@@ -20,8 +21,33 @@ const START_ATTEMPTS: usize = 5;
 pub struct RedisServer {
     child: Child,
     port: u16,
+    tls_port: Option<u16>,
     password: Option<String>,
     directory: TempDir,
+}
+
+/// What a server has beyond the default.
+#[derive(Clone, Default)]
+pub struct RedisOptions {
+    /// What its default user is asked for.
+    pub password: Option<String>,
+    /// The rest of the line `user` of its configuration, for each other user: `gateway on >secret ~* +@all`.
+    pub users: Vec<String>,
+    /// What it speaks TLS with, on a port beside the plain one.
+    pub tls: Option<RedisTls>,
+    /// More lines of its configuration.
+    pub lines: Vec<String>,
+}
+
+/// What a server speaks TLS with, each as PEM.
+#[derive(Clone)]
+pub struct RedisTls {
+    /// Its certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+    /// Whose certificates its clients must show; nobody is asked when there is nothing.
+    pub clients: Option<String>,
 }
 
 impl RedisServer {
@@ -30,7 +56,7 @@ impl RedisServer {
     /// # Errors
     /// Says what is missing, or why it does not start.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::start_on_free_port(None).await
+        Self::start_with(RedisOptions::default()).await
     }
 
     /// Starts a server whose default user has this password, and waits until it answers.
@@ -38,16 +64,22 @@ impl RedisServer {
     /// # Errors
     /// Says what is missing, or why it does not start.
     pub async fn start_with_password(password: &str) -> anyhow::Result<Self> {
-        Self::start_on_free_port(Some(password)).await
+        Self::start_with(RedisOptions { password: Some(password.to_owned()), ..RedisOptions::default() }).await
     }
 
-    async fn start_on_free_port(password: Option<&str>) -> anyhow::Result<Self> {
+    /// Starts a server with these options, and waits until it answers.
+    ///
+    /// # Errors
+    /// Says what is missing, or why it does not start.
+    pub async fn start_with(options: RedisOptions) -> anyhow::Result<Self> {
         let mut last_error = None;
         for _ in 0..START_ATTEMPTS {
             let directory = tempfile::tempdir().context("no temporary directory for redis-server")?;
-            let port = free_port()?;
-            let child = spawn(port, password, &directory)?;
-            let mut server = Self { child, port, password: password.map(str::to_owned), directory };
+            let (port, tls_port) = (free_port()?, options.tls.as_ref().map(|_| free_port()).transpose()?);
+            write_config(&options, port, tls_port, &directory)?;
+            let child = spawn(&directory, &[])?;
+            let password = options.password.clone();
+            let mut server = Self { child, port, tls_port, password, directory };
             match server.wait_until_ready().await {
                 Ok(()) => return Ok(server),
                 // Most likely somebody else took the port in between.
@@ -61,6 +93,12 @@ impl RedisServer {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port on which it speaks TLS, at 127.0.0.1, if it does.
+    #[must_use]
+    pub const fn tls_port(&self) -> Option<u16> {
+        self.tls_port
     }
 
     /// Opens a connection of the test's own.
@@ -93,7 +131,7 @@ impl RedisServer {
     /// When it does not start, for example because the port was taken meanwhile.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
-        self.child = spawn(self.port, self.password.as_deref(), &self.directory)?;
+        self.child = spawn(&self.directory, &[])?;
         self.wait_until_ready().await
     }
 
@@ -151,18 +189,41 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(port: u16, password: Option<&str>, directory: &TempDir) -> anyhow::Result<Child> {
-    let mut command = Command::new("redis-server");
-    command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-        .arg("--dir")
-        .arg(directory.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if let Some(password) = password {
-        command.args(["--requirepass", password]);
+/// Writes the file that a server is started with, and started with again.
+fn write_config(options: &RedisOptions, port: u16, tls_port: Option<u16>, directory: &TempDir) -> anyhow::Result<()> {
+    let path = |name: &str| directory.path().join(name);
+    let mut lines = vec![
+        format!("port {port}"),
+        "bind 127.0.0.1".to_owned(),
+        "save \"\"".to_owned(),
+        "appendonly no".to_owned(),
+        "repl-diskless-sync-delay 0".to_owned(),
+        format!("dir {}", directory.path().display()),
+    ];
+    if let (Some(tls), Some(tls_port)) = (&options.tls, tls_port) {
+        fs::write(path("tls.crt"), &tls.certificate)?;
+        fs::write(path("tls.key"), &tls.key)?;
+        fs::write(path("clients.crt"), tls.clients.as_ref().unwrap_or(&tls.certificate))?;
+        lines.push(format!("tls-port {tls_port}"));
+        lines.push(format!("tls-cert-file {}", path("tls.crt").display()));
+        lines.push(format!("tls-key-file {}", path("tls.key").display()));
+        lines.push(format!("tls-ca-cert-file {}", path("clients.crt").display()));
+        lines.push(format!("tls-auth-clients {}", if tls.clients.is_some() { "yes" } else { "no" }));
     }
+    if let Some(password) = &options.password {
+        lines.push(format!("requirepass \"{password}\""));
+        lines.push(format!("masterauth \"{password}\""));
+    }
+    lines.extend(options.users.iter().map(|user| format!("user {user}")));
+    lines.extend(options.lines.iter().cloned());
+    fs::write(path("redis.conf"), lines.join("\n") + "\n").context("redis.conf cannot be written")
+}
+
+/// Starts `redis-server` with the file `redis.conf` in `directory`.
+pub(crate) fn spawn(directory: &TempDir, more: &[&str]) -> anyhow::Result<Child> {
+    let mut command = Command::new("redis-server");
+    command.arg(directory.path().join("redis.conf")).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => anyhow::anyhow!("redis-server is not installed; `./dev.sh test` installs it"),
         _ => anyhow::Error::new(error).context("redis-server cannot be started"),

@@ -55,7 +55,7 @@ async fn two_gateways_on_one_redis_let_through_exactly_one_quota() -> anyhow::Re
 
     // Both at once, so that they race for the same key.
     let attempts = (0..3 * LIMIT).map(|n| if n % 2 == 0 { &first.api } else { &second.api });
-    let statuses = futures::future::join_all(attempts.map(|api| status(api, "/local"))).await;
+    let statuses = futures::future::join_all(attempts.map(|api| status(api, "/local_share"))).await;
     let statuses = statuses.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     assert_eq!(statuses.iter().filter(|status| **status == StatusCode::OK).count(), LIMIT, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == StatusCode::TOO_MANY_REQUESTS).count(), 2 * LIMIT);
@@ -66,7 +66,7 @@ async fn two_gateways_on_one_redis_let_through_exactly_one_quota() -> anyhow::Re
 async fn while_redis_is_away_each_policy_does_what_it_says_and_then_counts_again() -> anyhow::Result<()> {
     let (echo, mut redis) = (Echo::start().await?, RedisServer::start().await?);
     let gateway = Gateway::with_config(&sharing(&redis, &echo)).await?;
-    for path in ["/open", "/closed", "/local"] {
+    for path in ["/open", "/closed", "/local_share"] {
         assert_eq!(status(&gateway.api, path).await?, StatusCode::OK, "{path}");
     }
 
@@ -76,18 +76,18 @@ async fn while_redis_is_away_each_policy_does_what_it_says_and_then_counts_again
         assert_eq!(status(&gateway.api, "/closed").await?, StatusCode::SERVICE_UNAVAILABLE);
     }
     let mut passed = 0;
-    while status(&gateway.api, "/local").await? == StatusCode::OK {
+    while status(&gateway.api, "/local_share").await? == StatusCode::OK {
         passed += 1;
         assert!(passed <= LIMIT, "the gateway does not count for itself");
     }
-    assert_eq!(status(&gateway.api, "/local").await?, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(status(&gateway.api, "/local_share").await?, StatusCode::TOO_MANY_REQUESTS);
 
     redis.restart().await?;
     testkit::eventually(PATIENCE, "closed lets through again", async || {
         status(&gateway.api, "/closed").await.is_ok_and(|status| status == StatusCode::OK)
     })
     .await?;
-    assert_eq!(status(&gateway.api, "/local").await?, StatusCode::OK, "the quota is Redis' again");
+    assert_eq!(status(&gateway.api, "/local_share").await?, StatusCode::OK, "the quota is Redis' again");
     let keys: usize = redis::cmd("DBSIZE").query_async(&mut redis.connect().await?).await?;
     assert!(keys >= 2, "only {keys} keys are counted");
     Ok(())
@@ -114,7 +114,7 @@ fn sharing(redis: &RedisServer, echo: &Echo) -> String {
         redis.port(),
         echo.url()
     );
-    let modes = ["open", "closed", "local"];
+    let modes = ["open", "closed", "local_share"];
     config += "rate_limits:\n";
     for mode in modes {
         config += &format!(

@@ -92,11 +92,17 @@ impl Bench {
             return Ok(*port);
         }
         let port = free_port()?;
+        let process = self.start_redis(port)?;
+        Ok(self.redis.get_or_init(|| (port, process)).0)
+    }
+
+    /// Starts an empty Redis that keeps nothing, on the load's core, and waits until it listens.
+    pub(crate) fn start_redis(&self, port: u16) -> Result<Process> {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
-        let process = Process::start(&command, Some(self.cores.load), &self.directory, "redis")?;
+        let process = Process::start(&command, Some(self.cores.load), &self.directory, &format!("redis-{port}"))?;
         until_it_listens(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).context("Redis does not start")?;
-        Ok(self.redis.get_or_init(|| (port, process)).0)
+        Ok(process)
     }
 }
 

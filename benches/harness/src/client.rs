@@ -17,7 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Connection {
     stream: Stream,
     received: Vec<u8>,
+    answer: Answer,
 }
+
+/// Reads the status of the answer that bytes begin with, and its length; none while that cannot be told.
+type Answer = fn(&[u8]) -> Result<Option<(u16, usize)>>;
 
 enum Stream {
     Plain(TcpStream),
@@ -27,10 +31,7 @@ enum Stream {
 impl Connection {
     /// Connects to `addr`, with `tls` over it if there is one; hands are shaken with the first request.
     pub(crate) fn open(addr: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
-        let stream = TcpStream::connect(addr)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+        let stream = socket(addr)?;
         let stream = match tls {
             None => Stream::Plain(stream),
             Some(tls) => {
@@ -38,7 +39,12 @@ impl Connection {
                 Stream::Tls(Box::new(StreamOwned::new(session, stream)))
             }
         };
-        Ok(Self { stream, received: Vec::new() })
+        Ok(Self { stream, received: Vec::new(), answer: head })
+    }
+
+    /// Connects to the Redis at `addr`; what it takes well counts as a 200.
+    pub(crate) fn to_redis(addr: SocketAddr) -> Result<Self> {
+        Ok(Self { stream: Stream::Plain(socket(addr)?), received: Vec::new(), answer: line })
     }
 
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
@@ -63,7 +69,7 @@ impl Connection {
             bail!("the proxy closed the connection");
         }
         self.received.extend_from_slice(&part[..read]);
-        match head(&self.received)? {
+        match (self.answer)(&self.received)? {
             Some((status, length)) if self.received.len() >= length => {
                 self.received.clear();
                 Ok(Some(status))
@@ -133,6 +139,14 @@ impl Write for Stream {
     }
 }
 
+fn socket(addr: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    Ok(stream)
+}
+
 /// Sends `count` requests over `connections` connections: one on each, then all responses, and so on. `request` makes
 /// the request of a number.
 pub(crate) fn send_all(
@@ -178,9 +192,22 @@ fn head(received: &[u8]) -> Result<Option<(u16, usize)>> {
     Ok(Some((status.context("a response without a status")?, end + 4 + length)))
 }
 
+/// An answer of Redis' that is one line (RESP simple strings and errors).
+fn line(received: &[u8]) -> Result<Option<(u16, usize)>> {
+    let Some(end) = received.windows(2).position(|window| window == b"\r\n") else { return Ok(None) };
+    Ok(Some((if received.starts_with(b"+") { 200 } else { 500 }, end + 2)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::head;
+    use super::{head, line};
+
+    #[test]
+    fn line_of_redis_is_good_or_an_error() {
+        assert_eq!(line(b"+PONG\r\n").expect("a line"), Some((200, 7)));
+        assert_eq!(line(b"-LOADING\r\n").expect("a line"), Some((500, 10)));
+        assert_eq!(line(b"+PON").expect("not wrong yet"), None);
+    }
 
     #[test]
     fn head_says_status_and_where_the_response_ends() {

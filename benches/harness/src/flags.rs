@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::compare::Extent;
 use crate::instructions::Lengths;
+use crate::limits;
 use crate::peer::Peer;
 use crate::scenario::{self, Scenario};
 
@@ -80,6 +81,8 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1e7)]
         requests: f64,
     },
+    /// What rate limits let through, what they cost, and what becomes of them without Redis.
+    Limits(limits::Extent),
     /// The mixed load that a binary built with `-Cprofile-generate` is trained with.
     Train {
         /// Whose binary it is.
@@ -213,6 +216,13 @@ mod tests {
     #[test]
     fn flags_are_consistent() {
         Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn parts_of_the_limits_are_chosen_by_name() {
+        let flags = |only| Flags::try_parse_from(["harness", "limits", "--only", only]);
+        flags("border,keys").expect("two parts");
+        assert!(flags("boarder").is_err_and(|error| error.to_string().contains("border")));
     }
 
     #[test]

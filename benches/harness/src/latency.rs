@@ -136,7 +136,7 @@ fn read(printed: &str) -> Option<Latency> {
 }
 
 /// The least of `sorted` that at least `share` of them do not exceed (nearest rank).
-fn percentile(sorted: &[Duration], share: f64) -> Duration {
+pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Duration {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
 }

@@ -22,7 +22,7 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
         "Measured on {} at commit {}, profile {profile}. Machine: {}, {cores} cores, memory {}, Linux {}. \
-         Pingora {}, {}, {}, {}, {}, {}, {}.",
+         Pingora {}, {}, {}, {}, {}, {}, {}, {}.",
         Utc::now().format("%Y-%m-%d"),
         commit(root).as_deref().unwrap_or("unknown"),
         cpu.unwrap_or_else(|| "unknown processor".into()),
@@ -31,6 +31,7 @@ pub(crate) fn describe(root: &Path, binaries: &Path) -> String {
         pingora(root).unwrap_or_else(|| "of unknown version".into()),
         said("haproxy", &["-v"]).map_or_else(|_| "no HAProxy".into(), |text| first_words(&text, 3)),
         said("nginx", &["-v"]).unwrap_or_else(|_| "no nginx".into()).replace("nginx version: ", ""),
+        said("redis-server", &["--version"]).map_or_else(|_| "no Redis".into(), |text| first_words(&text, 3)),
         said("openssl", &["version"]).map_or_else(|_| "no OpenSSL".into(), |text| first_words(&text, 2)),
         said("wrk", &["-v"]).map_or_else(|_| "no wrk".into(), |text| first_words(&text, 2)),
         said("oha", &["--version"]).unwrap_or_else(|_| "no oha".into()),

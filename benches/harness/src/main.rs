@@ -8,6 +8,7 @@ mod cpu;
 mod flags;
 mod instructions;
 mod latency;
+mod limits;
 mod load;
 mod machine;
 mod memory;
@@ -64,6 +65,7 @@ fn main() -> Result<()> {
         Command::Syscalls(counted) => sections::syscalls(&start()?, &place, &counted),
         Command::Memory { what, seconds } => sections::memory(&start()?, &place, &what, seconds),
         Command::Soak { what, requests } => sections::soak(&start()?, &place, &what, requests),
+        Command::Limits(extent) => limits::run(&start()?, &place, &extent),
         Command::Train { peer } => train::train(&start()?, peer),
         Command::Upstream { addr } => upstream::serve(addr),
         Command::OpenLoop { addr, rate, seconds, connections, request } => {

@@ -63,7 +63,8 @@ pub(crate) fn soak(bench: &Bench, peer: Peer, scenario: &Scenario, requests: f64
     Ok(looks)
 }
 
-fn resident(pid: u32) -> Result<f64> {
+/// Resident memory of the process `pid`, in KiB.
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the proxy is gone")?;
     kib(&status).context("/proc/PID/status does not say how much memory is resident")
 }

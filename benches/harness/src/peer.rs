@@ -87,6 +87,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// `process`, which answers HTTP/1.1 at `addr`.
+    pub(crate) const fn plain(addr: SocketAddr, process: Process) -> Self {
+        Self { addr, process, tls: None }
+    }
+
     /// A connection of the harness' own.
     pub(crate) fn connect(&self) -> Result<Connection> {
         Connection::open(self.addr, self.tls.as_ref())
@@ -160,7 +165,7 @@ fn behind(tracer: &[String], command: &Command) -> Command {
 }
 
 /// What a proxy complains of first, without what it and valgrind say of themselves and without this run's paths.
-fn complaint(bench: &Bench, errors: &str) -> String {
+pub(crate) fn complaint(bench: &Bench, errors: &str) -> String {
     const SHOWN: usize = 200;
     let said = errors.lines().map(str::trim);
     let complaints = said.filter(|line| !line.is_empty() && !line.starts_with("==") && !line.starts_with("[NOTICE]"));

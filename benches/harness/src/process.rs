@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// How long a process may take to end once it is asked to, under valgrind too.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -101,6 +102,21 @@ pub(crate) fn output(command: &Command, core: Option<usize>) -> Result<String> {
         bail!("{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Does `work` on a thread that stays on `core`.
+pub(crate) fn on_core<T: Send>(core: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let stay = || {
+        let mut cores = CpuSet::new();
+        cores.set(core);
+        sched_setaffinity(None, &cores).context("the load cannot be kept to its core")
+    };
+    thread::scope(|scope| joined(scope.spawn(|| stay().and_then(|()| work()))))
+}
+
+/// What a thread's work has come to.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread.join().map_err(|_| anyhow!("a thread of the harness has panicked"))?
 }
 
 /// The process that `strace`, here `pid`, runs and watches.

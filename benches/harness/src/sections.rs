@@ -11,7 +11,7 @@ use crate::peer::Peer;
 use crate::report::{self, Counts};
 use crate::scenario::{self, Scenario};
 use crate::stats::Spread;
-use crate::{instructions, machine, memory, results, syscalls};
+use crate::{instructions, limits, machine, memory, results, syscalls};
 
 /// The scenarios whose instructions are counted.
 const COUNTED: [&str; 8] =
@@ -31,7 +31,8 @@ pub(crate) fn everything(bench: &Bench, place: &Place) -> Result<()> {
     let compared = comparison(bench, place, &what, extent)?;
     let many_short = Extent { rounds: 20, seconds: 1, ..extent };
     latencies(bench, place, &what, many_short, |scenario| half_load(&compared, scenario))?;
-    soak(bench, place, &what, 1e7)
+    soak(bench, place, &what, 1e7)?;
+    limits::run(bench, place, &limits::Extent::default())
 }
 
 /// What shows most in some minutes.
@@ -159,7 +160,7 @@ fn each<T>(
 }
 
 /// Prints a section, and writes it where results are kept if that was asked for.
-fn section(place: &Place, name: &str, title: &str, text: &str) -> Result<()> {
+pub(crate) fn section(place: &Place, name: &str, title: &str, text: &str) -> Result<()> {
     let text = format!("## {title}\n\n{}\n\n{text}", machine::describe(&place.root, &place.binaries));
     println!("{text}");
     if place.write {

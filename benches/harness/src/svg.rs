@@ -1,5 +1,7 @@
 //! A picture of the ratios: one row for each scenario, one dot for each peer, with a line from the least to the greatest.
 
+pub(crate) mod lines;
+
 use crate::stats::Spread;
 
 const WIDTH: f64 = 860.0;
@@ -7,7 +9,7 @@ const LEFT: f64 = 270.0;
 const RIGHT: f64 = 40.0;
 const TOP: f64 = 64.0;
 const ROW: f64 = 26.0;
-const COLOURS: [&str; 4] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7"];
+const COLOURS: [&str; 7] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444"];
 
 /// A row: its title, and a ratio for each of the series that has one.
 pub(crate) type Row = (String, Vec<Option<Spread>>);

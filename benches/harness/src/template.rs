@@ -8,7 +8,8 @@ pub(crate) fn fill(text: &str, values: &[(&str, String)]) -> Result<String> {
     for (name, value) in values {
         filled = filled.replace(&format!("@{name}@"), value);
     }
-    if let Some(name) = filled.split('@').skip(1).step_by(2).find(|name| is_name(name)) {
+    // Also where a single @ stands before.
+    if let Some(name) = filled.split('@').skip(1).find(|name| is_name(name)) {
         bail!("nothing fills @{name}@");
     }
     Ok(filled)
@@ -30,7 +31,8 @@ mod tests {
 
     #[test]
     fn unknown_name_is_refused() {
-        let error = fill("port @PORT@ key @KEY@", &[("PORT", "80".into())]).expect_err("KEY is not known");
+        let error =
+            fill("between @ signs: port @PORT@ key @KEY@", &[("PORT", "80".into())]).expect_err("KEY is not known");
         assert_eq!(error.to_string(), "nothing fills @KEY@");
     }
 }

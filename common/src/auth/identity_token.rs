@@ -159,10 +159,13 @@ mod tests {
         reader.finish(read).expect("sound")
     }
 
-    fn token(subject: UserId, change: impl FnOnce(&mut Header, &mut Value)) -> String {
+    fn claims(subject: UserId) -> Value {
         let exp = chrono::Utc::now().timestamp() + 30;
-        let mut claims =
-            json!({"iss": "gateway", "aud": "us", "sub": subject, "exp": exp, "htm": "GET", "htp": "/profile"});
+        json!({"iss": "gateway", "aud": "us", "sub": subject, "exp": exp, "htm": "GET", "htp": "/profile"})
+    }
+
+    fn token(subject: UserId, change: impl FnOnce(&mut Header, &mut Value)) -> String {
+        let mut claims = claims(subject);
         let mut header = Header { typ: Some(IDENTITY_TOKEN_TYPE.to_owned()), ..Header::default() };
         change(&mut header, &mut claims);
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("signs")
@@ -195,6 +198,47 @@ mod tests {
             assert!(matches!(refused, Err(BadIdentityToken::Invalid(_))), "{bad}");
         }
         assert!(matches!(tokens.check(None, request), Err(BadIdentityToken::Missing)));
+    }
+
+    /// The examples of RFC 7515, appendix A.3, and RFC 8037, appendix A, whose private halves everybody knows.
+    const P256: [&str; 2] = [
+        "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff\n\
+         H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp\n\
+         7xO6z248e9FURcfxRM0bvZt+hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n\
+         6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n-----END PUBLIC KEY-----\n",
+    ];
+    const ED25519: [&str; 2] = [
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n",
+    ];
+
+    #[test]
+    fn each_algorithm_takes_what_its_own_key_has_signed() {
+        let demanded = |algorithm: &str, key: &str| {
+            let env = Env::default().with("IDENTITY_TOKEN_KEY", key).with("IDENTITY_TOKEN_ALGORITHM", algorithm);
+            let mut reader = Reader::new(&env);
+            let read = IdentityTokens::read(&mut reader, "us");
+            reader.finish(read).expect("sound")
+        };
+        let p256 = EncodingKey::from_ec_pem(P256[0].as_bytes()).expect("a key");
+        let ed25519 = EncodingKey::from_ed_pem(ED25519[0].as_bytes()).expect("a key");
+        let ways = [
+            (Algorithm::ES256, "ES256", p256, P256[1]),
+            (Algorithm::EdDSA, "EdDSA", ed25519, ED25519[1]),
+            (Algorithm::HS256, "HS256", EncodingKey::from_secret(SECRET.as_bytes()), SECRET),
+        ];
+        let subject = UserId::new();
+        let request = SignedRequest { method: "GET", path: "/profile", subject };
+        for (algorithm, name, signs, _) in &ways {
+            let mut header = Header::new(*algorithm);
+            header.typ = Some(IDENTITY_TOKEN_TYPE.to_owned());
+            let signed = jsonwebtoken::encode(&header, &claims(subject), signs).expect("signs");
+            for (_, other, _, key) in &ways {
+                let checked = demanded(other, key).check(Some(&signed), request);
+                assert_eq!(checked.is_ok(), other == name, "{name} where {other} is demanded: {checked:?}");
+            }
+        }
     }
 
     #[test]

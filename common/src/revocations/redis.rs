@@ -172,6 +172,8 @@ type Entries = Vec<(String, Vec<String>)>;
 impl Reader {
     /// How long nobody may publish until a reader believes that nobody tells any more: some heartbeats of a service.
     pub const SILENCE: Duration = Duration::from_secs(3);
+    /// A key that is where all others are.
+    pub const KEY: &str = STATE;
 
     /// A reader on the Redis of `client`.
     ///
@@ -179,6 +181,17 @@ impl Reader {
     /// When it does not answer.
     pub async fn connect(client: &Client) -> Result<Self, RedisFailure> {
         Ok(Self { connection: connect(client).await? })
+    }
+
+    /// A reader over the connection that `connecting` gives, which leads to the server that has [`Self::KEY`] and gives up no
+    /// call by itself.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub async fn connect_by(
+        connecting: impl Future<Output = Result<MultiplexedConnection, RedisError>>,
+    ) -> Result<Self, RedisFailure> {
+        Ok(Self { connection: within(DEADLINE, connecting).await? })
     }
 
     /// All that count, each handed to `take`, and the place after which more come.

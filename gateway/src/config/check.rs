@@ -10,10 +10,13 @@ mod identity;
 mod identity_token;
 mod introspection;
 mod jwt;
+mod keys;
 mod limits;
 mod mirror;
 mod overlaps;
 mod preflights;
+mod redis;
+mod references;
 mod revocation;
 mod routes;
 mod server;
@@ -21,6 +24,7 @@ mod service;
 mod shape;
 mod split;
 mod tls;
+mod told;
 mod upstream_tls;
 mod upstreams;
 
@@ -34,7 +38,9 @@ use common::names::did_you_mean;
 use super::file::GatewayFile;
 use super::problems::KeyPath;
 use super::report::Report;
-use super::values::{Authorities, ByteSize, Certificate, KnownKey, PasswordHash, SigningKey, Span, UpstreamTls};
+use super::values::{
+    Authorities, ByteSize, Certificate, KnownKey, PasswordHash, RedisCertificates, SigningKey, Span, UpstreamTls,
+};
 use super::{IntrospectionService, ProviderKey, RemoteService};
 
 /// Checks `file` and puts everything that is wrong into `report`. `directory` is where relative paths begin.
@@ -43,6 +49,7 @@ use super::{IntrospectionService, ProviderKey, RemoteService};
 pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> Found {
     let top = KeyPath::default();
     server::check(file, report);
+    let redis_certificates = redis::check(file, directory, report);
     limits::check(file, report);
     revocation::check(file, report);
     upstreams::check(file, report);
@@ -56,6 +63,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
     let passwords = identity::passwords(file, directory, report);
     let signing_keys = identity_token::check(file, directory, report);
     let used = routes::check(file, directory, report);
+    told::check(file, report);
     for (block, kind, names, used) in [
         ("upstreams", "upstream", keys(&file.upstreams), used.upstreams),
         ("jwt_providers", "provider", keys(&file.jwt_providers), used.providers),
@@ -76,6 +84,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         }
     }
     Found {
+        redis_certificates,
         certificates,
         client_authorities,
         upstream_tls,
@@ -91,6 +100,8 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
 
 /// What the file refers to.
 pub(super) struct Found {
+    /// What Redis is spoken to with over TLS.
+    pub redis_certificates: RedisCertificates,
     /// The key of each provider, by name.
     pub keys: BTreeMap<String, ProviderKey>,
     /// The key of each signer, by name.

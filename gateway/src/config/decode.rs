@@ -102,7 +102,7 @@ impl<'s> Decoder<'s, '_> {
                 };
                 Ok(entries.iter_mut().map(entry).collect())
             }
-            (Form::List(schema) | Form::OneOrList(schema), Value::List(items)) => {
+            (Form::List(schema) | Form::OneOrList(schema) | Form::SwitchOrList(schema), Value::List(items)) => {
                 let item = |(index, node): (usize, &mut Node)| self.value(node, None, schema, &path.index(index));
                 Ok(items.iter_mut().enumerate().map(item).collect())
             }
@@ -111,7 +111,7 @@ impl<'s> Decoder<'s, '_> {
             (Form::Text | Form::OneOrList(_), Value::Scalar(scalar)) => Ok(json!(scalar.text)),
             (Form::Scalar, Value::Scalar(scalar)) => Ok(typed(scalar)),
             (Form::Number { min, max }, Value::Scalar(scalar)) => number(scalar, min, max),
-            (Form::Switch, Value::Scalar(scalar)) => switch(scalar),
+            (Form::Switch | Form::SwitchOrList(_), Value::Scalar(scalar)) => switch(scalar),
             (form, _) => Err(Some(form.expected())),
         }
     }
@@ -198,6 +198,7 @@ impl Form<'_> {
             Form::Struct { .. } | Form::Names(_) => "a block of `key: value` lines is wanted here".to_owned(),
             Form::List(_) => "a list is wanted here; write it as `[a, b]` or as lines that begin with `- `".to_owned(),
             Form::OneOrList(_) => "a text or a list of texts is wanted here".to_owned(),
+            Form::SwitchOrList(_) => "`true`, `false` or a list is wanted here".to_owned(),
             Form::Scalar => "a text, a number, `true` or `false` is wanted here".to_owned(),
             Form::OneKey(keys) => {
                 format!("a key with its settings is wanted here: {}", listed(keys.iter().map(|(key, _)| *key)))

@@ -12,6 +12,7 @@ mod jwt;
 mod limits;
 mod matches;
 mod mirror;
+mod redis;
 mod revocation;
 mod shape;
 mod split;
@@ -27,7 +28,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{ByteSize, Network, Secret, Span};
+use super::values::{ByteSize, Network, Span};
 use crate::path::SlashPolicy;
 pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
 pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
@@ -40,9 +41,13 @@ pub use identity::{
 pub use identity_token::{IdentityTokenFile, IdentityTokenSignerFile, SigningAlgorithm};
 pub use introspection::{IntrospectionFile, IntrospectionProviderFile};
 pub use jwt::{JwksFetchFile, JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
-pub use limits::{FigureFile, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode, ResponseCostFile};
+pub use limits::{
+    FigureFile, MissingKey, RateLimitAlgorithm, RateLimitDefaultsFile, RateLimitFile, RateLimitScope, RateLimitUseFile,
+    RedisFailureMode, ResponseCostFile,
+};
 pub use matches::{BadMatchHeader, FieldMatchFile, HeaderMatchFile, MatchFile, MatchHeader};
 pub use mirror::MirrorFile;
+pub use redis::{RedisClusterFile, RedisFile, RedisSentinelFile};
 pub use revocation::{OnLoss, RevocationFile, RevocationSource};
 pub use shape::{
     CompressFile, CorsFile, EditsFile, Encoding, HeadersFile, QueryFile, RedirectFile, RedirectStatus, RespondFile,
@@ -91,6 +96,9 @@ pub struct GatewayFile {
     /// Rate-limit policies, by name.
     #[serde(default)]
     pub rate_limits: BTreeMap<String, RateLimitFile>,
+    /// What `rate_limit` steps do that do not say it themselves.
+    #[serde(default)]
+    pub rate_limit_defaults: RateLimitDefaultsFile,
     /// Pools of servers behind the gateway, by name.
     #[serde(default)]
     pub upstreams: BTreeMap<String, UpstreamFile>,
@@ -233,46 +241,6 @@ impl Default for AccessLogFile {
     }
 }
 
-/// The Redis that gateways share.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RedisFile {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    #[serde(default = "default_redis_port")]
-    #[schemars(range(min = 1))]
-    pub port: u16,
-    /// ACL user; the default user when left out.
-    pub username: Option<String>,
-    /// Its password; an empty one counts as none.
-    pub password: Option<Secret>,
-    /// Database number.
-    #[serde(default)]
-    pub database: u32,
-    /// Whether to speak TLS.
-    #[serde(default)]
-    pub tls: bool,
-    /// How long a request waits for an answer at most.
-    #[serde(default = "default_redis_timeout")]
-    pub timeout: Span,
-    /// What every key begins with.
-    #[serde(default = "default_redis_prefix")]
-    pub key_prefix: String,
-}
-
-fn default_redis_port() -> u16 {
-    6379
-}
-
-fn default_redis_timeout() -> Span {
-    Span::from_millis(50)
-}
-
-fn default_redis_prefix() -> String {
-    "gateway".to_owned()
-}
-
 /// How often files that may be renewed are looked at.
 fn default_reload_interval() -> Span {
     Span::from_secs(10)
@@ -320,17 +288,6 @@ pub enum MiddlewareFile {
     Redirect(RedirectFile),
     /// Answers by itself; the last step of its list.
     Respond(RespondFile),
-}
-
-/// Counts the request against policies.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RateLimitUseFile {
-    /// Names under `rate_limits`.
-    pub policies: Vec<String>,
-    /// Whether responses tell the client its quota.
-    #[serde(default = "default_true")]
-    pub headers: bool,
 }
 
 /// What logs and metrics call the route of a request that none took; no route has this name.

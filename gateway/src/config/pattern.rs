@@ -19,7 +19,7 @@ pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Vari
 pub(crate) use expression::{Fits, regex_number};
 pub use figure::{BadFigure, Figure};
 pub use host::{BadHost, HostPattern};
-pub use key::{BadKey, RateLimitKey};
+pub use key::{BadKey, KeyPart, RateLimitKey};
 pub use origin::{BadOrigin, OriginPattern};
 pub use path::{BadPath, PathPattern, Segment, Tail};
 pub use prefix::{BadPrefix, PathPrefix};

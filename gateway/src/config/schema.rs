@@ -20,6 +20,8 @@ pub(super) enum Form<'s> {
     List(&'s Json),
     /// A list, or one item of it.
     OneOrList(&'s Json),
+    /// A list, or `true` for all that can stand in it, or `false` for none.
+    SwitchOrList(&'s Json),
     /// One of these words.
     Words(Vec<&'s str>),
     /// A block with exactly one of these keys.
@@ -65,6 +67,7 @@ impl Schema {
                 }
             }
             Some(_) if kinds.contains(&"string") && kinds.contains(&"array") => Form::OneOrList(&schema["items"]),
+            Some(_) if kinds.contains(&"boolean") && kinds.contains(&"array") => Form::SwitchOrList(&schema["items"]),
             Some(_) if kinds.contains(&"string") && kinds.contains(&"boolean") => Form::Scalar,
             Some(&"boolean") => Form::Switch,
             _ => choice(schema),
@@ -89,7 +92,7 @@ impl Schema {
             Form::OneKey(keys) => keys.first().map_or(Json::Null, |(key, inner)| json!({*key: self.stand_in(inner)})),
             Form::Text => json!(""),
             Form::Number { min, .. } => json!(min),
-            Form::Switch | Form::Scalar => json!(false),
+            Form::Switch | Form::SwitchOrList(_) | Form::Scalar => json!(false),
         }
     }
 
@@ -97,9 +100,8 @@ impl Schema {
     pub(super) fn at(&self, path: &KeyPath) -> Option<&Json> {
         path.steps().iter().try_fold(&self.0, |schema, step| match (self.form(schema).0, step) {
             (Form::Struct { keys, .. }, Step::Key(name)) => keys.get(name),
-            (Form::Names(inner), Step::Key(_)) | (Form::List(inner) | Form::OneOrList(inner), Step::Index(_)) => {
-                Some(inner)
-            }
+            (Form::Names(inner), Step::Key(_))
+            | (Form::List(inner) | Form::OneOrList(inner) | Form::SwitchOrList(inner), Step::Index(_)) => Some(inner),
             (Form::OneKey(keys), Step::Key(name)) => {
                 keys.into_iter().find(|(key, _)| key == name).map(|(_, inner)| inner)
             }
@@ -146,7 +148,7 @@ impl Schema {
         match self.form(schema).0 {
             Form::Struct { keys, .. } => keys.iter().map(|(key, inner)| (key.clone(), self.whole(inner))).collect(),
             Form::Names(inner) => json!({ "name": self.whole(inner) }),
-            Form::List(inner) | Form::OneOrList(inner) => json!([self.whole(inner)]),
+            Form::List(inner) | Form::OneOrList(inner) | Form::SwitchOrList(inner) => json!([self.whole(inner)]),
             Form::OneKey(keys) => keys.first().map_or(Json::Null, |(key, inner)| json!({ *key: self.whole(inner) })),
             Form::Words(_) | Form::Text | Form::Number { .. } | Form::Switch | Form::Scalar => self.stand_in(schema),
         }

@@ -1,17 +1,22 @@
 //! Whole files through [`parse`] and [`load`].
 
+mod annotations;
 mod expressions;
 mod http;
 mod identity;
 mod identity_tokens;
 mod keys;
+mod limits;
 mod mirror;
+mod redis;
+mod references;
 mod revocation;
 mod routes;
 mod services;
 mod shape;
 mod split;
 mod tls;
+mod told;
 
 use std::fs;
 use std::path::PathBuf;
@@ -115,8 +120,12 @@ fn the_annotated_file_explains_every_key() {
 }
 
 /// What in the annotated file contradicts what stands beside it.
-const CONTRADICTORY: [&str; 8] = [
+const CONTRADICTORY: [&str; 13] = [
+    "ca_file",
+    "certificate_file",
+    "key_file",
     "max_concurrent_streams",
+    "ping_interval",
     "secret_file",
     "public_key",
     "public_key_file",
@@ -124,6 +133,7 @@ const CONTRADICTORY: [&str; 8] = [
     "jwks_file",
     "jwks_url",
     "on_redis_failure",
+    "missing_key",
 ];
 
 /// Each line `# key: value` that shows a default says what is so without it.
@@ -184,6 +194,27 @@ fn the_annotated_file_still_holds_when_one_of_its_blocks_is_uncommented() {
         ["tls", "api_keys", "basic_auth", "token_introspection", "forward_auth", "identity_tokens", "split", "mirror"]
     {
         assert!(tried.contains(&block), "{block} of {tried:?}");
+    }
+}
+
+#[test]
+fn leases_that_save_no_calls_are_warned_of() {
+    let warnings = |limit: &str| {
+        let limited = format!(
+            "redis: {{ host: a }}\nmiddleware: [rate_limit: {{ policies: [l] }}]\n\
+             rate_limits: {{ l: {{ scope: leased, {limit}, key: client_address }} }}"
+        );
+        parse(&with(&limited), Path::new("f"), &env()).expect("legal").warnings
+    };
+    for limit in ["limit: 49, window: 1m", "limit: 1000, window: 1s, burst: 900"] {
+        let warnings = warnings(limit);
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("rate_limits.l.scope: leases save few calls"),
+            "{warnings:?}"
+        );
+    }
+    for limit in ["limit: 50, window: 1m", "limit: 1000, window: 1s"] {
+        assert_eq!(warnings(limit), Vec::<String>::new());
     }
 }
 
@@ -266,6 +297,10 @@ fn contradictions_between_blocks_are_told() {
     let redis_policy = "rate_limits: { l: { scope: redis, limit: 1, window: 1s, key: client_address } }\n";
     let limited =
         |limit: &str| with(&format!("rate_limits: {{ l: {{ scope: local, {limit}, key: client_address }} }}\n"));
+    let leased = |limit: &str| {
+        let policy = format!("{{ scope: leased, limit: 900, {limit}, key: client_address }}");
+        with(&format!("redis: {{ host: a }}\nrate_limits: {{ l: {policy} }}\n"))
+    };
     for (text, expected) in [
         ("server: {}".to_owned(), "routes: there is no route; a gateway needs at least one"),
         (
@@ -290,7 +325,31 @@ fn contradictions_between_blocks_are_told() {
             limited("limit: 2000, algorithm: sliding_window, window: 1s"),
             "rate_limits.l.max_keys: `max_keys` × `limit` may be at most 67108864",
         ),
+        (
+            leased("algorithm: sliding_window, window: 1m"),
+            "rate_limits.l.algorithm: `algorithm: sliding_window` is only for the scopes `local` and `redis`",
+        ),
+        (leased("algorithm: in_flight"), "rate_limits.l.algorithm: `algorithm: in_flight` is only for scope `local`"),
+        (
+            leased("algorithm: sketch, window: 1m"),
+            "rate_limits.l.algorithm: `algorithm: sketch` is only for scope `local`",
+        ),
         (with(redis_policy), "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it"),
+        (
+            with(&redis_policy.replace("redis, limit: 1", "leased, limit: 90")),
+            "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it",
+        ),
+        (
+            with(&format!("redis: {{ host: a }}\n{}", redis_policy.replace("redis, limit", "leased, limit"))),
+            "rate_limits.l.scope: nothing can be leased of so small a quota; use scope `redis`",
+        ),
+        (
+            with(&format!(
+                "redis: {{ host: a }}\n{}",
+                redis_policy.replace("redis, limit: 1", "leased, limit: 90, cost: 90")
+            )),
+            "rate_limits.l.cost: `cost` may be at most the number of requests that may come at once",
+        ),
         (
             with(&format!("redis: {{ host: \"\" }}\n{redis_policy}")),
             "this scope needs Redis, and `redis.host` is empty",

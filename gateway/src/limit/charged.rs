@@ -14,27 +14,27 @@ pub struct Charged {
     key: Box<[u8]>,
     charge: Charge,
     answered_by: AnsweredBy,
-    /// When it was charged here, or before.
+    /// When it was asked for.
     since: Instant,
-    /// When it was charged in Redis.
+    /// When Redis has charged it, by Redis' clock.
     at: Option<u64>,
     /// What the upstream has said of it.
     told: Option<u32>,
 }
 
 impl Charged {
-    /// What a request was charged as `key`, not before `since`, if it passed and its answer has something to say of that.
+    /// What a request was charged as `key`, asked for no earlier than `since`, if it passed and its answer has something to say
+    /// of that.
     #[must_use]
-    pub fn of(policy: &Arc<Policy>, key: &[u8], charge: Charge, verdict: &Verdict, since: Instant) -> Option<Self> {
+    pub fn of(policy: &Arc<Policy>, ask: &Ask<'_>, verdict: &Verdict, since: Instant) -> Option<Self> {
         let is_final = policy.late().is_none() || verdict.outcome != Outcome::Allowed;
-        let (answered_by, at) = (verdict.answered_by, verdict.at);
         (!is_final).then(|| Self {
             policy: Arc::clone(policy),
-            key: key.into(),
-            charge,
-            answered_by,
+            key: ask.key.into(),
+            charge: ask.charge,
+            answered_by: verdict.answered_by,
             since,
-            at,
+            at: verdict.at,
             told: None,
         })
     }
@@ -57,7 +57,10 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            AnsweredBy::Local => drop(ask.settle_here(actual, self.since, Instant::now())),
+            from @ (AnsweredBy::Local | AnsweredBy::LocalShare | AnsweredBy::Lease(_)) => {
+                // Nobody is told any more what is left.
+                let _ = ask.settle_here(from, actual, self.since, Instant::now());
+            }
             AnsweredBy::Redis => self.at.into_iter().for_each(|at| ask.settle_in_redis(actual, at)),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }

@@ -1,17 +1,20 @@
 //! Asks all policies of a step together: if one refuses, nothing is taken from any.
 //!
-//! Those that count here are asked first, at once; what they gave is given back when a later one refuses. Those in Redis are
-//! asked in one call, which itself takes from all or from none. A policy that only watches holds nobody back, and counts what
-//! it would have let through.
+//! Those that count here are asked first, at once, then those that are leased; what they gave is given back when a later one
+//! refuses. Those in Redis are asked in one call, which itself takes from all or from none; in a cluster, in one call for each
+//! slot, and what one of these took is given back when another refuses. Between taking and giving back, others may find less
+//! than there is; never more. A policy that only watches holds nobody back, and counts what it would have let through.
 
 use std::time::Instant;
 
+use futures::future::join_all;
 use smallvec::SmallVec;
 
+use super::lease::AtOnce;
 use super::policy::Ask;
 use super::redis_link::NoAnswer;
 use super::script::{self, Answer, Line};
-use super::verdict::{AnsweredBy, Outcome, Verdict};
+use super::verdict::{Decision, Outcome, Verdict};
 
 /// What policies answer, in the order in which they were asked; nothing from one that does not count the request, or was not
 /// asked any more because another had refused.
@@ -25,25 +28,58 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     let mut pending = Pending { asks, verdicts: Verdicts::from_elem(None, asks.len()) };
     let verdicts = &mut pending.verdicts;
     let mut passes = ask_each(asks, verdicts, |ask| ask.take_here(now));
-    if passes && asks.iter().flatten().any(|ask| ask.policy.is_shared()) {
-        passes = match take_in_redis(asks).await {
-            Ok(mut answers) => ask_each(asks, verdicts, |ask| ask.counted(&mut answers)),
-            // The link has logged it, once for all requests, and the counters tell the rest.
-            Err(_) => ask_each(asks, verdicts, |ask| ask.fall_back(Instant::now())),
-        };
+    for (ask, verdict) in asks.iter().zip(verdicts.iter_mut()) {
+        let Some(ask) = ask.as_ref().filter(|ask| passes && ask.policy.is_leased()) else { continue };
+        *verdict = ask.take_lease().await;
+        passes = !verdict.is_some_and(|verdict| holds_back(ask, verdict));
     }
-    for (ask, verdict) in asks.iter().zip(verdicts) {
-        let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
-        ask.policy.metrics().count(verdict, passes, ask.policy.only_watches());
-        let is_taken = verdict.outcome == Outcome::Allowed && verdict.answered_by == AnsweredBy::Local;
-        if !passes && is_taken {
-            verdict.quota = ask.settle_here(0, now, now);
+    if passes && asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
+        let said = take_in_redis(asks).await;
+        let mut next = said.iter();
+        passes = ask_each(asks, verdicts, |ask| match ask.policy.shared().and_then(|_| next.next())? {
+            Some(said) => ask.counted(said.answer),
+            // The link has logged it, once for all requests, and the counters tell the rest.
+            None => ask.fall_back(Instant::now()),
+        });
+        if !passes {
+            give_back_in_redis(asks, verdicts, &said);
         }
     }
+    conclude(asks, verdicts, passes, now);
     std::mem::take(&mut pending.verdicts)
 }
 
-/// What was said so far. If nobody waits for the rest any more, who has got a place among those in flight has ended.
+/// The same, if it can be said without waiting: no policy is in Redis, and of those that are leased something is here.
+#[must_use]
+pub fn decide_at_once(asks: &[Option<Ask<'_>>]) -> Option<Verdicts> {
+    if asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
+        return None;
+    }
+    let now = Instant::now();
+    let mut verdicts = Verdicts::from_elem(None, asks.len());
+    let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
+    let mut waits = false;
+    if passes {
+        passes = ask_each(asks, &mut verdicts, |ask| match ask.take_lease_at_once(now)? {
+            AtOnce::Answer(verdict) => Some(verdict),
+            AtOnce::Unanswered => ask.fall_back(now),
+            AtOnce::Waits => {
+                waits = true;
+                None
+            }
+        });
+    }
+    // One that refuses makes up for others of which nothing is known.
+    if waits && passes {
+        give_back(asks, &mut verdicts, now);
+        return None;
+    }
+    conclude(asks, &mut verdicts, passes, now);
+    Some(verdicts)
+}
+
+/// What was said so far. If nobody waits for the rest any more, who has got a place among those in flight has ended. Nothing else
+/// that was taken is given back: the request was made.
 struct Pending<'a, 'r> {
     asks: &'a [Option<Ask<'r>>],
     verdicts: Verdicts,
@@ -62,6 +98,31 @@ impl Drop for Pending<'_, '_> {
     }
 }
 
+/// Counts what came of it, and gives back what was taken of a request that is held back.
+fn conclude(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], passes: bool, now: Instant) {
+    for (ask, verdict) in asks.iter().zip(&*verdicts) {
+        let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+        ask.policy.metrics().count(verdict, passes, ask.policy.only_watches());
+    }
+    if !passes {
+        give_back(asks, verdicts, now);
+    }
+}
+
+/// Gives back what was taken here. Redis takes from all or from none.
+fn give_back(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], now: Instant) {
+    for (ask, verdict) in asks.iter().zip(verdicts) {
+        let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+        if verdict.answered_by.is_here() && verdict.outcome == Outcome::Allowed {
+            verdict.quota = ask.settle_here(verdict.answered_by, 0, now, now);
+        }
+    }
+}
+
+fn holds_back(ask: &Ask<'_>, verdict: Verdict) -> bool {
+    verdict.outcome != Outcome::Allowed && !ask.policy.only_watches()
+}
+
 /// Notes what `answer` says of each, until one holds the request back; false if one does.
 fn ask_each(
     asks: &[Option<Ask<'_>>],
@@ -71,18 +132,67 @@ fn ask_each(
     for (ask, verdict) in asks.iter().zip(verdicts) {
         let Some((ask, answer)) = ask.as_ref().and_then(|ask| Some((ask, answer(ask)?))) else { continue };
         *verdict = Some(answer);
-        if answer.outcome != Outcome::Allowed && !ask.policy.only_watches() {
+        if holds_back(ask, answer) {
             return false;
         }
     }
     true
 }
 
-/// What Redis says to all that are asked there, in their order.
-async fn take_in_redis(asks: &[Option<Ask<'_>>]) -> Result<impl Iterator<Item = Answer> + use<>, NoAnswer> {
+/// What Redis says to one that is asked there.
+#[derive(Clone, Copy)]
+struct Said {
+    answer: Answer,
+    /// Whether the call has taken it.
+    is_taken: bool,
+}
+
+/// What Redis says to each that is asked there, in their order; nothing where it did not answer.
+async fn take_in_redis(asks: &[Option<Ask<'_>>]) -> SmallVec<[Option<Said>; 4]> {
     let lines: SmallVec<[Line; 4]> = asks.iter().flatten().filter_map(Ask::line).collect();
     let mut links = asks.iter().flatten().filter_map(|ask| ask.policy.shared()).map(|shared| shared.link());
     // All of one configuration have the same.
-    let Some(link) = links.next() else { return Ok(Vec::new().into_iter()) };
-    link.run::<Vec<Answer>>(&script::take(&lines)).await.map(Vec::into_iter)
+    let Some(link) = links.next() else { return SmallVec::new() };
+    let Some(groups) = link.groups(lines.iter().map(|line| line.key.as_bytes())) else {
+        return said(&lines, link.run(&script::take(&lines)).await).collect();
+    };
+    let call = async |group: &Vec<usize>| {
+        let lines: Vec<Line> = group.iter().filter_map(|place| lines.get(*place)).cloned().collect();
+        said(&lines, link.run(&script::take(&lines)).await).collect::<Vec<_>>()
+    };
+    let answers = join_all(groups.iter().map(call)).await;
+    let mut all = SmallVec::from_elem(None, lines.len());
+    for (place, said) in groups.iter().flatten().zip(answers.into_iter().flatten()) {
+        if let Some(own) = all.get_mut(*place) {
+            *own = said;
+        }
+    }
+    all
+}
+
+/// What one call says to each of its lines.
+fn said(lines: &[Line], answers: Result<Vec<Answer>, NoAnswer>) -> impl Iterator<Item = Option<Said>> {
+    // One that Redis owes is no permission.
+    const OWED: Decision = Decision { allowed: false, remaining: 0, reset: 0, wait: 1 };
+    let answers = answers.ok();
+    let of = move |place: usize| {
+        let owed = Answer { decision: OWED, at: 0 };
+        Some(answers.as_ref()?.get(place).copied().unwrap_or(owed))
+    };
+    let is_allowed = |place: usize| of(place).is_some_and(|own| own.decision.allowed);
+    let passes = lines.iter().enumerate().all(|(place, line)| line.only_watches || is_allowed(place));
+    let said = move |answer: Answer| Said { answer, is_taken: passes && answer.decision.allowed };
+    (0..lines.len()).map(move |place| of(place).map(said))
+}
+
+/// Gives back what was taken in Redis although somebody else holds the request back.
+fn give_back_in_redis(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], said: &[Option<Said>]) {
+    let asked = asks.iter().zip(verdicts).filter_map(|(ask, verdict)| Some((ask.as_ref()?, verdict)));
+    for ((ask, verdict), said) in asked.filter(|(ask, _)| ask.policy.shared().is_some()).zip(said) {
+        let Some(said) = said.filter(|said| said.is_taken) else { continue };
+        ask.settle_in_redis(0, said.answer.at);
+        if let Some(quota) = verdict.as_mut().and_then(|verdict| verdict.quota.as_mut()) {
+            quota.remaining = (quota.remaining + u64::from(ask.charge.cost)).min(quota.limit);
+        }
+    }
 }

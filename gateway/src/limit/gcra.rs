@@ -39,6 +39,11 @@ impl Quotas {
         Some(Self { window, burst, overdrawn, limit, usual })
     }
 
+    /// The quota that nearly all requests have.
+    pub(super) const fn usual(&self) -> Gcra {
+        self.usual
+    }
+
     /// The limit that nearly all requests have.
     #[cfg(test)]
     pub(super) const fn limit(&self) -> u32 {
@@ -75,6 +80,21 @@ impl Gcra {
         Some(Self { interval_micros, burst, overdraft: if overdrawn { burst } else { 0 } })
     }
 
+    /// What each of `gateways` may let pass by itself, so that it is this quota together, of requests that cost `cost`: as much
+    /// less often, and as much less at once, but never less than one such request.
+    pub(super) fn share(self, gateways: u32, cost: u32) -> Self {
+        if gateways <= 1 {
+            return self;
+        }
+        let cost = u64::from(cost).clamp(1, self.burst.max(1));
+        // So that times stay as short as they have to be.
+        let most = Self::MAX_CAPACITY_MICROS / (u128::from(self.interval_micros) * u128::from(cost)).max(1);
+        let gateways = u64::from(gateways).min(u64::try_from(most).unwrap_or(u64::MAX)).max(1);
+        let burst = (self.burst / gateways).max(cost);
+        let overdraft = if self.overdraft > 0 { burst } else { 0 };
+        Self { interval_micros: self.interval_micros * gateways, burst, overdraft }
+    }
+
     /// Takes a request that costs `cost` of a key whose quota is whole at `tat`, at the moment `now` (microseconds since
     /// anything).
     ///
@@ -82,7 +102,7 @@ impl Gcra {
     /// emptiest there is. What costs more than the whole quota costs all of it.
     pub(super) fn take(self, tat: u64, cost: u32, now: u64) -> Decision {
         let tat = self.clamp(tat, now);
-        let next = tat + self.interval_micros * u64::from(cost).min(self.burst);
+        let next = tat + self.span(cost, self.burst);
         match (now + self.capacity()).checked_sub(next) {
             Some(left) => {
                 Decision { allowed: true, remaining: left / self.interval_micros, reset: next - now, wait: 0 }
@@ -91,12 +111,21 @@ impl Gcra {
         }
     }
 
-    /// A key whose quota was whole at `tat`, `now` that a request that took `cost` turns out to have cost `actual`.
-    pub(super) fn settle(self, tat: u64, cost: u32, actual: u32, now: u64) -> Decision {
-        let steps = |cost: u32, most: u64| self.interval_micros * u64::from(cost).min(most);
-        let given_back = self.clamp(tat, now).saturating_sub(steps(cost, self.burst));
-        let tat = given_back + steps(actual, self.burst + self.overdraft);
-        self.look(tat, now)
+    /// A key whose quota was whole at `tat`, `now` that a request that took `cost`, `age` microseconds ago at most, turns out to
+    /// have cost `actual`.
+    ///
+    /// What is given back is worth less by its age: as much of it has come back by itself, if nothing else was used. Else
+    /// requests that are slow and cost nothing in the end would wipe out others that do.
+    pub(super) fn settle(self, tat: u64, cost: u32, actual: u32, age: u64, now: u64) -> Decision {
+        let (taken, used) = (self.span(cost, self.burst), self.span(actual, self.burst + self.overdraft));
+        let tat = self.clamp(tat, now);
+        let given_back = taken.saturating_sub(used).saturating_sub(age);
+        self.look(tat.saturating_sub(given_back) + used.saturating_sub(taken), now)
+    }
+
+    /// In how long `cost` comes back, or `most` if that is less.
+    fn span(self, cost: u32, most: u64) -> u64 {
+        self.interval_micros * u64::from(cost).min(most)
     }
 
     /// A key whose quota is whole at `tat`, as it is.

@@ -26,25 +26,46 @@ const RETRY_UNAVAILABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The header fields for one list of policies, as far as they are the same for all requests.
 pub struct QuotaHeaders {
-    /// That of each policy that clients are told of.
-    told: Vec<Option<Member>>,
+    members: Box<[Member]>,
+    /// `RateLimit-Policy`, unless a limit is another for each request.
     policy: Option<HeaderValue>,
 }
 
-/// One policy's member of `RateLimit`.
-struct Member {
-    /// `"name";r=`.
-    begin: Box<str>,
-    /// Whether there is a time at which the quota is whole again.
-    has_time: bool,
-}
-
-/// A policy of the list, and whether clients are told of it. Those who are refused always learn how long to wait.
+/// A policy of the list, and what clients are told of it.
 pub struct Listed {
     /// The policy.
     pub policy: Arc<Policy>,
-    /// Whether responses carry its quota.
-    pub told: bool,
+    /// In `RateLimit` and `RateLimit-Policy`.
+    pub standard: bool,
+    /// In `X-RateLimit-*`.
+    pub legacy: bool,
+    /// How long to wait, if it refuses.
+    pub retry_after: bool,
+}
+
+/// What of one policy is the same for all requests.
+struct Member {
+    /// None if it stands in neither `RateLimit` nor `RateLimit-Policy`.
+    standard: Option<Texts>,
+    legacy: bool,
+    retry_after: bool,
+    /// Requests per window, where nothing says otherwise.
+    limit: u32,
+    /// Whether something may say otherwise.
+    is_told: bool,
+}
+
+/// The texts around the numbers.
+struct Texts {
+    /// `"name";r=`
+    remaining: Box<str>,
+    /// `"name";q=`
+    quota: Box<str>,
+    /// `;w=60`; nothing when the window is no whole number of seconds, which the field cannot say, and a unit of its own in place
+    /// of it when requests are counted that are under way.
+    window: Box<str>,
+    /// Whether there is a time at which there is more.
+    has_time: bool,
 }
 
 impl QuotaHeaders {
@@ -53,81 +74,132 @@ impl QuotaHeaders {
     /// # Errors
     /// Never for policies that were compiled: their names are legal in a header.
     pub fn prepare(policies: &[Listed]) -> Result<Self, InvalidHeaderValue> {
-        let members: Vec<String> =
-            policies.iter().filter(|listed| listed.told).map(|listed| policy_member(&listed.policy)).collect();
-        let member = |Listed { policy, told }: &Listed| {
-            let begin = || format!(r#""{}";r="#, policy.name()).into();
-            told.then(|| Member { begin: begin(), has_time: policy.in_flight().is_none() })
-        };
-        let told = policies.iter().map(member).collect();
-        let policy = (!members.is_empty()).then(|| HeaderValue::from_str(&members.join(", "))).transpose()?;
-        Ok(Self { told, policy })
+        let members: Box<[Member]> = policies.iter().map(Member::of).collect();
+        let is_fixed = !members.iter().any(|member| member.is_told && member.standard.is_some());
+        let text = policy_field(&members, &[]);
+        let policy = HeaderValue::from_bytes(&text)?;
+        Ok(Self { members, policy: Some(policy).filter(|_| is_fixed) })
     }
 
     /// Hands each field to `set`. `verdicts` are those of the prepared policies, in their order, as far as there are any.
     pub fn write(&self, verdicts: &[Option<Verdict>], mut set: impl FnMut(HeaderName, HeaderValue)) {
-        if let Some(policy) = &self.policy {
-            set(RATE_LIMIT_POLICY, policy.clone());
+        let policy =
+            self.policy.clone().or_else(|| HeaderValue::from_bytes(&policy_field(&self.members, verdicts)).ok());
+        if let Some(policy) = policy.filter(|policy| !policy.is_empty()) {
+            set(RATE_LIMIT_POLICY, policy);
         }
-        let told = self.told.iter().zip(verdicts);
-        let mut counted: SmallVec<[_; 4]> = told
-            .filter_map(|(member, verdict)| {
-                Some((member.as_ref()?, verdict.as_ref()?.outcome, verdict.as_ref()?.quota?))
-            })
-            .collect();
+        let judged =
+            || self.members.iter().zip(verdicts).filter_map(|(member, verdict)| Some((member, verdict.as_ref()?)));
+        let mut counted: SmallVec<[_; 4]> =
+            judged().filter_map(|(member, verdict)| Some((member, verdict.outcome, verdict.quota?))).collect();
         counted.sort_by_key(|(_, outcome, quota)| tightness(*outcome, *quota));
-        if let Some((_, _, tightest)) = counted.first() {
+        if let Some((_, _, tightest)) = counted.iter().find(|(member, ..)| member.legacy) {
             set(X_RATE_LIMIT_LIMIT, decimal(tightest.limit));
             set(X_RATE_LIMIT_REMAINING, decimal(tightest.remaining));
             set(X_RATE_LIMIT_RESET, decimal(whole_seconds(tightest.reset)));
         }
-        let mut members = Vec::with_capacity(64 * counted.len());
-        for (member, _, quota) in counted {
-            let separator: &[u8] = if members.is_empty() { b"" } else { b", " };
-            members.extend_from_slice(separator);
-            members.extend_from_slice(member.begin.as_bytes());
-            members.extend_from_slice(itoa::Buffer::new().format(quota.remaining).as_bytes());
-            if member.has_time {
-                members.extend_from_slice(b";t=");
-                members.extend_from_slice(itoa::Buffer::new().format(whole_seconds(quota.reset)).as_bytes());
+        let told = counted.iter().filter(|(member, ..)| member.standard.is_some()).count();
+        let mut field = Vec::with_capacity(64 * told);
+        for (member, outcome, quota) in &counted {
+            let Some(texts) = &member.standard else { continue };
+            begin(&mut field, &texts.remaining);
+            put(&mut field, quota.remaining);
+            if texts.has_time {
+                field.extend_from_slice(b";t=");
+                put(&mut field, member.until_more(*outcome, *quota));
             }
         }
-        if !members.is_empty()
-            && let Ok(value) = HeaderValue::from_bytes(&members)
+        if !field.is_empty()
+            && let Ok(value) = HeaderValue::from_bytes(&field)
         {
             set(RATE_LIMIT, value);
         }
-        if let Some(wait) = retry_after(verdicts) {
+        if let Some(wait) = judged().filter_map(|(member, verdict)| member.wait(verdict)).max() {
             set(RETRY_AFTER, HeaderValue::from(whole_seconds(wait).max(1)));
         }
     }
 }
 
-/// How long a client should wait before it asks again; none if every policy allowed the request.
-#[must_use]
-pub fn retry_after(verdicts: &[Option<Verdict>]) -> Option<Duration> {
-    let wait = |verdict: &Verdict| match verdict.outcome {
-        Outcome::Allowed => None,
-        Outcome::Refused { retry_after } => Some(retry_after),
-        Outcome::Unavailable => Some(RETRY_UNAVAILABLE_AFTER),
-    };
-    verdicts.iter().flatten().filter_map(wait).max()
+impl Member {
+    fn of(listed: &Listed) -> Self {
+        let Listed { policy, standard, legacy, retry_after } = listed;
+        let (name, window) = (policy.name(), policy.window());
+        let is_in_flight = policy.in_flight().is_some();
+        let window = || match window.subsec_nanos() {
+            _ if is_in_flight => r#";qu="concurrent-requests""#.into(),
+            0 => format!(";w={}", window.as_secs()).into(),
+            _ => "".into(),
+        };
+        let texts = || Texts {
+            remaining: format!(r#""{name}";r="#).into(),
+            quota: format!(r#""{name}";q="#).into(),
+            window: window(),
+            has_time: !is_in_flight,
+        };
+        Self {
+            standard: standard.then(texts),
+            legacy: *legacy,
+            retry_after: *retry_after,
+            limit: policy.limit(),
+            is_told: policy.limit_by().is_some(),
+        }
+    }
+
+    /// How long a client should wait before it asks again; none if the policy let the request pass, or keeps it to itself.
+    fn wait(&self, verdict: &Verdict) -> Option<Duration> {
+        match verdict.outcome {
+            Outcome::Allowed => None,
+            Outcome::Refused { retry_after } => Some(retry_after).filter(|_| self.retry_after),
+            // Says nothing of anybody's quota.
+            Outcome::Unavailable => Some(RETRY_UNAVAILABLE_AFTER),
+        }
+    }
+
+    /// Seconds until there is more (section 4.1.2 of the draft). Who was let through is told when all is there again, so that
+    /// nobody takes what is left for a rate (section 8.5); who was not, when the next request passes, so that `Retry-After`
+    /// is no earlier (section 6).
+    fn until_more(&self, outcome: Outcome, quota: Quota) -> u64 {
+        match outcome {
+            Outcome::Refused { retry_after } if self.retry_after => whole_seconds(retry_after).max(1),
+            _ => whole_seconds(quota.reset),
+        }
+    }
+
+    /// Requests per window, for the request with this `verdict`. A policy whose limit may be another has no burst beside it.
+    fn limit(&self, verdict: Option<&Verdict>) -> u64 {
+        let told = verdict.filter(|_| self.is_told).and_then(|verdict| verdict.quota);
+        told.map_or(u64::from(self.limit), |quota| quota.limit)
+    }
+}
+
+/// `"name";q=100;w=60`, policy by policy, in the order of the file.
+fn policy_field(members: &[Member], verdicts: &[Option<Verdict>]) -> Vec<u8> {
+    let mut field = Vec::new();
+    let mut verdicts = verdicts.iter();
+    for member in members {
+        let verdict = verdicts.next().and_then(Option::as_ref);
+        let Some(texts) = &member.standard else { continue };
+        begin(&mut field, &texts.quota);
+        put(&mut field, member.limit(verdict));
+        field.extend_from_slice(texts.window.as_bytes());
+    }
+    field
+}
+
+/// Begins the next member of a list.
+fn begin(field: &mut Vec<u8>, text: &str) {
+    let separator: &[u8] = if field.is_empty() { b"" } else { b", " };
+    field.extend_from_slice(separator);
+    field.extend_from_slice(text.as_bytes());
+}
+
+fn put(field: &mut Vec<u8>, number: u64) {
+    field.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Sorts the quota that ends first to the front: what refused, then what has least left, for the longest time.
 const fn tightness(outcome: Outcome, quota: Quota) -> (bool, u64, Reverse<Duration>) {
     (matches!(outcome, Outcome::Allowed), quota.remaining, Reverse(quota.reset))
-}
-
-/// `"name";q=100;w=60`; without `w` when the window is no whole number of seconds, which the field cannot say, and with a unit
-/// of its own in place of it when requests are counted that are under way.
-fn policy_member(policy: &Policy) -> String {
-    let (name, limit, window) = (policy.name(), policy.limit(), policy.window());
-    match window.subsec_nanos() {
-        _ if policy.in_flight().is_some() => format!(r#""{name}";q={limit};qu="concurrent-requests""#),
-        0 => format!(r#""{name}";q={limit};w={}"#, window.as_secs()),
-        _ => format!(r#""{name}";q={limit}"#),
-    }
 }
 
 /// `number` in digits. `HeaderValue::from` leaves room for the largest one, and so takes two allocations.

@@ -35,10 +35,45 @@ impl Here {
     /// it back.
     pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, since: Instant, now: Instant) -> Quota {
         match self {
-            Self::Gcra(table) => table.settle(key, charge, actual, now),
+            Self::Gcra(table) => table.settle(key, charge, actual, since, now),
             Self::Log(table) => table.settle(key, charge, actual, since, now),
             Self::Sketch(window) => window.give_back(key, now),
             Self::InFlight(table) => table.give_back(key, charge),
         }
     }
+
+    /// The same of the share that each of `gateways` has of the quota. Of a sliding window that is the limit divided by them, but at
+    /// least 1, and what costs more than the share costs all of it. What never stands in for Redis has no shares.
+    pub(super) fn take_share(&self, key: &[u8], charge: Charge, gateways: u32, now: Instant) -> Counted {
+        match self {
+            Self::Gcra(table) => table.take_share(key, charge, gateways, now),
+            Self::Log(table) => table.take(key, share(charge, gateways), now),
+            Self::Sketch(_) | Self::InFlight(_) => self.take(key, charge, now),
+        }
+    }
+
+    /// The same of what was taken of such a share.
+    pub(super) fn settle_share(
+        &self,
+        key: &[u8],
+        charge: Charge,
+        actual: u32,
+        gateways: u32,
+        since: Instant,
+        now: Instant,
+    ) -> Quota {
+        match self {
+            Self::Gcra(table) => table.settle_share(key, charge, actual, gateways, since, now),
+            Self::Log(table) => table.settle(key, share(charge, gateways), actual, since, now),
+            Self::Sketch(_) | Self::InFlight(_) => self.settle(key, charge, actual, since, now),
+        }
+    }
 }
+
+/// What of a window's limit each of `gateways` has.
+fn share(charge: Charge, gateways: u32) -> Charge {
+    Charge { limit: (charge.limit / gateways.max(1)).max(1), ..charge }
+}
+
+#[cfg(test)]
+mod tests;

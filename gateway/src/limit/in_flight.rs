@@ -14,7 +14,7 @@ use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use super::policy::Policy;
+use super::policy::{Ask, Policy};
 use super::verdict::{AnsweredBy, Charge, Counted, Outcome, Quota, Verdict};
 
 /// More than there are threads, so that two rarely meet.
@@ -122,12 +122,12 @@ impl InFlightTable {
 }
 
 impl InFlight {
-    /// The place of a request that was charged as `key`, if its policy counts what is under way and let it begin.
+    /// The place of a request that asked for one as `ask` says, if its policy counts what is under way and let it begin.
     #[must_use]
-    pub fn of(policy: &Arc<Policy>, key: &[u8], charge: Charge, verdict: &Verdict) -> Option<Self> {
+    pub fn of(policy: &Arc<Policy>, ask: &Ask<'_>, verdict: &Verdict) -> Option<Self> {
         let has_place = verdict.outcome == Outcome::Allowed && verdict.answered_by == AnsweredBy::Local;
         let table = policy.in_flight().filter(|_| has_place)?;
-        Some(Self { policy: Arc::clone(policy), hash: table.hash(key), charge })
+        Some(Self { policy: Arc::clone(policy), hash: table.hash(ask.key), charge: ask.charge })
     }
 }
 

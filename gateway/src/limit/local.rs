@@ -13,7 +13,7 @@
 //! the bucket's keys has used. With as many live keys as [`LocalTable::new`] was given, one bucket in a hundred is full.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
@@ -63,21 +63,40 @@ impl LocalTable {
 
     /// Takes `charge` from the quota of `key` at `now` if all of it is there.
     pub(super) fn take(&self, key: &[u8], charge: Charge, now: Instant) -> Counted {
-        let gcra = self.quotas.of(charge.limit);
+        self.take_share(key, charge, 1, now)
+    }
+
+    /// The same of the share that each of `gateways` has of the quota.
+    pub(super) fn take_share(&self, key: &[u8], charge: Charge, gateways: u32, now: Instant) -> Counted {
+        let gcra = self.quotas.of(charge.limit).share(gateways, charge.cost);
         let decision = self.at(key, now, |places, key, now| places.take(gcra, charge.cost, key, now, &self.no_room));
         decision.counted(gcra.burst())
     }
 
-    /// Puts right, at `now`, what was taken as `charge` and has cost `actual`; 0 gives it back.
-    pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, now: Instant) -> Quota {
-        let gcra = self.quotas.of(charge.limit);
-        let decision = self.at(key, now, |places, key, now| places.settle(gcra, charge.cost, actual, key, now));
+    /// Puts right, at `now`, what was taken as `charge` at `since` and has cost `actual`; 0 gives it back.
+    pub(super) fn settle(&self, key: &[u8], charge: Charge, actual: u32, since: Instant, now: Instant) -> Quota {
+        self.settle_share(key, charge, actual, 1, since, now)
+    }
+
+    /// The same of what was taken of such a share.
+    pub(super) fn settle_share(
+        &self,
+        key: &[u8],
+        charge: Charge,
+        actual: u32,
+        gateways: u32,
+        since: Instant,
+        now: Instant,
+    ) -> Quota {
+        let gcra = self.quotas.of(charge.limit).share(gateways, charge.cost);
+        let age = micros(now.saturating_duration_since(since));
+        let decision = self.at(key, now, |places, key, now| places.settle(gcra, charge.cost, actual, age, key, now));
         decision.quota(gcra.burst())
     }
 
     fn at(&self, key: &[u8], now: Instant, change: impl FnOnce(&mut Places, u64, u64) -> Decision) -> Decision {
         let hash = self.hasher.hash_one(key);
-        let now = u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX / 4);
+        let now = micros(now.saturating_duration_since(self.origin));
         match self.buckets.get(self.bucket_of(hash)) {
             Some(Bucket(places)) => change(&mut places.lock(), hash, now),
             // There is one for every hash.
@@ -107,11 +126,11 @@ impl Places {
         decision
     }
 
-    fn settle(&mut self, gcra: Gcra, cost: u32, actual: u32, key: u64, now: u64) -> Decision {
+    fn settle(&mut self, gcra: Gcra, cost: u32, actual: u32, age: u64, key: u64, now: u64) -> Decision {
         let (place, is_own) = self.place_of(key);
         // Whoever was put out has left his debt to another, and nothing is given back to that one.
         let cost = if is_own { cost } else { cost.min(actual) };
-        let decision = gcra.settle(self.tats[place], cost, actual, now);
+        let decision = gcra.settle(self.tats[place], cost, actual, age, now);
         if is_own || actual > cost {
             self.keys[place] = key;
             self.tats[place] = now + decision.reset;
@@ -133,6 +152,11 @@ impl Places {
         }
         (found.unwrap_or(least), found.is_some())
     }
+}
+
+/// Some hundred thousand years are enough.
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX / 4)
 }
 
 #[cfg(test)]

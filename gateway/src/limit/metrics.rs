@@ -2,6 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
+use super::lease::LeaseMetrics;
 use super::verdict::{AnsweredBy, Outcome, Verdict};
 
 /// Round trips on one machine take 0.1 ms; the longest deadline anybody would set is a second.
@@ -12,11 +13,13 @@ pub(super) struct PolicyMetrics {
     requests: IntCounterVec,
     degraded: IntCounterVec,
     no_room: IntCounter,
+    keyless: IntCounter,
     allowed: IntCounter,
     refused: IntCounter,
     shadow_refused: IntCounter,
     unavailable: IntCounter,
     stood_in: Option<IntCounter>,
+    lease: LeaseMetrics,
 }
 
 impl PolicyMetrics {
@@ -35,18 +38,27 @@ impl PolicyMetrics {
             "Requests of keys with no room of their own in a full table, which counts them too much or refuses them: raise max_keys.",
         );
         let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
-        Ok(Self::of(requests, degraded, no_room, failure_mode))
+        let keyless = Opts::new(
+            "gateway_rate_limit_missing_keys_total",
+            "Requests that lack a part of what a policy counts by, whatever its missing_key makes of them.",
+        );
+        let keyless = IntCounter::with_opts(keyless.const_label("policy", policy))?;
+        Ok(Self::of(requests, degraded, no_room, keyless, LeaseMetrics::new(policy)?, failure_mode))
     }
 
     /// The same series, counted on by a policy of the same name whose settings have changed.
     pub(super) fn carried_on(&self, failure_mode: Option<AnsweredBy>) -> Self {
-        Self::of(self.requests.clone(), self.degraded.clone(), self.no_room.clone(), failure_mode)
+        let (requests, degraded) = (self.requests.clone(), self.degraded.clone());
+        let (no_room, keyless) = (self.no_room.clone(), self.keyless.clone());
+        Self::of(requests, degraded, no_room, keyless, self.lease.clone(), failure_mode)
     }
 
     fn of(
         requests: IntCounterVec,
         degraded: IntCounterVec,
         no_room: IntCounter,
+        keyless: IntCounter,
+        lease: LeaseMetrics,
         failure_mode: Option<AnsweredBy>,
     ) -> Self {
         Self {
@@ -58,6 +70,8 @@ impl PolicyMetrics {
             requests,
             degraded,
             no_room,
+            keyless,
+            lease,
         }
     }
 
@@ -68,7 +82,18 @@ impl PolicyMetrics {
     pub(super) fn register(&self, registry: &Registry) -> Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.degraded.clone()))?;
-        registry.register(Box::new(self.no_room.clone()))
+        registry.register(Box::new(self.no_room.clone()))?;
+        registry.register(Box::new(self.keyless.clone()))
+    }
+
+    /// Counts a request that lacks what it is counted by.
+    pub(super) fn lacks_key(&self) {
+        self.keyless.inc();
+    }
+
+    /// Those of a policy that is leased.
+    pub(super) const fn lease(&self) -> &LeaseMetrics {
+        &self.lease
     }
 
     pub(super) const fn no_room(&self) -> &IntCounter {
@@ -86,7 +111,7 @@ impl PolicyMetrics {
             Outcome::Unavailable => self.unavailable.inc(),
         }
         if let Some(stood_in) = &self.stood_in
-            && verdict.answered_by != AnsweredBy::Redis
+            && !verdict.answered_by.is_for_all_gateways()
         {
             stood_in.inc();
         }
@@ -123,10 +148,21 @@ pub(super) fn redis_up(up: bool) -> Result<IntGauge> {
     Ok(gauge)
 }
 
+/// How many gateways share the Redis of a link. Asked for when it is shown.
+///
+/// # Errors
+/// Never: the name is legal.
+pub(super) fn live_gateways(number: u32) -> Result<IntGauge> {
+    let gauge = IntGauge::new("gateway_redis_live_gateways", "Gateways that share this Redis, as last known.")?;
+    gauge.set(i64::from(number));
+    Ok(gauge)
+}
+
 const fn word(mode: AnsweredBy) -> &'static str {
     match mode {
-        AnsweredBy::Redis => "redis",
+        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
+        AnsweredBy::LocalShare => "local_share",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",
     }

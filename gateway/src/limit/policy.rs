@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::exact::Exact;
 use super::here::Here;
 use super::in_flight::InFlightTable;
+use super::lease::AtOnce;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
 use super::script::{Answer, Line};
 use super::settings::{Counted, Late, PolicyProblem, Settings};
-use super::shared::Shared;
-use super::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
+use super::shared::{Leased, Shared};
+use super::verdict::{AnsweredBy, Charge, Quota, Verdict};
 use super::window::SlidingWindow;
 use crate::config::file::FigureFile;
 use crate::config::pattern::RateLimitKey;
@@ -37,6 +39,7 @@ pub struct Ask<'r> {
 enum Counter {
     Here(Here),
     Shared(Shared),
+    Leased(Box<Leased>),
 }
 
 impl Policy {
@@ -57,6 +60,12 @@ impl Policy {
             Counted::Shared { quotas, on_failure } => {
                 let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
                 Counter::Shared(Shared::new(&settings.name, quotas, on_failure, link, &metrics, control))
+            }
+            Counted::Leased { quotas, max_keys, on_failure } => {
+                let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
+                let exact = Exact::Gcra(quotas);
+                let shared = Shared::new(&settings.name, exact, on_failure, link, &metrics, control);
+                Counter::Leased(Box::new(Leased::new(shared, quotas, max_keys, &metrics)))
             }
         };
         Ok(Self { settings, counter, metrics })
@@ -108,15 +117,21 @@ impl Policy {
         self.settings.shadow
     }
 
+    /// Counts a request that lacks what it is counted by.
+    pub fn lacks_key(&self) {
+        self.metrics.lacks_key();
+    }
+
     /// Whether it is counted in Redis, so that an answer may have to be waited for.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
-        matches!(self.counter, Counter::Shared(_))
+        matches!(self.counter, Counter::Shared(_) | Counter::Leased(_))
     }
 
-    /// Whether only a request's answer says what it has cost.
-    pub(crate) const fn is_late(&self) -> bool {
-        self.late().is_some()
+    /// Whether Redis is asked for some of the requests only, so that most are answered at once.
+    #[must_use]
+    pub const fn is_leased(&self) -> bool {
+        matches!(self.counter, Counter::Leased(_))
     }
 
     /// What of a request's cost only its answer says.
@@ -128,7 +143,7 @@ impl Policy {
     pub(super) const fn in_flight(&self) -> Option<&InFlightTable> {
         match &self.counter {
             Counter::Here(Here::InFlight(table)) => Some(table),
-            Counter::Here(_) | Counter::Shared(_) => None,
+            Counter::Here(_) | Counter::Shared(_) | Counter::Leased(_) => None,
         }
     }
 
@@ -136,10 +151,19 @@ impl Policy {
         &self.metrics
     }
 
-    /// Where Redis has it, if it does.
+    /// Where Redis has it, if it is asked for each request.
     pub(super) const fn shared(&self) -> Option<&Shared> {
         match &self.counter {
             Counter::Shared(shared) => Some(shared),
+            Counter::Here(_) | Counter::Leased(_) => None,
+        }
+    }
+
+    /// Where Redis has it, leased or not.
+    const fn in_redis(&self) -> Option<&Shared> {
+        match &self.counter {
+            Counter::Shared(shared) => Some(shared),
+            Counter::Leased(leased) => Some(leased.shared()),
             Counter::Here(_) => None,
         }
     }
@@ -149,6 +173,7 @@ impl Policy {
         let same_link = match &self.counter {
             Counter::Here(_) => true,
             Counter::Shared(shared) => link.is_some_and(|link| Arc::ptr_eq(shared.link(), link)),
+            Counter::Leased(leased) => link.is_some_and(|link| Arc::ptr_eq(leased.shared().link(), link)),
         };
         same_link && self.settings == *settings
     }
@@ -159,7 +184,26 @@ impl Ask<'_> {
     pub(super) fn take_here(&self, now: Instant) -> Option<Verdict> {
         match &self.policy.counter {
             Counter::Here(here) => Some(here.take(self.key, self.charge, now).by(AnsweredBy::Local)),
-            Counter::Shared(_) => None,
+            Counter::Shared(_) | Counter::Leased(_) => None,
+        }
+    }
+
+    /// Takes it from a lease, if its policy is leased and that can be said at once.
+    pub(super) fn take_lease_at_once(&self, now: Instant) -> Option<AtOnce> {
+        match &self.policy.counter {
+            Counter::Leased(leased) => Some(leased.table().take_at_once(self.key, self.charge, now)),
+            Counter::Here(_) | Counter::Shared(_) => None,
+        }
+    }
+
+    /// Takes it from a lease, if its policy is leased; as its failure mode does where Redis gives no answer.
+    pub(super) async fn take_lease(&self) -> Option<Verdict> {
+        match &self.policy.counter {
+            Counter::Leased(leased) => match leased.table().take(self.key, self.charge).await {
+                Some(verdict) => Some(verdict),
+                None => self.fall_back(Instant::now()),
+            },
+            Counter::Here(_) | Counter::Shared(_) => None,
         }
     }
 
@@ -168,25 +212,25 @@ impl Ask<'_> {
         self.policy.shared().map(|shared| shared.line(self.key, self.charge, self.policy.only_watches()))
     }
 
-    /// The next of Redis' `answers`, if its policy counts there.
-    pub(super) fn counted(&self, answers: &mut impl Iterator<Item = Answer>) -> Option<Verdict> {
-        let shared = self.policy.shared()?;
-        // One that Redis owes is no permission.
-        let none = Decision { allowed: false, remaining: 0, reset: 0, wait: 1 };
-        let Answer { decision, at } = answers.next().unwrap_or(Answer { decision: none, at: 0 });
-        Some(Verdict { at: Some(at), ..shared.counted(self.charge, decision).by(AnsweredBy::Redis) })
+    /// What Redis' `answer` is in words, if its policy counts there.
+    pub(super) fn counted(&self, answer: Answer) -> Option<Verdict> {
+        let counted = self.policy.shared()?.counted(self.charge, answer.decision);
+        Some(Verdict { at: Some(answer.at), ..counted.by(AnsweredBy::Redis) })
     }
 
     /// Takes it as the policy's failure mode does.
     pub(super) fn fall_back(&self, now: Instant) -> Option<Verdict> {
-        self.policy.shared().map(|shared| shared.fallback().take(self.key, self.charge, now))
+        self.policy.in_redis().map(|shared| shared.fall_back(self.key, self.charge, now))
     }
 
-    /// What is left once what was taken here, not before `since`, has cost `actual`; none if nothing was.
-    pub(super) fn settle_here(&self, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
-        match &self.policy.counter {
-            Counter::Here(here) => Some(here.settle(self.key, self.charge, actual, since, now)),
-            Counter::Shared(shared) => shared.fallback().settle(self.key, self.charge, actual, since, now),
+    /// What is left once what was taken here, not before `since`, `from` what answered then, has cost `actual`; none if nothing was.
+    pub(super) fn settle_here(&self, from: AnsweredBy, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
+        match (&self.policy.counter, from) {
+            (Counter::Here(here), _) => Some(here.settle(self.key, self.charge, actual, since, now)),
+            (Counter::Leased(leased), AnsweredBy::Lease(stamp)) => {
+                Some(leased.table().settle(self.key, self.charge, stamp, actual, now))
+            }
+            _ => self.policy.in_redis()?.settle_fallback(self.key, self.charge, actual, since, now),
         }
     }
 

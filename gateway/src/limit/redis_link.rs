@@ -1,53 +1,65 @@
-//! The one connection to Redis: who makes it, when it counts as down, and how long anybody waits for it.
+//! The link to Redis: who connects, when Redis counts as down, and how long anybody waits for it.
 //!
 //! A task on the control runtime, the keeper, is the only one that ever connects. It proves a new connection by running
 //! the limiter's own script over it, and only then do requests see it; so recovery costs Redis one connection, and a Redis
 //! that accepts connections but may not write (read-only replica, missing ACL right) stays down. Requests call over the
-//! present connection with a hard deadline. A broken connection, or [`FAILURES_UNTIL_DOWN`] failed calls in a row, take it
-//! down: from then on no request waits, until the keeper, trying every [`PROBE_INTERVAL`], has made another.
+//! present connection with a hard deadline, and never again; what fails is the breaker's business (`server`). One server is
+//! reached by its name, the master of a Sentinel set by asking the sentinels (`sentinel`), and each of a cluster's masters by the
+//! slots it has (`cluster`).
+//!
+//! A connection leads to one process from its making to its end. So a Redis that was restarted or replaced, however fast, is
+//! another connection, which is proved anew; nobody has to compare run ids.
 //!
 //! Why not `redis::aio::ConnectionManager`: whichever request notices the break would reconnect on its own runtime, all
 //! others would wait for it each up to its deadline, and the connection would be driven by a proxy thread.
 
-use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+mod cluster;
+mod keeper;
+mod presence;
+mod sentinel;
+mod server;
+mod settings;
+mod slot;
 
-use common::telemetry::Chain;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use prometheus::Histogram;
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, ScriptInvocation,
-};
-use secrecy::ExposeSecret as _;
+use redis::{FromRedisValue, RedisError, ScriptInvocation};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::gcra::Gcra;
-use super::script::{self, Answer, CountsBy, Line};
-use crate::config::file::RedisFile;
+use self::cluster::Cluster;
+use self::keeper::{Finder, PROBE_INTERVAL};
+use self::presence::{BEAT, Heard, Presence};
+use self::sentinel::Sentinels;
+use self::server::Server;
+pub(crate) use self::settings::LinkSettings;
+use self::settings::Place;
+use self::slot::slot_of;
 
-/// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
-const FAILURES_UNTIL_DOWN: u32 = 3;
-/// Between two attempts to connect, and between two pings of a connection that works.
-const PROBE_INTERVAL: Duration = Duration::from_millis(250);
-/// For name look-up, TCP and TLS together. No request waits for it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Calls under way at once; more wait for their turn, within their deadline.
-const MAX_CALLS: usize = 1024;
+/// How long an orderly end may take to say so in Redis.
+const LEAVES_WITHIN: Duration = Duration::from_millis(500);
 
-/// The connection to Redis that the policies share.
+/// The link to Redis that the policies share.
 pub struct RedisLink {
     settings: LinkSettings,
-    link: Arc<Link>,
+    reach: Reach,
+    presence: Arc<Presence>,
     seconds: Histogram,
-    keeper: AbortHandle,
     retired: CancellationToken,
+    /// Whether this gateway has been taken out of those that live.
+    left: CancellationToken,
+}
+
+/// What requests and the keeper share.
+#[derive(Clone)]
+enum Reach {
+    /// One server, or the master that sentinels name.
+    One(Arc<Server>),
+    Cluster(Arc<Cluster>),
 }
 
 /// Why Redis gave no answer.
@@ -64,67 +76,57 @@ pub enum NoAnswer {
     Failed(#[source] RedisError),
 }
 
-/// What a link is made from; compared to know whether a reload may keep it.
-#[derive(Clone)]
-pub(crate) struct LinkSettings {
-    addr: ConnectionAddr,
-    username: Option<String>,
-    password: Option<secrecy::SecretString>,
-    database: u32,
-    timeout: Duration,
-    key_prefix: String,
-}
-
-/// What requests and the keeper share.
-struct Link {
-    client: Client,
-    shown_addr: String,
-    timeout: Duration,
-    probe_key: String,
-    state: watch::Sender<State>,
-}
-
-enum State {
-    /// The first attempt is still under way: worth waiting for.
-    Starting,
-    Up(Arc<Live>),
-    /// Why.
-    Down(Arc<str>),
-}
-
-/// One connection from its making to its end.
-struct Live {
-    connection: MultiplexedConnection,
-    failures_in_a_row: AtomicU32,
-}
-
 impl RedisLink {
-    /// Begins to connect on `control`, whose runtime also drives the connection; never fails for want of a server.
+    /// Begins to connect on `control`, whose runtime also drives the connections; never fails for want of a server. Until Redis
+    /// says otherwise there are as many gateways as `before` knew of, or else as the settings say.
     ///
     /// # Errors
     /// When the settings cannot be used by the client library.
-    pub(super) fn open(settings: LinkSettings, seconds: Histogram, control: &Handle) -> Result<Self, RedisError> {
-        let link = Arc::new(Link {
-            client: settings.client()?,
-            shown_addr: settings.addr.to_string(),
-            timeout: settings.timeout,
-            probe_key: format!("{}:probe", settings.key_prefix),
-            state: watch::Sender::new(State::Starting),
-        });
-        let retired = CancellationToken::new();
-        let keeper = control.spawn(keep_until(Arc::clone(&link), retired.clone())).abort_handle();
-        Ok(Self { settings, link, seconds, keeper, retired })
+    pub(super) fn open(
+        settings: LinkSettings,
+        seconds: Histogram,
+        control: &Handle,
+        before: Option<&Self>,
+    ) -> Result<Self, RedisError> {
+        settings.check()?;
+        let reach = match &settings.place {
+            Place::One(node) => Reach::One(Server::new(node.to_string(), settings.timeout)),
+            Place::Master { name, .. } => Reach::One(Server::new(format!("master {name}"), settings.timeout)),
+            Place::Cluster(_) => Reach::Cluster(Cluster::new(&settings)),
+        };
+        let assumed = before.map_or(0, Self::live_gateways).max(settings.expected_gateways);
+        let presence = Arc::new(Presence::new(settings.key_prefix(), assumed));
+        let (retired, left) = (CancellationToken::new(), CancellationToken::new());
+        let kept = keep_until(reach.clone(), settings.clone(), Arc::clone(&presence), retired.clone(), left.clone());
+        control.spawn(kept);
+        Ok(Self { settings, reach, presence, seconds, retired, left })
     }
 
-    /// Makes and watches over no connection any more, and closes the present one as soon as the deadline of a request that
-    /// is about to use it has passed.
+    /// Makes and watches over no connection any more, takes this gateway out of those that live, and closes what it has as soon
+    /// as the deadline of a request that is about to use it has passed.
     pub(super) fn retire(&self) {
         self.retired.cancel();
     }
 
-    /// Whether requests can use it now.
+    /// The same, and returns once it is taken out, or a moment has passed.
+    pub(super) async fn leave(&self) {
+        self.retire();
+        // Redis may be away, and then it forgets this gateway by itself.
+        let _ = timeout(LEAVES_WITHIN, self.left.cancelled()).await;
+    }
+
+    /// Whether requests can use all of it now.
     pub(super) fn is_up(&self) -> bool {
-        matches!(*self.link.state.borrow(), State::Up(_))
+        match &self.reach {
+            Reach::One(server) => server.is_up(),
+            Reach::Cluster(cluster) => cluster.is_up(),
+        }
+    }
+
+    /// How many gateways share this Redis, as far as is known; at least this one.
+    #[must_use]
+    pub fn live_gateways(&self) -> u32 {
+        self.presence.number()
     }
 
     /// How long its calls take.
@@ -141,195 +143,102 @@ impl RedisLink {
     /// # Errors
     /// Says why not.
     pub async fn check(&self) -> Result<(), NoAnswer> {
-        self.link.call(|mut connection| async move { ping(&mut connection).await }).await
+        match &self.reach {
+            Reach::One(server) => server.ping().await,
+            Reach::Cluster(cluster) => cluster.check().await,
+        }
     }
 
-    /// Runs a script within the deadline.
+    /// Runs a script within the deadline. Its keys can all go into one call (see [`Self::groups`]).
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
         let _measured = self.seconds.start_timer();
-        self.link.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+        self.reach.run(script).await
+    }
+
+    /// Which of `keys` can go into one call together, each group by their places among them; nothing when all can. In a
+    /// cluster those can that are in the same slot.
+    pub(super) fn groups<'k>(&self, keys: impl ExactSizeIterator<Item = &'k [u8]>) -> Option<Vec<Vec<usize>>> {
+        if matches!(self.reach, Reach::One(_)) || keys.len() < 2 {
+            return None;
+        }
+        let mut groups: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        for (place, key) in keys.enumerate() {
+            groups.entry(slot_of(key)).or_default().push(place);
+        }
+        (groups.len() > 1).then(|| groups.into_values().collect())
     }
 }
 
 impl Drop for RedisLink {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.retire();
     }
 }
 
-impl LinkSettings {
-    pub(crate) fn read(file: &RedisFile) -> Self {
-        let (host, port) = (file.host.clone(), file.port);
-        let addr = match file.tls {
-            true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-            false => ConnectionAddr::Tcp(host, port),
-        };
-        let password = file.password.as_ref().map(|password| password.as_secret().clone());
-        Self {
-            addr,
-            username: file.username.clone(),
-            password: password.filter(|password| !password.expose_secret().is_empty()),
-            database: file.database,
-            timeout: file.timeout.get(),
-            key_prefix: file.key_prefix.clone(),
-        }
-    }
-
-    pub(super) fn key_prefix(&self) -> &str {
-        &self.key_prefix
-    }
-
-    /// What connects with them.
-    ///
-    /// # Errors
-    /// When they cannot be used by the client library.
-    pub(crate) fn client(&self) -> Result<Client, RedisError> {
-        if matches!(self.addr, ConnectionAddr::TcpTls { .. }) {
-            pingora_core::tls::install_default_crypto_provider();
-        }
-        let mut login = RedisConnectionInfo::default().set_db(i64::from(self.database));
-        if let Some(username) = &self.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            login = login.set_password(password.expose_secret());
-        }
-        Client::open(self.addr.clone().into_connection_info()?.set_redis_settings(login))
-    }
-}
-
-impl PartialEq for LinkSettings {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { addr, username, password, database, timeout, key_prefix } = self;
-        let exposed =
-            |password: &Option<secrecy::SecretString>| password.as_ref().map(|p| p.expose_secret().to_owned());
-        *addr == other.addr
-            && *username == other.username
-            && exposed(password) == exposed(&other.password)
-            && *database == other.database
-            && *timeout == other.timeout
-            && *key_prefix == other.key_prefix
-    }
-}
-
-impl Link {
-    /// Makes a call over the present connection, within the deadline, and notes how it went.
-    async fn call<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, NoAnswer>
-    where
-        F: Future<Output = Result<T, RedisError>>,
-    {
-        let mut seen = None;
-        let answer = timeout(self.timeout, async {
-            let live = seen.insert(self.live().await?);
-            call(live.connection.clone()).await.map_err(NoAnswer::Failed)
-        });
-        let answer = answer.await.unwrap_or(Err(NoAnswer::Deadline(self.timeout)));
-        if let Some(live) = seen {
-            self.note(&live, &answer);
-        }
-        answer
-    }
-
-    /// The present connection; waits for it only at the very beginning.
-    async fn live(&self) -> Result<Arc<Live>, NoAnswer> {
-        let mut state = self.state.subscribe();
-        // The sender is in `self`, so waiting never fails.
-        let state = state.wait_for(|state| !matches!(state, State::Starting)).await;
-        match state.as_deref() {
-            Ok(State::Up(live)) => Ok(Arc::clone(live)),
-            Ok(State::Down(why)) => Err(NoAnswer::Down(Arc::clone(why))),
-            Ok(State::Starting) | Err(_) => Err(NoAnswer::Down("no attempt to connect has ended yet".into())),
-        }
-    }
-
-    fn note<T>(&self, live: &Arc<Live>, answer: &Result<T, NoAnswer>) {
-        let failure = match answer {
-            Ok(_) => return live.failures_in_a_row.store(0, Ordering::Relaxed),
-            Err(failure) => failure,
-        };
-        let failures = live.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-        let broken = matches!(failure, NoAnswer::Failed(error) if error.is_unrecoverable_error());
-        if broken || failures >= FAILURES_UNTIL_DOWN {
-            self.go_down(|state| matches!(state, State::Up(present) if Arc::ptr_eq(present, live)), failure);
-        }
-    }
-
-    fn go_up(&self, live: Arc<Live>) {
-        self.state.send_replace(State::Up(live));
-        tracing::info!(redis = %self.shown_addr, "Redis answers; rate limits are shared");
-    }
-
-    /// Goes down if the state is one that `applies`; so a late failure of an old connection does not end the new one,
-    /// and only the first to notice writes the log line.
-    fn go_down(&self, applies: impl FnOnce(&State) -> bool, cause: &(dyn Error + 'static)) {
-        let cause = Chain(cause).to_string();
-        let went_down = self.state.send_if_modified(|state| {
-            if !applies(state) {
-                return false;
+impl Reach {
+    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
+        match self {
+            Self::One(server) => {
+                server.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
             }
-            let before = std::mem::replace(state, State::Down(cause.as_str().into()));
-            !matches!(before, State::Down(_))
-        });
-        if went_down {
-            tracing::warn!(redis = %self.shown_addr, cause, "Redis does not answer; rate limits use their failure modes");
+            Self::Cluster(cluster) => cluster.run(script).await,
         }
     }
 
-    async fn connect(&self) -> Result<Arc<Live>, NoAnswer> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(MAX_CALLS)
-            .set_concurrency_limit(MAX_CALLS);
-        let attempt = async {
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            let counts_by = CountsBy { algorithm: "gcra", numbers: Gcra::PROBE.numbers() };
-            let line = Line { key: self.probe_key.clone(), counts_by, cost: 1, only_watches: false };
-            script::take(&[line]).invoke_async::<Vec<Answer>>(&mut connection).await?;
-            Ok(Arc::new(Live { connection, failures_in_a_row: AtomicU32::new(0) }))
-        };
-        match timeout(CONNECT_TIMEOUT, attempt).await {
-            Ok(attempt) => attempt.map_err(NoAnswer::Failed),
-            Err(_) => Err(NoAnswer::Deadline(CONNECT_TIMEOUT)),
-        }
-    }
-
-    /// Returns when the connection is down. Pings it meanwhile, so that a death is noticed without any request.
-    async fn watch_over(&self) {
-        let mut state = self.state.subscribe();
-        let is_down = |state: &State| !matches!(state, State::Up(_));
-        while timeout(PROBE_INTERVAL, state.wait_for(is_down)).await.is_err() {
-            // `call` notes how it went; there is nobody else to tell.
-            let _ = self.call(|mut connection| async move { ping(&mut connection).await }).await;
+    fn end(&self, why: &str) {
+        match self {
+            Self::One(server) => server.end(why),
+            Self::Cluster(cluster) => cluster.end(why),
         }
     }
 }
 
-/// The keeper's life: it keeps the link until a reload has put another in its place.
-async fn keep_until(link: Arc<Link>, retired: CancellationToken) {
+/// The keeper's life: it keeps the link until a reload has put another in its place, or the gateway ends.
+async fn keep_until(
+    reach: Reach,
+    settings: LinkSettings,
+    presence: Arc<Presence>,
+    retired: CancellationToken,
+    left: CancellationToken,
+) {
     tokio::select! {
-        () = keep(&link) => {}
+        _ = async { tokio::join!(keep(&reach, &settings), beat(&reach, &presence)) } => {}
         () = retired.cancelled() => {}
     }
+    // If Redis is away, it forgets this gateway by itself.
+    let _ = reach.run::<u32>(&presence.says(false)).await;
+    left.cancel();
     // Who took the configuration before the reload may be about to ask, and gets its answer.
-    sleep(link.timeout).await;
-    link.state.send_replace(State::Down("another link has taken its place".into()));
+    sleep(settings.timeout).await;
+    reach.end("another link has taken its place");
 }
 
-/// Connects, watches over the connection, connects again.
-async fn keep(link: &Link) {
-    loop {
-        match link.connect().await {
-            Ok(live) => {
-                link.go_up(live);
-                link.watch_over().await;
-            }
-            Err(cause) => link.go_down(|state| !matches!(state, State::Up(_)), &cause),
+/// Connects, watches over the connections, connects again.
+async fn keep(reach: &Reach, settings: &LinkSettings) {
+    let probe_key = || Some(format!("{}:probe", settings.key_prefix()));
+    match (reach, &settings.place) {
+        (Reach::One(server), Place::One(node)) => {
+            keeper::keep(server, Finder::At(node.clone()), settings, probe_key).await;
         }
-        sleep(PROBE_INTERVAL).await;
+        (Reach::One(server), Place::Master { .. } | Place::Cluster(_)) => {
+            let sentinels = Sentinels::new(settings);
+            keeper::keep(server, Finder::ByAsking(Box::new(sentinels)), settings, probe_key).await;
+        }
+        (Reach::Cluster(cluster), Place::Cluster(seeds)) => cluster::keep(cluster, seeds, settings).await,
+        // No cluster is made from such settings.
+        (Reach::Cluster(cluster), Place::One(_) | Place::Master { .. }) => cluster::keep(cluster, &[], settings).await,
     }
 }
 
-async fn ping(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-    redis::cmd("PING").exec_async(connection).await
+/// Says again and again that this gateway lives, and hears how many do.
+async fn beat(reach: &Reach, presence: &Presence) {
+    let mut heard = Heard::default();
+    loop {
+        let said = reach.run::<u32>(&presence.says(true)).await.ok();
+        presence.hear(&mut heard, said, Instant::now());
+        sleep(if said.is_some() { BEAT } else { PROBE_INTERVAL }).await;
+    }
 }
+
+#[cfg(test)]
+mod tests;

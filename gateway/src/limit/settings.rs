@@ -6,8 +6,8 @@ use http::HeaderName;
 
 use super::exact::Exact;
 use super::gcra::Quotas;
-use super::log;
 use super::verdict::AnsweredBy;
+use super::{lease, log};
 use crate::config::file::{FigureFile, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
 use crate::config::pattern::RateLimitKey;
 
@@ -16,7 +16,7 @@ const MIN_WINDOW: Duration = Duration::from_secs(1);
 /// The longest.
 const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys for which there is room unless the file says otherwise: some 3 MB.
-const DEFAULT_MAX_KEYS: usize = 65_536;
+pub(crate) const DEFAULT_MAX_KEYS: usize = 65_536;
 /// What a log may come to here, in requests: half a gigabyte if all keys use their whole limit. With the keys for which there is room
 /// if the file says nothing of them, a limit of 1024.
 const MOST_LOGGED: u64 = 1 << 26;
@@ -56,13 +56,14 @@ pub(super) enum Counted {
     Sketch,
     InFlight { max_keys: usize },
     Shared { quotas: Exact, on_failure: OnFailure },
+    Leased { quotas: Quotas, max_keys: usize, on_failure: OnFailure },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnFailure {
     Open,
     Closed,
-    Local { max_keys: usize },
+    LocalShare { max_keys: usize },
 }
 
 /// Why a policy cannot be compiled.
@@ -90,7 +91,7 @@ pub enum PolicyProblem {
     #[error("`burst` must come back within 31 years")]
     TooSlow,
     /// A setting that a local policy cannot honour.
-    #[error("`{0}` is only for scope `redis`")]
+    #[error("`{0}` is only for the scopes `redis` and `leased`")]
     OnlyForRedis(&'static str),
     /// A setting that what counts by a sketch, or not here at all, cannot honour.
     #[error("`{0}` is only for what this gateway counts exactly")]
@@ -107,6 +108,9 @@ pub enum PolicyProblem {
     /// What is under way, in Redis.
     #[error("`algorithm: in_flight` is only for scope `local`")]
     InFlightInRedis,
+    /// A sliding window of which parts would be taken ahead of need, and so before they are spent.
+    #[error("`algorithm: sliding_window` is only for the scopes `local` and `redis`")]
+    SlidingWindowLeased,
     /// A limit that is too high to keep the time of each request.
     #[error("`{0}` may be at most {max} with `algorithm: sliding_window`, which keeps the time of each request", max = log::MOST)]
     TooManyToLog(&'static str),
@@ -126,8 +130,11 @@ pub enum PolicyProblem {
     /// A status that no final answer has.
     #[error("`only_statuses` are those of final answers, 200 to 599, and at least one")]
     Statuses,
-    /// Scope `redis` without the `redis` block.
-    #[error("scope `redis` needs the `redis` block")]
+    /// A quota of which nothing can be kept back.
+    #[error("nothing can be leased of so small a quota; use scope `redis`")]
+    TooSmallToLease,
+    /// Scope `redis` or `leased` without the `redis` block.
+    #[error("scopes `redis` and `leased` need the `redis` block")]
     NoRedis,
 }
 
@@ -147,10 +154,10 @@ impl PolicyProblem {
             Self::Window | Self::PartOfSecond => Some("window"),
             Self::TooMuchToLog(_) => Some("max_keys"),
             Self::TooSlow => Some("burst"),
-            Self::SketchInRedis | Self::InFlightInRedis => Some("algorithm"),
+            Self::SketchInRedis | Self::InFlightInRedis | Self::SlidingWindowLeased => Some("algorithm"),
             Self::BurstOfMany => Some("burst"),
             Self::Statuses => Some("only_statuses"),
-            Self::NoRedis => Some("scope"),
+            Self::NoRedis | Self::TooSmallToLease => Some("scope"),
         }
     }
 }
@@ -167,9 +174,10 @@ impl Settings {
             [RateLimitAlgorithm::Sketch, RateLimitAlgorithm::SlidingWindow, RateLimitAlgorithm::InFlight]
                 .map(|one| algorithm == one);
         let is_gcra = algorithm == RateLimitAlgorithm::Gcra;
-        let in_redis = file.scope == RateLimitScope::Redis;
-        let has_table =
-            !is_sketch && (!in_redis || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::Local);
+        let in_redis = file.scope.is_shared();
+        let is_leased = file.scope == RateLimitScope::Leased;
+        let has_table = !is_sketch
+            && (!in_redis || is_leased || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::LocalShare);
         let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
         let most = |by: &Option<FigureFile>| by.as_ref().map(|by| by.max);
         let is_too_fast = |limit: u32| is_window && is_gcra && window.as_micros() < u128::from(limit);
@@ -178,6 +186,12 @@ impl Settings {
         let quotas = |limit| Quotas::new(limit, window, file.burst, late.is_some()).filter(|_| is_counted);
         let highest = file.limit.max(most(&file.limit_by).unwrap_or(0));
         let at_once = file.burst.unwrap_or(highest);
+        let leased_at_once = quotas(file.limit).filter(|_| is_leased).map(|quotas| lease::burst_of(quotas.usual()));
+        let at_once = match leased_at_once.flatten().and_then(|burst| u32::try_from(burst).ok()) {
+            // Where requests have limits of their own, the largest of them counts.
+            Some(burst) if file.limit_by.is_none() => burst,
+            _ => at_once,
+        };
         let max_keys = file.max_keys.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize);
         let logged = max_keys as u64 * u64::from(highest.min(log::MOST));
         let statuses = file.only_statuses.as_deref();
@@ -196,6 +210,7 @@ impl Settings {
                 PolicyProblem::NotFor("cost_from_response", "in_flight"),
             ),
             (is_in_flight && in_redis, PolicyProblem::InFlightInRedis),
+            (is_log && is_leased, PolicyProblem::SlidingWindowLeased),
             (is_log && file.limit > log::MOST, PolicyProblem::TooManyToLog("limit")),
             (is_log && most(&file.limit_by) > Some(log::MOST), PolicyProblem::TooManyToLog("limit_by")),
             (is_log && has_table && logged > MOST_LOGGED, PolicyProblem::TooMuchToLog(max_keys)),
@@ -213,6 +228,7 @@ impl Settings {
             (is_too_fast(file.limit), PolicyProblem::TooFast("limit")),
             (most(&file.limit_by).is_some_and(is_too_fast), PolicyProblem::TooFast("limit_by")),
             (is_counted && quotas(file.limit).is_none(), PolicyProblem::TooSlow),
+            (leased_at_once == Some(None), PolicyProblem::TooSmallToLease),
             (is_sketch && in_redis, PolicyProblem::SketchInRedis),
             (is_sketch && window.subsec_nanos() != 0, PolicyProblem::PartOfSecond),
             (is_sketch && file.burst.is_some(), PolicyProblem::NotForSketch("burst")),
@@ -235,11 +251,14 @@ impl Settings {
             None => Counted::Sketch,
             Some(quotas) if in_redis => {
                 let on_failure = match file.on_redis_failure.unwrap_or_default() {
-                    RedisFailureMode::Local => OnFailure::Local { max_keys },
+                    RedisFailureMode::LocalShare => OnFailure::LocalShare { max_keys },
                     RedisFailureMode::Open => OnFailure::Open,
                     RedisFailureMode::Closed => OnFailure::Closed,
                 };
-                Counted::Shared { quotas, on_failure }
+                match quotas {
+                    Exact::Gcra(quotas) if is_leased => Counted::Leased { quotas, max_keys, on_failure },
+                    quotas => Counted::Shared { quotas, on_failure },
+                }
             }
             Some(quotas) => Counted::Here { quotas, max_keys },
         };
@@ -257,14 +276,22 @@ impl Settings {
         })
     }
 
+    /// Whether it is leased, and would be served as well without leases.
+    pub(super) fn is_leased_in_vain(&self) -> bool {
+        matches!(self.counted, Counted::Leased { quotas, .. } if !lease::is_of_use(quotas.usual()))
+    }
+
     /// What answers while Redis does not; none for a local policy.
     pub(super) const fn failure_mode(&self) -> Option<AnsweredBy> {
-        match self.counted {
-            Counted::Here { .. } | Counted::Sketch | Counted::InFlight { .. } => None,
-            Counted::Shared { on_failure: OnFailure::Open, .. } => Some(AnsweredBy::Open),
-            Counted::Shared { on_failure: OnFailure::Closed, .. } => Some(AnsweredBy::Closed),
-            Counted::Shared { on_failure: OnFailure::Local { .. }, .. } => Some(AnsweredBy::Local),
-        }
+        let on_failure = match self.counted {
+            Counted::Here { .. } | Counted::Sketch | Counted::InFlight { .. } => return None,
+            Counted::Shared { on_failure, .. } | Counted::Leased { on_failure, .. } => on_failure,
+        };
+        Some(match on_failure {
+            OnFailure::Open => AnsweredBy::Open,
+            OnFailure::Closed => AnsweredBy::Closed,
+            OnFailure::LocalShare { .. } => AnsweredBy::LocalShare,
+        })
     }
 }
 

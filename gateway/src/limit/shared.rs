@@ -6,7 +6,9 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use super::exact::Exact;
+use super::gcra::Quotas;
 use super::here::Here;
+use super::lease::LeaseTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
 use super::script::{self, Line, redis_key};
@@ -23,11 +25,18 @@ pub(super) struct Shared {
     control: Handle,
 }
 
+/// One policy's quotas in Redis, leased.
+pub(super) struct Leased {
+    table: LeaseTable,
+    shared: Shared,
+}
+
 /// What answers while Redis does not.
-pub(super) enum Fallback {
+enum Fallback {
     Open,
     Closed,
-    Local(Here),
+    /// Counts this gateway's share.
+    LocalShare(Here),
 }
 
 impl Shared {
@@ -43,17 +52,13 @@ impl Shared {
         let fallback = match on_failure {
             OnFailure::Open => Fallback::Open,
             OnFailure::Closed => Fallback::Closed,
-            OnFailure::Local { max_keys } => Fallback::Local(quotas.table(max_keys, metrics.no_room())),
+            OnFailure::LocalShare { max_keys } => Fallback::LocalShare(quotas.table(max_keys, metrics.no_room())),
         };
         Self { link, quotas, key_prefix, fallback, control: control.clone() }
     }
 
     pub(super) const fn link(&self) -> &Arc<RedisLink> {
         &self.link
-    }
-
-    pub(super) const fn fallback(&self) -> &Fallback {
-        &self.fallback
     }
 
     /// What Redis is asked for `charge` of the quota of `key`.
@@ -67,26 +72,30 @@ impl Shared {
         decision.counted(self.quotas.most(charge.limit))
     }
 
-    /// Puts right in Redis, soon, what was taken as `line` at `since`, by Redis' clock, and has cost `actual`. If Redis is away by then, it stays as it is:
-    /// counted too much rather than too little.
+    /// Puts right in Redis, soon, what was taken as `line` at `since`, by Redis' clock, and has cost `actual`. If Redis is away by
+    /// then, it stays as it is: counted too much rather than too little.
     pub(super) fn settle(&self, line: Line, actual: u32, since: u64) {
         let link = Arc::clone(&self.link);
         self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since)).await.ok() });
     }
-}
 
-impl Fallback {
-    pub(super) fn take(&self, key: &[u8], charge: Charge, now: Instant) -> Verdict {
-        match self {
-            Self::Open => Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open, at: None },
-            Self::Closed => {
+    /// What the failure mode answers.
+    pub(super) fn fall_back(&self, key: &[u8], charge: Charge, now: Instant) -> Verdict {
+        match &self.fallback {
+            Fallback::Open => {
+                Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open, at: None }
+            }
+            Fallback::Closed => {
                 Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed, at: None }
             }
-            Self::Local(here) => here.take(key, charge, now).by(AnsweredBy::Local),
+            Fallback::LocalShare(here) => {
+                here.take_share(key, charge, self.link.live_gateways(), now).by(AnsweredBy::LocalShare)
+            }
         }
     }
 
-    pub(super) fn settle(
+    /// What is left once what the failure mode took at `since` has cost `actual`.
+    pub(super) fn settle_fallback(
         &self,
         key: &[u8],
         charge: Charge,
@@ -94,9 +103,30 @@ impl Fallback {
         since: Instant,
         now: Instant,
     ) -> Option<Quota> {
-        match self {
-            Self::Open | Self::Closed => None,
-            Self::Local(here) => Some(here.settle(key, charge, actual, since, now)),
+        match &self.fallback {
+            Fallback::Open | Fallback::Closed => None,
+            Fallback::LocalShare(here) => {
+                Some(here.settle_share(key, charge, actual, self.link.live_gateways(), since, now))
+            }
         }
+    }
+}
+
+impl Leased {
+    /// `shared`, which counts by `quotas`, with leases for at most `max_keys` keys.
+    pub(super) fn new(shared: Shared, quotas: Quotas, max_keys: usize, metrics: &PolicyMetrics) -> Self {
+        let Shared { link, key_prefix, control, .. } = &shared;
+        let counters = (metrics.lease().clone(), metrics.no_room().clone());
+        let table = LeaseTable::new(quotas, max_keys, Arc::clone(link), key_prefix.clone(), counters, control);
+        Self { table, shared }
+    }
+
+    pub(super) const fn table(&self) -> &LeaseTable {
+        &self.table
+    }
+
+    /// The same without leases.
+    pub(super) const fn shared(&self) -> &Shared {
+        &self.shared
     }
 }

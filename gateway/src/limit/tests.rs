@@ -18,16 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct horse battery staple";
 
 fn redis_file(port: u16, timeout: Span) -> RedisFile {
-    RedisFile {
-        host: "127.0.0.1".to_owned(),
-        port,
-        username: None,
-        password: None,
-        database: 0,
-        tls: false,
-        timeout,
-        key_prefix: "test".to_owned(),
-    }
+    RedisFile { host: "127.0.0.1".to_owned(), port, timeout, key_prefix: "test".to_owned(), ..RedisFile::default() }
 }
 
 /// A deadline that a Redis that works always keeps here.
@@ -43,7 +34,7 @@ fn with_password(file: RedisFile, password: &str) -> RedisFile {
 
 fn in_redis(limit: u32, on_failure: RedisFailureMode) -> RateLimitFile {
     let day = Span::from_secs(24 * 60 * 60);
-    let file = RateLimitFile::new(RateLimitScope::Redis, limit, day, RateLimitKey::ClientAddress);
+    let file = RateLimitFile::new(RateLimitScope::Redis, limit, day, RateLimitKey::client_address());
     RateLimitFile { on_redis_failure: Some(on_failure), ..file }
 }
 
@@ -51,7 +42,7 @@ fn every_mode() -> BTreeMap<String, RateLimitFile> {
     [
         ("open", in_redis(2, RedisFailureMode::Open)),
         ("closed", in_redis(2, RedisFailureMode::Closed)),
-        ("local", in_redis(2, RedisFailureMode::Local)),
+        ("local", in_redis(2, RedisFailureMode::LocalShare)),
     ]
     .map(|(name, file)| (name.to_owned(), file))
     .into()
@@ -90,7 +81,7 @@ async fn assert_every_mode_stands_in(policies: &Policies, key: &[u8]) {
     }
     for remaining in [Some(1), Some(0), None] {
         let local = take(policies, "local", key).await;
-        assert_eq!(local.answered_by, AnsweredBy::Local);
+        assert_eq!(local.answered_by, AnsweredBy::LocalShare);
         let left = (local.outcome == Outcome::Allowed).then(|| local.quota.expect("counted").remaining);
         assert_eq!(left, remaining);
     }
@@ -187,10 +178,11 @@ async fn each_failure_mode_stands_in_while_redis_is_dead_and_steps_back_afterwar
     for line in [
         r#"gateway_rate_limit_degraded_total{mode="open",policy="open"} 3"#,
         r#"gateway_rate_limit_degraded_total{mode="closed",policy="closed"} 3"#,
-        r#"gateway_rate_limit_degraded_total{mode="local",policy="local"} 3"#,
+        r#"gateway_rate_limit_degraded_total{mode="local_share",policy="local"} 3"#,
         r#"gateway_rate_limit_requests_total{outcome="unavailable",policy="closed"} 3"#,
         r#"gateway_rate_limit_requests_total{outcome="refused",policy="local"} 1"#,
         "gateway_redis_up 0",
+        "gateway_redis_live_gateways 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
@@ -337,7 +329,7 @@ async fn the_largest_logs_that_can_be_are_let_through() {
         algorithm: Some(RateLimitAlgorithm::SlidingWindow),
         max_keys,
         on_redis_failure,
-        ..RateLimitFile::new(scope, limit, Span::from_secs(1), RateLimitKey::ClientAddress)
+        ..RateLimitFile::new(scope, limit, Span::from_secs(1), RateLimitKey::client_address())
     };
     let redis = RateLimitScope::Redis;
     for file in [
@@ -348,18 +340,20 @@ async fn the_largest_logs_that_can_be_are_let_through() {
     ] {
         assert_eq!(problems("log", &file), []);
     }
-    let fallback = log(redis, 10_000, None, Some(RedisFailureMode::Local));
+    let fallback = log(redis, 10_000, None, Some(RedisFailureMode::LocalShare));
     assert_eq!(problems("log", &fallback), [PolicyProblem::TooMuchToLog(65_536)]);
 }
 
 #[tokio::test]
 async fn a_sliding_window_counts_the_same_in_redis_and_in_its_stead() {
     let mut server = RedisServer::start().await.expect("Redis");
-    let file =
-        RateLimitFile { algorithm: Some(RateLimitAlgorithm::SlidingWindow), ..in_redis(2, RedisFailureMode::Local) };
+    let file = RateLimitFile {
+        algorithm: Some(RateLimitAlgorithm::SlidingWindow),
+        ..in_redis(2, RedisFailureMode::LocalShare)
+    };
     let policies = compile(&[("log".to_owned(), file)].into(), &patient(server.port()));
     let day = Duration::from_secs(24 * 60 * 60);
-    for answered_by in [AnsweredBy::Redis, AnsweredBy::Local] {
+    for answered_by in [AnsweredBy::Redis, AnsweredBy::LocalShare] {
         for remaining in [1, 0] {
             let quota = Some(Quota { limit: 2, remaining, reset: day });
             let verdict = take(&policies, "log", b"key").await;
@@ -380,21 +374,29 @@ async fn who_waits_for_no_decision_any_more_leaves_the_place_in_flight_that_he_g
     let in_flight = RateLimitFile {
         algorithm: Some(RateLimitAlgorithm::InFlight),
         window: None,
-        ..RateLimitFile::new(RateLimitScope::Local, 1, Span::from_secs(1), RateLimitKey::ClientAddress)
+        ..RateLimitFile::new(RateLimitScope::Local, 2, Span::from_secs(1), RateLimitKey::client_address())
     };
     let mut files = every_mode();
     files.insert("at-once".to_owned(), in_flight);
+    let leased = RateLimitFile::new(RateLimitScope::Leased, 1000, Span::from_secs(1), RateLimitKey::client_address());
+    files.insert("leased".to_owned(), leased);
     let policies = compile(&files, &patient(server.port()));
     until_up(&policies).await;
-    let [at_once, shared] = ["at-once", "closed"].map(|name| policies.get(name).expect("compiled"));
-    let ask = |policy| Some(Ask { policy, key: b"key", charge: Charge { cost: 1, limit: 1 } });
+    let [at_once, shared, leased] = ["at-once", "closed", "leased"].map(|name| policies.get(name).expect("compiled"));
+    let ask = |policy| Ask { policy, key: b"key", charge: Charge { cost: 1, limit: 2 } };
+    let another = InFlight::of(at_once, &ask(at_once), &take_from(at_once, b"key").await);
     server.stall().expect("stalled");
-    let asks = [ask(at_once), ask(shared)];
-    let waiting = tokio::time::timeout(Duration::from_millis(50), decide(&asks)).await;
-    assert!(waiting.is_err(), "Redis is stalled");
+    for in_redis in [shared, leased] {
+        let asks = [Some(ask(at_once)), Some(ask(in_redis))];
+        assert!(decide_at_once(&asks).is_none(), "Redis has to be asked");
+        let waiting = tokio::time::timeout(Duration::from_millis(50), decide(&asks)).await;
+        assert!(waiting.is_err(), "Redis is stalled");
+    }
     server.resume().expect("resumed");
     assert_eq!(take_from(at_once, b"key").await.outcome, Outcome::Allowed);
-    assert_ne!(take_from(at_once, b"key").await.outcome, Outcome::Allowed, "it is in flight now");
+    assert_ne!(take_from(at_once, b"key").await.outcome, Outcome::Allowed, "the other one's place is taken still");
+    drop(another);
+    assert_eq!(take_from(at_once, b"key").await.outcome, Outcome::Allowed);
 }
 
 #[tokio::test]
@@ -402,26 +404,26 @@ async fn a_place_in_flight_is_given_back_once_when_the_request_has_ended_or_anot
     let in_flight = RateLimitFile {
         algorithm: Some(RateLimitAlgorithm::InFlight),
         window: None,
-        ..RateLimitFile::new(RateLimitScope::Local, 2, Span::from_secs(1), RateLimitKey::ClientAddress)
+        ..RateLimitFile::new(RateLimitScope::Local, 2, Span::from_secs(1), RateLimitKey::client_address())
     };
-    let narrow = RateLimitFile::new(RateLimitScope::Local, 1, Span::from_secs(3600), RateLimitKey::ClientAddress);
+    let narrow = RateLimitFile::new(RateLimitScope::Local, 1, Span::from_secs(3600), RateLimitKey::client_address());
     let files = [("at-once".to_owned(), in_flight), ("narrow".to_owned(), narrow)].into();
     let policies = Policies::compile(&files, None, &Handle::current(), None).expect("legal");
     let [at_once, narrow] = ["at-once", "narrow"].map(|name| policies.get(name).expect("compiled"));
     let charge = |policy: &Policy| Charge { cost: 1, limit: policy.limit() };
+    let ask = |policy| Ask { policy, key: b"key", charge: charge(policy) };
     let begin = async || {
         let verdict = take_from(at_once, b"key").await;
-        InFlight::of(at_once, b"key", charge(at_once), &verdict)
+        InFlight::of(at_once, &ask(at_once), &verdict)
     };
     let first = begin().await;
     assert!(first.is_some());
-    let ask = |policy| Some(Ask { policy, key: b"key", charge: charge(policy) });
     for (left, refused) in [(Some(0), false), (Some(1), true)] {
-        let verdicts = decide(&[ask(at_once), ask(narrow)]).await;
+        let verdicts = decide(&[Some(ask(at_once)), Some(ask(narrow))]).await;
         assert_eq!(verdicts[1].expect("asked").outcome != Outcome::Allowed, refused);
         assert_eq!(verdicts[0].and_then(|verdict| verdict.quota).map(|quota| quota.remaining), left);
         if !refused {
-            drop(InFlight::of(at_once, b"key", charge(at_once), &verdicts[0].expect("asked")));
+            drop(InFlight::of(at_once, &ask(at_once), &verdicts[0].expect("asked")));
         }
     }
     let second = begin().await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::lease::Stamp;
+
 /// A policy's answer to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -46,12 +48,29 @@ pub struct Quota {
 pub enum AnsweredBy {
     /// Redis, for all gateways.
     Redis,
-    /// This gateway for itself: by the policy's scope, or because Redis does not answer.
+    /// Redis, for all gateways: with this lease, or the lack of one.
+    Lease(Stamp),
+    /// This gateway for itself, by the policy's scope.
     Local,
+    /// This gateway for itself, its share of the limit: Redis does not answer.
+    LocalShare,
     /// Nobody: Redis does not answer and the policy fails open.
     Open,
     /// Nobody: Redis does not answer and the policy fails closed.
     Closed,
+}
+
+impl AnsweredBy {
+    /// Whether what was taken can be given back here.
+    pub(super) const fn is_here(self) -> bool {
+        matches!(self, Self::Local | Self::LocalShare | Self::Lease(_))
+    }
+
+    /// Whether it is the answer of Redis, and nothing stood in for it.
+    #[must_use]
+    pub const fn is_for_all_gateways(self) -> bool {
+        matches!(self, Self::Redis | Self::Lease(_))
+    }
 }
 
 /// What one request takes, and of how much: a policy's limit may be another for each request.

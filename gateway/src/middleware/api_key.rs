@@ -30,6 +30,7 @@ pub(crate) struct ApiKeys {
 
 /// The proof by a key.
 pub(crate) struct ApiKey {
+    provider: Arc<str>,
     /// Every key's owner, by the hash of the key.
     owners: HashMap<[u8; 32], Arc<Identity>>,
     places: Box<[Place]>,
@@ -40,7 +41,8 @@ impl ApiKeys {
     /// Those of `loaded`. There is nothing to keep over a reload.
     pub(crate) fn compile(loaded: &Loaded) -> Self {
         let keys = |name: &String| loaded.api_keys.get(name).map_or(&[][..], Vec::as_slice);
-        let compiled = |(name, file): (&String, &ApiKeysFile)| (name.clone(), Arc::new(ApiKey::new(file, keys(name))));
+        let compiled =
+            |(name, file): (&String, &ApiKeysFile)| (name.clone(), Arc::new(ApiKey::new(name, file, keys(name))));
         Self { by_name: loaded.file.api_keys.iter().map(compiled).collect() }
     }
 
@@ -56,7 +58,7 @@ impl ApiKeys {
 }
 
 impl ApiKey {
-    fn new(file: &ApiKeysFile, keys: &[KnownKey]) -> Self {
+    fn new(provider: &str, file: &ApiKeysFile, keys: &[KnownKey]) -> Self {
         let headers = ClaimHeaders::new(&file.claims_to_headers);
         let owner = |key: &KnownKey| {
             let mut claims = Map::from_iter([(CLIENT.to_owned(), Value::from(&*key.client))]);
@@ -69,7 +71,12 @@ impl ApiKey {
         };
         let header = Place::Header { name: file.header.get().clone(), scheme: None };
         let query = file.query.as_deref().map(|name| Place::Query(name.into()));
-        Self { owners: keys.iter().map(owner).collect(), places: [header].into_iter().chain(query).collect(), headers }
+        Self {
+            provider: provider.into(),
+            owners: keys.iter().map(owner).collect(),
+            places: [header].into_iter().chain(query).collect(),
+            headers,
+        }
     }
 
     /// The key of the request with this `head`; more than one are an error.
@@ -115,6 +122,10 @@ impl Authenticator for ApiKey {
     fn forwards(&self) -> bool {
         false
     }
+
+    fn of_programs(&self) -> Option<&Arc<str>> {
+        Some(&self.provider)
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +143,7 @@ mod tests {
         };
         let keys =
             [known("mobile", "old", &[]), known("mobile", "new", &["a:read", "a:write"]), known("web", "w", &[])];
-        ApiKey::new(&serde_json::from_value(file).expect("a block"), &keys)
+        ApiKey::new("k", &serde_json::from_value(file).expect("a block"), &keys)
     }
 
     fn ask(keys: &ApiKey, target: &str, headers: &[(&'static str, &str)]) -> Result<Option<Arc<Identity>>, Rejection> {

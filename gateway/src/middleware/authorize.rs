@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::{Flow, Middleware, Step};
 use crate::claim::ClaimPath;
-use crate::config::file::{AuthorizeFile, RuleFile};
+use crate::config::file::{AuthorizeFile, ProofKind, RuleFile};
 use crate::config::pattern::Expression;
-use crate::ctx::RequestContext;
+use crate::ctx::{Prover, RequestContext};
 use crate::expression::{self, Doubt, Offer, Params};
 use crate::reply::{BEARER, Rejection};
 
@@ -26,7 +26,8 @@ pub(crate) struct Authorize {
     asks_who: bool,
     expressions: Box<[(Arc<str>, Expression)]>,
     params: Params,
-    refusal: Rejection,
+    /// What a token would have to say, for those who have come with one.
+    challenge: HeaderValue,
 }
 
 impl Authorize {
@@ -50,7 +51,7 @@ impl Authorize {
             asks_who: !file.scopes.is_empty() || file.roles.is_some() || !file.claims.is_empty(),
             expressions: file.rules.iter().map(expression).collect(),
             params,
-            refusal: Rejection::InsufficientScope(HeaderValue::try_from(challenge)?),
+            challenge: HeaderValue::try_from(challenge)?,
         })
     }
 
@@ -63,6 +64,13 @@ impl Authorize {
             })
         })?;
         Some(Arc::clone(first))
+    }
+
+    /// What somebody known by `prover` is told. Only a token has scopes that another one could have more of (RFC 6750, section
+    /// 3.1); of a key, a password or a certificate there is none to ask for.
+    fn refusal(&self, prover: Option<&Prover>) -> Rejection {
+        let by_token = prover.is_some_and(|prover| matches!(prover.kind, ProofKind::Jwt | ProofKind::Introspection));
+        Rejection::InsufficientScope(by_token.then(|| self.challenge.clone()))
     }
 
     fn allows(&self, claims: &Map<String, Value>) -> bool {
@@ -80,7 +88,7 @@ impl Middleware for Authorize {
             None if self.asks_who => return Step::Done(Flow::Reply(Rejection::TokenMissing)),
             Some(identity) if !self.allows(&identity.claims) => {
                 ctx.denied_by.clone_from(&self.rule);
-                return Step::Done(Flow::Reply(self.refusal.clone()));
+                return Step::Done(Flow::Reply(self.refusal(ctx.proven_by.as_deref())));
             }
             None | Some(_) => {}
         }
@@ -187,7 +195,13 @@ mod tests {
     fn the_challenge_names_the_scopes_and_nothing_else_of_the_rule() {
         let challenge = |rule: Value| {
             let rule = Authorize::new(&serde_json::from_value(rule).expect("a rule"), params()).expect("legal");
-            let Rejection::InsufficientScope(challenge) = rule.refusal else { panic!("{:?}", rule.refusal) };
+            let refusal = |kind| rule.refusal(Some(&Prover { kind, provider: "p".into() }));
+            for kind in [ProofKind::ApiKey, ProofKind::BasicAuth, ProofKind::ClientCertificate] {
+                assert_eq!(refusal(kind), Rejection::InsufficientScope(None), "{kind:?} has no token to ask for");
+            }
+            assert_eq!(rule.refusal(None), Rejection::InsufficientScope(None));
+            assert_eq!(refusal(ProofKind::Jwt), refusal(ProofKind::Introspection));
+            let Rejection::InsufficientScope(Some(challenge)) = refusal(ProofKind::Jwt) else { panic!("no challenge") };
             challenge.to_str().expect("ASCII").to_owned()
         };
         let bearer = "Bearer realm=\"gateway\", error=\"insufficient_scope\"";

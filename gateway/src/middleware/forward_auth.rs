@@ -90,6 +90,11 @@ impl ForwardAuths {
         self.by_name.get(name)
     }
 
+    /// The name of each, and whether the last request that it was asked about has got an answer.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.by_name.iter().map(|(name, step)| (name.as_str(), !step.failing.load(Ordering::Relaxed)))
+    }
+
     /// Every header that some service tells upstreams something in.
     pub(crate) fn asserted_headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.by_name.values().flat_map(|step| step.file.upstream_headers.iter().map(|header| header.get()))

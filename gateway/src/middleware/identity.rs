@@ -12,7 +12,7 @@ use pingora_http::RequestHeader;
 use super::api_key::CLIENT;
 use super::{Flow, Middleware, Step};
 use crate::credential::{Found, Hidden, Place};
-use crate::ctx::{Identity, Prover, RequestContext};
+use crate::ctx::{Identity, Program, Prover, RequestContext};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::Rejection;
 
@@ -32,6 +32,11 @@ pub(crate) trait Authenticator: Send + Sync {
 
     /// Whether the upstream may see it.
     fn forwards(&self) -> bool;
+
+    /// The provider, if it is one of the keys of programs.
+    fn of_programs(&self) -> Option<&Arc<str>> {
+        None
+    }
 }
 
 /// What proofs are checked by, beside the head.
@@ -149,12 +154,13 @@ impl Require {
 
     fn decide(&self, so_far: SoFar, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
         match so_far {
-            SoFar { given: Some(identity), hides_authorization, way, .. } => {
+            SoFar { given: Some(identity), program, hides_authorization, way, .. } => {
                 if self.ways.len() > 1 {
                     ctx.unproven = self.unproven(way, head);
                 }
                 ctx.identity = Some(identity);
                 ctx.proven_by = self.provers.get(way).map(Arc::clone);
+                ctx.program = program;
                 ctx.hide_authorization |= hides_authorization;
                 Flow::Continue
             }
@@ -205,6 +211,8 @@ struct SoFar {
     proofs: usize,
     /// Whom they identify.
     given: Option<Arc<Identity>>,
+    /// The program that a key beside the first proof is of.
+    program: Option<Program>,
     hides_authorization: bool,
     /// What the first bad proof was refused with.
     refused: Option<Rejection>,
@@ -215,7 +223,13 @@ impl SoFar {
         match proof {
             Proof::Given(identity) => {
                 self.given = Some(match self.given.take() {
-                    Some(first) => Arc::new(together(&first, &identity)),
+                    Some(first) => {
+                        let together = Arc::new(together(&first, &identity));
+                        if let (None, Some(provider)) = (&self.program, authenticator.of_programs()) {
+                            self.program = Some(Program { identity, provider: Arc::clone(provider) });
+                        }
+                        together
+                    }
                     None => identity,
                 });
                 self.hides_authorization |=
@@ -227,6 +241,7 @@ impl SoFar {
                     self.refused.get_or_insert(rejection);
                 }
                 (self.way, self.proofs, self.given, self.hides_authorization) = (self.way + 1, 0, None, false);
+                self.program = None;
             }
         }
     }

@@ -69,6 +69,11 @@ impl IdentityProviders {
         self.revocations.as_ref()
     }
 
+    /// The issuers that are asked about tokens, and whether each has answered the last time.
+    pub(crate) fn introspections(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.introspection.states()
+    }
+
     /// Puts the series of every provider into `registry`.
     ///
     /// # Errors

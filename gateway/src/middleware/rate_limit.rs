@@ -18,19 +18,20 @@ use figure::Amount;
 pub(crate) use key::told_apart;
 use key::{CountsAs, Key};
 
-use crate::config::file::RouteFile;
+use crate::config::file::{MissingKey, RouteFile};
 use crate::ctx::RequestContext;
-use crate::limit::{AnsweredBy, Ask, Charge, Charged, InFlight, Outcome, Policy, Verdict, decide};
+use crate::limit::{AnsweredBy, Ask, Charge, Charged, InFlight, Outcome, Policy, Verdict, decide, decide_at_once};
 use crate::reply::Rejection;
 
 /// The step that counts a request against a list of policies.
 pub(crate) struct RateLimit {
     countings: Vec<Counting>,
-    /// Whether any of the policies is counted in Redis.
+    /// Whether Redis is asked for each request.
     waits: bool,
-    /// Whether of any of them only the answer says what a request has cost.
-    is_late: bool,
 }
+
+/// What a request counts as for each policy, and what it takes; nothing for one that does not count it.
+type Counts = SmallVec<[Option<(CountsAs, Charge)>; 4]>;
 
 /// One policy, and what of a request it counts.
 pub(crate) struct Counting {
@@ -42,56 +43,92 @@ pub(crate) struct Counting {
 
 impl Counting {
     /// What `policy` counts of requests of `route`. With `told_apart`, what one provider says is not what another says.
-    pub(crate) fn new(policy: Arc<Policy>, told_apart: bool, route: &RouteFile) -> Self {
-        let key = Key::new(policy.key(), told_apart, route);
+    ///
+    /// None when the route lacks a parameter of the key, which the check finds first.
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        missing_key: MissingKey,
+        told_apart: bool,
+        route: &RouteFile,
+    ) -> Option<Self> {
+        let key = Key::new(policy.key(), missing_key, told_apart, route)?;
         let cost = Amount::new(policy.cost(), policy.cost_by(), route);
         let limit = Amount::new(policy.limit(), policy.limit_by(), route);
-        Self { policy, key, cost, limit }
+        Some(Self { policy, key, cost, limit })
     }
 
-    /// What the request with this `head`, which counts as `key`, asks of the policy.
-    fn ask<'r>(&'r self, key: &'r CountsAs<'_>, head: &RequestHeader, ctx: &RequestContext) -> Ask<'r> {
-        let charge = Charge { cost: self.cost.of(head, ctx), limit: self.limit.of(head, ctx) };
-        Ask { policy: &self.policy, key: key.as_ref(), charge }
+    /// What the request with this `head` counts as; none if it is not counted.
+    ///
+    /// # Errors
+    /// When it is refused for the lack of a part of the key.
+    fn key(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+        self.key.of(head, ctx).map(Some).or_else(|lacking| {
+            self.policy.lacks_key();
+            let without = self.key.without(&lacking, ctx);
+            if self.policy.only_watches() { Ok(without.unwrap_or_default()) } else { without }
+        })
+    }
+
+    /// What the request with this `head` takes.
+    fn charge(&self, head: &RequestHeader, ctx: &RequestContext) -> Charge {
+        Charge { cost: self.cost.of(head, ctx), limit: self.limit.of(head, ctx) }
     }
 }
 
 impl RateLimit {
     /// Counts against all of these.
     pub(crate) fn new(countings: Vec<Counting>) -> Self {
-        let waits = countings.iter().any(|counting| counting.policy.is_shared());
-        let is_late = countings.iter().any(|counting| counting.policy.is_late());
-        Self { countings, waits, is_late }
+        let waits = countings.iter().any(|Counting { policy, .. }| policy.is_shared() && !policy.is_leased());
+        Self { countings, waits }
     }
 
-    async fn decide(&self, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
-        let keys: SmallVec<[_; 4]> = self.countings.iter().map(|counting| counting.key.of(head, ctx)).collect();
-        let countings = self.countings.iter().zip(&keys);
-        let asks: SmallVec<[_; 4]> = countings.map(|(counting, key)| Some(counting.ask(key, head, ctx))).collect();
-        let since = if self.is_late { Instant::now() } else { ctx.started };
-        let verdicts = decide(&asks).await;
+    /// What a request counts as for each policy, and what it takes of that.
+    ///
+    /// # Errors
+    /// When one refuses it for the lack of a part of the key, before anything is taken.
+    fn counts(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Counts, Rejection> {
+        let of_one = |counting: &Counting| {
+            let key = counting.key(head, ctx)?;
+            Ok(key.map(|key| (key, counting.charge(head, ctx))))
+        };
+        self.countings.iter().map(of_one).collect()
+    }
+
+    fn asks<'r>(&'r self, counts: &'r Counts) -> SmallVec<[Option<Ask<'r>>; 4]> {
+        let countings = self.countings.iter().zip(counts);
+        let ask = |(counting, count): (&'r Counting, &'r Option<(CountsAs, Charge)>)| {
+            count.as_ref().map(|(key, charge)| Ask { policy: &counting.policy, key, charge: *charge })
+        };
+        countings.map(ask).collect()
+    }
+
+    /// What becomes of the request whose policies, asked no earlier than `since`, have answered `verdicts`.
+    fn conclude(
+        &self,
+        counts: &Counts,
+        verdicts: &[Option<Verdict>],
+        since: Instant,
+        ctx: &mut RequestContext,
+    ) -> Flow {
         let mut flow = Flow::Continue;
-        let (mut charged, mut in_flight) = (Vec::new(), Vec::new());
-        for ((counting, ask), verdict) in self.countings.iter().zip(&asks).zip(&verdicts) {
+        let mut charged = Vec::new();
+        let asks = self.asks(counts);
+        let judged = || self.countings.iter().zip(&asks).zip(verdicts);
+        for ((counting, ask), verdict) in judged() {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
-                None => charged.extend(Charged::of(&counting.policy, ask.key, ask.charge, verdict, since)),
+                None => charged.extend(Charged::of(&counting.policy, ask, verdict, since)),
             }
         }
-        // Of what one has refused, all places have been given back.
-        if matches!(flow, Flow::Continue) {
-            for ((counting, ask), verdict) in self.countings.iter().zip(&asks).zip(&verdicts) {
-                let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
-                in_flight.extend(InFlight::of(&counting.policy, ask.key, ask.charge, verdict));
-            }
-        }
-        drop(asks);
-        drop(keys);
-        self.note(&verdicts, ctx);
+        self.note(verdicts, ctx);
         if matches!(flow, Flow::Continue) {
             ctx.charged.append(&mut charged);
-            ctx.in_flight.append(&mut in_flight);
+            // Of what one has refused, all places have been given back.
+            for ((counting, ask), verdict) in judged() {
+                let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+                ctx.in_flight.extend(InFlight::of(&counting.policy, ask, verdict));
+            }
         }
         flow
     }
@@ -106,7 +143,7 @@ impl RateLimit {
                 ctx.would_be_limited_by = Some(Arc::clone(policy));
             }
             if let Some(verdict) =
-                verdict.filter(|verdict| policy.is_shared() && verdict.answered_by != AnsweredBy::Redis)
+                verdict.filter(|verdict| policy.is_shared() && !verdict.answered_by.is_for_all_gateways())
             {
                 ctx.limited_by = Some(mode(verdict.answered_by));
             }
@@ -127,14 +164,22 @@ fn rejection(policy: &Policy, verdict: &Verdict) -> Option<Rejection> {
 
 impl Middleware for RateLimit {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
-        if self.waits {
-            return Step::Wait(self.decide(head, ctx).boxed());
+        let counts = match self.counts(head, ctx) {
+            Ok(counts) => counts,
+            Err(rejection) => return Step::Done(Flow::Reply(rejection)),
+        };
+        let since = Instant::now();
+        // What counts here answers at once, and so do leases mostly, so that nothing has to be boxed.
+        if !self.waits
+            && let Some(verdicts) = decide_at_once(&self.asks(&counts))
+        {
+            return Step::Done(self.conclude(&counts, &verdicts, since, ctx));
         }
-        // Local policies answer at the first poll, so that nothing has to be boxed.
-        match self.decide(head, ctx).now_or_never() {
-            Some(flow) => Step::Done(flow),
-            None => Step::Done(Flow::Reply(Rejection::LimiterUnavailable)),
-        }
+        let decided = async move {
+            let verdicts = decide(&self.asks(&counts)).await;
+            self.conclude(&counts, &verdicts, since, ctx)
+        };
+        Step::Wait(decided.boxed())
     }
 
     fn sees_responses(&self) -> bool {
@@ -144,8 +189,9 @@ impl Middleware for RateLimit {
 
 const fn mode(answered_by: AnsweredBy) -> &'static str {
     match answered_by {
-        AnsweredBy::Redis => "redis",
+        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
+        AnsweredBy::LocalShare => "local_share",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",
     }

@@ -18,10 +18,21 @@ const GRPC: &[u8] = b"application/grpc";
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Whether `request` is a call of gRPC, or of gRPC-Web, whose clients read the status where those of gRPC do.
+/// Whether `request` is a call of gRPC, which is one of HTTP/2, or of gRPC-Web, which there is over HTTP/1.1 too and whose clients
+/// read the status where those of gRPC do. What only says so over HTTP/1 is a request like any other.
 #[must_use]
 pub(crate) fn is_grpc(request: &RequestHeader) -> bool {
-    request.headers.get(CONTENT_TYPE).is_some_and(|value| is_grpc_type(value.as_bytes()))
+    let Some(media_type) = request.headers.get(CONTENT_TYPE) else { return false };
+    let says_web = || media_type.as_bytes().get(GRPC.len()..).is_some_and(is_web);
+    is_grpc_type(media_type.as_bytes()) && (request.version == Version::HTTP_2 || says_web())
+}
+
+/// Whether `behind`, what comes after `application/grpc`, makes it gRPC-Web: `-web` or `-web-text`, alone or with more.
+fn is_web(behind: &[u8]) -> bool {
+    const WEB: &[u8] = b"-web";
+    behind.split_at_checked(WEB.len()).is_some_and(|(front, more)| {
+        front.eq_ignore_ascii_case(WEB) && matches!(more.first(), None | Some(b'+' | b'-' | b';' | b' ' | b'\t'))
+    })
 }
 
 /// Whether `media_type` is one of gRPC's: `application/grpc`, alone or with a `+proto`, a `-web` or parameters behind.
@@ -109,6 +120,30 @@ mod tests {
         for bad in ["application/grpcx", "application/json", "application/grp", "", "text/application/grpc"] {
             assert!(!is_grpc_type(bad.as_bytes()), "{bad}");
         }
+    }
+
+    #[test]
+    fn over_http_1_only_the_web_form_is_a_call() {
+        let is_call = |media_type: &str, version| {
+            let mut request = RequestHeader::build("POST", b"/", None).expect("a request");
+            request.set_version(version);
+            request.insert_header(CONTENT_TYPE, media_type).expect("a header");
+            is_grpc(&request)
+        };
+        for (media_type, over_http_1) in [
+            ("application/grpc", false),
+            ("application/grpc+proto", false),
+            ("application/grpc; a=-web", false),
+            ("application/grpc-webby", false),
+            ("application/grpc-web", true),
+            ("Application/gRPC-Web+proto", true),
+            ("application/grpc-web-text; a=b", true),
+        ] {
+            assert!(is_call(media_type, Version::HTTP_2), "{media_type}");
+            assert_eq!(is_call(media_type, Version::HTTP_11), over_http_1, "{media_type}");
+            assert_eq!(is_call(media_type, Version::HTTP_10), over_http_1, "{media_type}");
+        }
+        assert!(!is_call("application/json", Version::HTTP_2));
     }
 
     #[test]

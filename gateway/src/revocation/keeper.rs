@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::http_source::HttpSource;
 use super::redis_source::RedisSource;
 use super::{RevocationError, Shared, SourceSettings};
+use crate::limit::LinkSettings;
 
 /// Between two attempts to follow a source that was lost.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -58,7 +59,8 @@ impl Keeper {
     pub(super) fn new(settings: &SourceSettings, shared: Arc<Shared>) -> Result<Self, RevocationError> {
         let source = match settings {
             SourceSettings::Redis(link) => {
-                Source::Redis(Box::new(RedisSource::new(link.client().map_err(RevocationError::Redis)?)))
+                link.check().map_err(RevocationError::Redis)?;
+                Source::Redis(Box::new(RedisSource::new(LinkSettings::clone(link))))
             }
             SourceSettings::Services { targets, secret } => {
                 Source::Services(HttpSource::new(targets, secret).map_err(RevocationError::Client)?)

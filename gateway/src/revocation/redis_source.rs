@@ -9,24 +9,26 @@ use tokio::time::sleep;
 use super::Shared;
 use super::keeper::SourceFailure;
 use super::set::Builder;
+use crate::limit::LinkSettings;
 
 /// While nobody publishes.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A Redis, and how far it was followed.
 pub(super) struct RedisSource {
-    client: redis::Client,
+    link: LinkSettings,
     place: Option<Place>,
 }
 
 impl RedisSource {
-    pub(super) const fn new(client: redis::Client) -> Self {
-        Self { client, place: None }
+    pub(super) const fn new(link: LinkSettings) -> Self {
+        Self { link, place: None }
     }
 
-    /// Follows over one connection, from where the one before ended.
+    /// Follows over one connection, from where the one before ended. Which server it leads to is asked anew each time: of a
+    /// Sentinel set or a cluster another one may have the revocations by now.
     pub(super) async fn follow(&mut self, shared: &Shared) -> Result<Infallible, SourceFailure> {
-        let mut reader = Reader::connect(&self.client).await?;
+        let mut reader = Reader::connect_by(self.link.connect_for(Reader::KEY)).await?;
         loop {
             let mut place = match self.place.take() {
                 Some(place) => place,
@@ -47,8 +49,8 @@ impl RedisSource {
                     self.place = Some(place);
                 }
                 Err(RedisFailure::FellBehind | RedisFailure::BegunAnew) => {}
-                // Whoever publishes again goes on at the same place.
-                Err(failure @ RedisFailure::NobodyTells(_)) => {
+                // Whoever publishes again goes on at the same place, if there is no other place.
+                Err(failure @ RedisFailure::NobodyTells(_)) if self.link.has_one_place() => {
                     self.place = Some(place);
                     if shared.lose(failure.to_string()) {
                         tracing::warn!(cause = %failure, "the source of revocations is lost; the last known set goes on to count");

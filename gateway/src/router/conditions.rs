@@ -3,6 +3,7 @@
 //! A field that a request has more than once fits if one of its values does: servers differ in which of them they read.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use prometheus::IntCounter;
 
@@ -48,12 +49,10 @@ impl Conditions {
         self.all.is_empty()
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    pub(super) const fn text(&self) -> &str {
-        &self.text
+    /// What goes before what at one place: the more conditions, the sooner; and of as many, one and the same whatever the order
+    /// in the file.
+    pub(crate) fn rank(&self) -> (Reverse<usize>, &str) {
+        (Reverse(self.all.len()), &self.text)
     }
 
     pub(super) fn hold(&self, asked: &Asked<'_>) -> bool {

@@ -109,10 +109,8 @@ impl<R: Clone> LevelBuilder<R> {
     }
 }
 
-/// The more conditions, the sooner; and of as many, one and the same whatever the order in the file.
 fn rank<R>(entry: &Entry<R>) -> (Reverse<usize>, &str) {
-    let conditions = entry.taker.conditions.as_ref();
-    conditions.map_or((Reverse(0), ""), |conditions| (Reverse(conditions.len()), conditions.text()))
+    entry.taker.conditions.as_ref().map_or((Reverse(0), ""), |conditions| conditions.rank())
 }
 
 /// Different expressions in the order in which they are asked: who writes more means less, and of as much the alphabet.

@@ -102,7 +102,8 @@ impl ServerApp for Front {
             return None;
         };
         if self.over == Transport::Tls {
-            stream = self.shake_hands(stream).await?;
+            // In a place of its own, which is free again when it is over: a connection keeps its own as large as the largest part.
+            stream = Box::pin(self.shake_hands(stream)).await?;
             if stream.selected_alpn_proto() == Some(ALPN::H2) {
                 http2::serve(&self.shared, &self.proxy, stream, shutdown).await;
                 return None;

@@ -19,7 +19,7 @@ use crate::middleware::{
 };
 use crate::mirror::{Mirror, MirrorMetrics};
 use crate::path::SlashPolicy;
-use crate::split::{Share, Split};
+use crate::split::{self, Share, Split};
 use crate::upstream::Pool;
 
 /// Where requests of one kind go, and what happens on the way.
@@ -89,16 +89,15 @@ impl Parts<'_> {
             let step: Arc<dyn Middleware> = match step {
                 MiddlewareFile::RateLimit(step) => {
                     let policies = self.policies(step, &place)?;
-                    let listed = |policy: &Arc<Policy>| Listed {
-                        policy: Arc::clone(policy),
-                        told: step.headers && !policy.only_watches(),
-                    };
+                    let listed = |policy: &Arc<Policy>| self.listed(policy, step);
                     limits.extend(policies.iter().map(listed));
                     let counting = |policy: Arc<Policy>| {
+                        let missing = self.file.rate_limits.get(policy.name()).and_then(|file| file.missing_key);
                         let is_told_apart = self.told_apart.contains(policy.name());
-                        Counting::new(policy, is_told_apart, file)
+                        Counting::new(policy, missing.unwrap_or_default(), is_told_apart, file)
                     };
-                    Arc::new(RateLimit::new(policies.into_iter().map(counting).collect()))
+                    let countings: Option<_> = policies.into_iter().map(counting).collect();
+                    Arc::new(RateLimit::new(countings.ok_or_else(no_step)?))
                 }
                 MiddlewareFile::ForwardAuth(step) => {
                     let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;
@@ -131,12 +130,16 @@ impl Parts<'_> {
             };
             chain.push(step);
         }
+        let mut hidden = middleware::hidden(&authenticators);
+        for place in file.split.iter().flat_map(split::hidden) {
+            hidden.get_or_insert_default().add(&place);
+        }
         let metrics = Arc::clone(find(self.route_metrics, &file.name, place)?);
         Ok(Route {
             name: file.name.as_str().into(),
             chain: Chain::new(chain),
             cors,
-            hidden: middleware::hidden(&authenticators),
+            hidden,
             quota: QuotaHeaders::prepare(&limits)?,
             pool: pool.cloned(),
             split: file.split.as_ref().map(|split| self.split(split, &file.name)).transpose()?.map(Box::new),
@@ -164,6 +167,19 @@ impl Parts<'_> {
         let pool = Arc::clone(find(self.pools, &file.upstream, place)?);
         let metrics = find(self.mirror_metrics, &route.name, place)?.clone();
         Mirror::new(file, pool, metrics).map_err(|source| CompileError::Mirror { place: place(), source })
+    }
+
+    /// What clients are told of `policy`: of one that only watches nothing.
+    fn listed(&self, policy: &Arc<Policy>, step: &RateLimitUseFile) -> Listed {
+        let defaults = &self.file.rate_limit_defaults;
+        let is_told = !policy.only_watches();
+        let fields = step.headers.unwrap_or(defaults.headers);
+        Listed {
+            policy: Arc::clone(policy),
+            standard: fields.standard && is_told,
+            legacy: fields.legacy && is_told,
+            retry_after: step.retry_after.unwrap_or(defaults.retry_after),
+        }
     }
 
     fn policies(&self, file: &RateLimitUseFile, place: &dyn Fn() -> String) -> Result<Vec<Arc<Policy>>, CompileError> {

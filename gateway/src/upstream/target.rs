@@ -12,7 +12,7 @@ use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamReque
 
 use super::Security;
 use crate::config::file::{UpstreamFile, UpstreamProtocol};
-use crate::config::values::Target as TargetUrl;
+use crate::config::values::{Span, Target as TargetUrl};
 
 /// One server of a pool.
 #[derive(Debug)]
@@ -95,16 +95,16 @@ impl Target {
 }
 
 /// HTTP/2 requests that may be under way on one connection, unless the file says otherwise; what most servers allow.
-const MOST_STREAMS: u32 = 100;
+pub(crate) const MOST_STREAMS: u32 = 100;
 
 /// How long a connection may say nothing until it is asked whether there still is somebody, and then how often.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: usize = 3;
 
-/// How often HTTP/2 asks whether the program behind a connection still lives. gRPC servers end connections on which they are
-/// asked more than once in five minutes.
-const PING_INTERVAL: Duration = Duration::from_secs(360);
+/// How often HTTP/2 asks whether the program behind a connection still lives, unless the file says otherwise. gRPC servers end
+/// connections on which they are asked more than once in five minutes.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(360);
 
 /// What is agreed with every target that `file` names: deadlines, and which version of HTTP is spoken.
 pub(super) fn peer_options(file: &UpstreamFile) -> PeerOptions {
@@ -123,7 +123,9 @@ pub(super) fn peer_options(file: &UpstreamFile) -> PeerOptions {
         #[cfg(target_os = "linux")]
         user_timeout: timeouts.write.get(),
     });
-    options.h2_ping_interval = (file.protocol != UpstreamProtocol::Http1).then_some(PING_INTERVAL);
+    let ping_interval = file.ping_interval.map_or(PING_INTERVAL, Span::get);
+    options.h2_ping_interval =
+        Some(ping_interval).filter(|interval| file.protocol != UpstreamProtocol::Http1 && !interval.is_zero());
     // Written out, so that no other default of Pingora's lets `Upgrade: h2c` through: what is spoken behind that passes no route.
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
         strip_hop_by_hop: true,

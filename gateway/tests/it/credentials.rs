@@ -295,6 +295,7 @@ async fn who_may_not_do_it_is_told_which_scopes_it_takes_and_the_log_which_rule(
     assert_eq!(send(get(&gateway, "/x").bearer_auth(with("orders:read", true))).await.status(), 403);
     let answer = send(get(&gateway, "/x").header("X-API-Key", "abc")).await;
     assert_eq!(answer.status(), 403, "it has the scope, and no claim `blocked`");
+    assert_eq!(challenges(&answer), [""; 0], "no token would make it more of a program");
     assert_eq!(send(get(&gateway, "/x")).await.status(), 401);
     drop(gateway);
     let log = std::fs::read_to_string(&log).expect("a log");

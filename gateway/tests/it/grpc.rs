@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use testkit::Upstream;
 use tokio::time::timeout;
 
-use crate::support::http2::{Connection, Server, next, read, request, say, whole, with};
+use crate::support::http2::{Connection, Server, answer, next, read, request, say, whole, with};
 use crate::support::{Gateway, PATIENCE, code};
 
 const SERVER: &str = "h2c_listen: [\"127.0.0.1:0\"], body_timeout: 200ms";
@@ -120,13 +120,38 @@ async fn a_call_that_is_refused_learns_it_from_a_status_of_grpc() {
 }
 
 #[tokio::test]
-async fn a_call_over_http_1_is_refused_in_the_same_words() {
+async fn a_call_of_grpc_web_over_http_1_is_refused_in_the_same_words() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start_with(SERVER, &routes(&upstream.url()));
     let request = "POST /mine.Mine/Get HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 5\r\n\r\n";
     let answer = gateway.raw(request.as_bytes()).await.to_ascii_lowercase();
     assert!(answer.starts_with("http/1.1 200 ") && answer.contains("\r\ngrpc-status: 16\r\n"), "{answer}");
     assert!(answer.contains("\r\ncontent-length: 0\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_over_http_1_that_only_says_that_it_is_a_call_is_answered_as_what_it_is() {
+    let upstream = Server::start(|request, respond| async move {
+        if read(&mut request.into_body()).await.is_ok() {
+            answer(respond, "it came whole");
+        }
+    })
+    .await;
+    let gateway = Gateway::start_with(SERVER, &routes(&upstream.url()));
+    let said = "Host: a\r\nContent-Type: application/grpc\r\nTE: trailers\r\n";
+    for (path, rest, status, expected) in [
+        ("/echo.Echo/Slow", "Content-Length: 5\r\n\r\nab", "408", "request_timed_out"),
+        ("/echo.Echo/Slow", "Transfer-Encoding: chunked\r\n\r\n3\r\nab", "408", "request_timed_out"),
+        ("/echo.Echo/Bad", "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n", "400", "malformed_request"),
+        ("/mine.Mine/Get", "Content-Length: 0\r\nConnection: close\r\n\r\n", "401", "missing_token"),
+        ("/small.Small/Put", "Content-Length: 5\r\n\r\nabcde", "413", "body_too_large"),
+    ] {
+        let request = format!("POST {path} HTTP/1.1\r\n{said}{rest}");
+        let answer = gateway.raw(request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        assert!(!answer.to_ascii_lowercase().contains("grpc-status"), "{path}: {answer}");
+        assert_eq!(code(answer.rsplit("\r\n\r\n").next().expect("a body")), expected, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -43,6 +43,21 @@ async fn one_port_serves_both_versions_of_http() {
 }
 
 #[tokio::test]
+async fn who_begins_with_http_2_where_it_is_not_spoken_is_told_so_in_http_1() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start_with(H2C, &routes(&upstream));
+    for said in [GREETING.to_vec(), [GREETING, &frame(HEADERS, 5, 1, GET)].concat()] {
+        let answer = gateway.raw(&said).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("send HTTP/1.1, or agree on"), "{answer}");
+        assert_eq!(code(answer.rsplit("\r\n\r\n").next().expect("a body")), "http2_not_spoken");
+    }
+    let like_it = gateway.raw(b"PRI /x HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert_eq!(code(like_it.rsplit("\r\n\r\n").next().expect("a body")), "malformed_request");
+    let counted = r#"gateway_rejections_total{code="http2_not_spoken",route="none"}"#;
+    assert_eq!(gateway.metric(counted).await, Some(2.0));
+}
+
+#[tokio::test]
 async fn requests_without_tls_are_screened_and_answered_like_others() {
     let upstream = Upstream::start().await.expect("starts");
     let gateway = Gateway::start_with(H2C, &routes(&upstream));

@@ -181,3 +181,42 @@ async fn health_is_asked_for_in_http_2_on_connections_of_its_own() {
     sick.store(false, Ordering::Relaxed);
     testkit::eventually(PATIENCE, "it is well again", async || status(200).await).await.expect("noticed");
 }
+
+/// A server whose first connection answers one request and is then never looked at again, as by a program that hangs; the
+/// kernel goes on taking what is sent to it.
+async fn hanging() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Ok((stream, _)) = listener.accept().await {
+            let hangs = std::mem::replace(&mut is_first, false);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("a connection");
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    if hangs && request.uri().path() == "/hang" {
+                        return std::future::pending().await;
+                    }
+                    answer(respond, "ok");
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_is_noticed_and_what_waits_for_it_goes_elsewhere() {
+    let timeouts = "timeouts: { read: 1h }, retries: 1";
+    let asked = Gateway::start(&routes(&hanging().await, &format!("ping_interval: 1s, {timeouts}")));
+    let unasked = Gateway::start(&routes(&hanging().await, &format!("ping_interval: 0s, {timeouts}")));
+    for gateway in [&asked, &unasked] {
+        assert_eq!(gateway.get("/x").await.0, 200, "while it lives");
+    }
+    tokio::select! {
+        answer = asked.get("/hang") => assert_eq!(answer, (200, "ok".to_owned())),
+        answer = unasked.get("/hang") => panic!("nobody has asked whether it lives: {answer:?}"),
+    }
+    assert_eq!(asked.metric(r#"gateway_upstream_retries_total{upstream="u"}"#).await, Some(1.0));
+    assert_eq!(asked.get("/x").await.0, 200, "on the other connection");
+}

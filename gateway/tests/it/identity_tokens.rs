@@ -6,14 +6,22 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::Upstream;
 
+use common::auth::{BadIdentityToken, IdentityTokens, SignedRequest};
+use common::config::{Env, Reader};
+use common::ids::UserId;
+
 use crate::support::{Gateway, token};
 
 const ED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rfc8037-a.private.pem"));
+const ED_PUBLIC: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rfc8037-a.pem"));
+const P256: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rfc7515-a3.private.pem"));
+const P256_PUBLIC: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rfc7515-a3.pem"));
 const SHARED: &str = "0d4f1a94c2b85e7733e09a1bd4c65f28";
 
 /// A gateway that signs for what is behind `/a` without that, and for `/b` not.
 fn gateway(upstream: &Upstream, signer: &str, keys: &tempfile::TempDir) -> Gateway {
     std::fs::write(keys.path().join("ed.pem"), ED).expect("writes");
+    std::fs::write(keys.path().join("p256.pem"), P256).expect("writes");
     let signer = signer.replace("KEYS", &keys.path().display().to_string());
     Gateway::start(&format!(
         r#"
@@ -102,4 +110,46 @@ async fn a_shared_secret_is_published_nowhere_and_without_a_cache_each_request_h
         words.push(word);
     }
     assert_ne!(words[0], words[1]);
+}
+
+/// What a service called `u` demands with this key.
+fn demanded(algorithm: &str, key: &str) -> IdentityTokens {
+    let env = Env::default().with("IDENTITY_TOKEN_ALGORITHM", algorithm).with("IDENTITY_TOKEN_KEY", key);
+    let mut reader = Reader::new(&env);
+    let tokens = IdentityTokens::read(&mut reader, "u");
+    reader.finish(tokens).expect("sound")
+}
+
+#[tokio::test]
+async fn what_is_signed_in_each_way_is_taken_by_our_services_and_fits_the_published_key() {
+    let (upstream, keys) = (Upstream::start().await.expect("starts"), tempfile::tempdir().expect("a directory"));
+    let subject = UserId::new();
+    let token = token(|claims| claims["sub"] = json!(subject));
+    let ways = [
+        ("EdDSA", "private_key_file: \"KEYS/ed.pem\"".to_owned(), ED_PUBLIC, Some(Algorithm::EdDSA)),
+        ("ES256", "private_key_file: \"KEYS/p256.pem\"".to_owned(), P256_PUBLIC, Some(Algorithm::ES256)),
+        ("HS256", format!("secret: {SHARED}"), SHARED, None),
+    ];
+    for (algorithm, key, public, published) in &ways {
+        let gateway = gateway(&upstream, &format!("algorithm: {algorithm}, {key}, key_id: k1, cache: 0"), &keys);
+        send(&gateway, Method::GET, "/a/x", &token).await;
+        let word = told(&upstream);
+        if let Some(published) = published {
+            let set: JwkSet = serde_json::from_str(&gateway.admin("/jwks.json").await.1).expect("a set");
+            let key = DecodingKey::from_jwk(set.find("k1").expect("the key")).expect("a key");
+            assert_eq!(read(&word, *published, &key)["sub"], json!(subject), "{algorithm}");
+        }
+        let request = SignedRequest { method: "GET", path: "/x", subject };
+        for (other, _, demanded_key, _) in &ways {
+            let checked = demanded(other, demanded_key).check(Some(&word), request);
+            if other == algorithm {
+                checked.expect("it is for this");
+                let elsewhere = SignedRequest { path: "/y", ..request };
+                let refused = demanded(other, public).check(Some(&word), elsewhere);
+                assert!(matches!(refused, Err(BadIdentityToken::OtherRequest)), "{algorithm}");
+            } else {
+                assert!(matches!(checked, Err(BadIdentityToken::Invalid(_))), "{algorithm} where {other} is demanded");
+            }
+        }
+    }
 }

@@ -167,11 +167,16 @@ async fn without_an_answer_tokens_are_refused_with_503_and_known_ones_still_coun
         assert_eq!((answer.status().as_u16(), answer.headers().contains_key("retry-after")), (503, true), "{case}");
         assert_eq!(code(&answer.text().await.expect("a body")), "introspection_unavailable", "{case}");
         assert_eq!(answered(&gateway, "known").await, refused(200, ""), "{case}");
+        let shown = gateway.admin("/services").await.1;
+        assert_eq!(shown, r#"{"forward_auth":{},"token_introspection":{"opaque":{"answers":false}}}"#, "{case}");
     }
+    assert_eq!(gateway.admin("/ready").await.0, 200, "other gateways would ask the same issuer");
     issuer.publish(&active(|answer| answer["sub"] = 5.into()));
     assert_eq!(answered(&gateway, "wrong-type").await, refused(503, "introspection_unavailable"));
     issuer.publish(&active(|_| {}));
     assert_eq!(answered(&gateway, "another").await, refused(200, ""), "as soon as it answers again");
+    let shown = gateway.admin("/services").await.1;
+    assert_eq!(shown, r#"{"forward_auth":{},"token_introspection":{"opaque":{"answers":true}}}"#);
 }
 
 #[tokio::test]

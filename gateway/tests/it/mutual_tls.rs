@@ -1,6 +1,7 @@
 //! Clients that show certificates, and a gateway that does.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, Version};
 use tempfile::TempDir;
@@ -43,6 +44,12 @@ impl Setting {
         format!("https://gateway.example:{}{path}", self.gateway.tls_addr().port())
     }
 
+    /// A client of which each request has a connection of its own, and takes up the session of the one before.
+    fn resuming(&self, shown: &Issued, version: reqwest::tls::Version) -> Client {
+        let client = self.client(Some(shown)).http1_only().pool_max_idle_per_host(0);
+        client.tls_version_min(version).tls_version_max(version).build().expect("a client")
+    }
+
     /// Status and code of an answer, if there is one at all.
     async fn ask(&self, shown: Option<&Issued>) -> Option<(u16, String)> {
         let answer = self.client(shown).build().expect("a client").get(self.url("/x")).send().await.ok()?;
@@ -80,6 +87,9 @@ fn routes(upstream: &str, steps: &str) -> String {
          - {{ name: open, match: {{ path: /open }}, upstream: u, public: true }}\n"
     )
 }
+
+/// How sessions are taken up again differs between them.
+const VERSIONS: [reqwest::tls::Version; 2] = [reqwest::tls::Version::TLS_1_2, reqwest::tls::Version::TLS_1_3];
 
 const CERTIFICATE: &str = "client_certificate: { provider: orders }";
 
@@ -203,10 +213,9 @@ async fn what_is_revoked_under_an_open_connection_counts_no_more() {
 async fn a_session_that_is_taken_up_again_counts_no_longer_than_the_list() {
     let setting = Setting::new("", CERTIFICATE).await;
     let good = setting.issue(7, &[SPIFFE], 2900);
-    // Each request has a connection of its own, and takes up the session of the one before.
-    let client = setting.client(Some(&good)).http1_only().pool_max_idle_per_host(0).build().expect("a client");
-    put(setting.dir.path(), "crl.pem", &setting.authority.revoke_for(&[66], std::time::Duration::from_secs(4)));
-    let is_refused = async || {
+    let clients = VERSIONS.map(|version| setting.resuming(&good, version));
+    put(setting.dir.path(), "crl.pem", &setting.authority.revoke_for(&[66], Duration::from_secs(4)));
+    let is_refused = async |client: &Client| {
         let answer = client.get(setting.url("/x")).send().await.expect("a handshake that asks no list");
         if answer.status() == 200 {
             return false;
@@ -215,9 +224,35 @@ async fn a_session_that_is_taken_up_again_counts_no_longer_than_the_list() {
         assert_eq!(code(&answer.text().await.expect("a body")), "invalid_certificate");
         true
     };
-    assert!(!is_refused().await);
-    testkit::eventually(PATIENCE, "a refusal", is_refused).await.expect("the list has ended");
+    for client in &clients {
+        assert!(!is_refused(client).await);
+    }
+    // Both again and again, so that each has a session of the time of this list.
+    let [one, other] = &clients;
+    let both = async || is_refused(one).await & is_refused(other).await;
+    testkit::eventually(PATIENCE, "two refusals", both).await.expect("the list has ended");
     setting.client(Some(&good)).build().expect("a client").get(setting.url("/x")).send().await.expect_err("nor anew");
+}
+
+#[tokio::test]
+async fn no_session_is_taken_up_again_once_another_list_counts() {
+    let setting = Setting::new("", CERTIFICATE).await;
+    let (good, other) = (setting.issue(7, &[SPIFFE], 2900), setting.issue(8, &[SPIFFE], 2900));
+    let status = async |client: &Client| {
+        let answer = client.get(setting.url("/x")).send().await.ok();
+        answer.map(|answer| answer.status().as_u16())
+    };
+    let clients = VERSIONS.map(|version| (setting.resuming(&good, version), setting.resuming(&other, version)));
+    for (revoked, kept) in &clients {
+        assert_eq!((status(revoked).await, status(kept).await), (Some(200), Some(200)));
+    }
+    put(setting.dir.path(), "crl.pem", &setting.authority.revoke(&[7]));
+    for (revoked, kept) in &clients {
+        // Were its session taken up, only the request would be refused, with a status.
+        let is_refused = async || status(revoked).await.is_none();
+        testkit::eventually(PATIENCE, "a refusal", is_refused).await.expect("a handshake asks the list");
+        assert_eq!(status(kept).await, Some(200));
+    }
 }
 
 #[tokio::test]

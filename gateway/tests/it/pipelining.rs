@@ -176,3 +176,21 @@ async fn what_is_refused_with_its_body_on_the_way_is_told_so_and_its_body_is_no_
     }
     assert!(upstream.arrived().is_empty());
 }
+
+#[tokio::test]
+async fn a_refused_upgrade_is_told_so_whatever_was_sent_behind_it() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&routes(&upstream));
+    let handshake = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // More than is read with the head, so that some of it waits unread when the answer is sent.
+    let request = format!("GET /none HTTP/1.1\r\n{handshake}{}", "GET /open/evil HTTP/1.1\r\n".repeat(1500));
+    let mut stream = TcpStream::connect(gateway.addr()).await.expect("connects");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("closes").expect("without a reset");
+    let answer = String::from_utf8_lossy(&answer);
+    assert_eq!(statuses(&answer), ["404"], "{answer}");
+    assert_eq!(code(answer.rsplit("\r\n\r\n").next().expect("a body")), "no_route");
+    assert!(upstream.arrived().is_empty(), "what comes behind is no request");
+}

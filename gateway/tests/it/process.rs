@@ -1,8 +1,12 @@
 //! The binary as an operator meets it: its signals and how it ends.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use testkit::{Upstream, eventually, free_port};
 use tokio::io::AsyncWriteExt as _;
 
@@ -103,20 +107,65 @@ async fn the_signal_to_stop_ends_it_with_success() {
     assert!(tokio::time::timeout(PATIENCE, ended).await.expect("ends").expect("waits").expect("is awaited"));
 }
 
+/// Whether the gateway has done `task` with `input`, and what it has printed.
+fn done(task: &str, input: &[u8]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    let command = command.arg(task).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("starts");
+    child.stdin.take().expect("a pipe").write_all(input).expect("writes");
+    let output = child.wait_with_output().expect("ends");
+    (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+}
+
 #[test]
 fn a_key_of_a_program_is_hashed_from_standard_input() {
-    use std::io::Write as _;
-    let hash = |key: &[u8]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        let command = command.arg("hash-key").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("starts");
-        child.stdin.take().expect("a pipe").write_all(key).expect("writes");
-        let output = child.wait_with_output().expect("ends");
-        (output.status.success(), String::from_utf8(output.stdout).expect("text"))
-    };
+    let hash = |key: &[u8]| done("hash-key", key);
     // FIPS 180-4's example.
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n".to_owned();
     assert_eq!(hash(b"abc"), (true, abc.clone()));
     assert_eq!(hash(b"abc\n"), (true, abc));
     assert_eq!(hash(b"\n"), (false, String::new()));
+}
+
+#[test]
+fn a_password_is_hashed_from_standard_input_and_taken_from_no_argument() {
+    let (is_done, hash) = done("hash-password", b"open sesame\n");
+    assert!(is_done && hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && hash.ends_with('\n'), "{hash}");
+    assert_eq!(done("hash-password", b"\n"), (false, String::new()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    let command = command.args(["hash-password", "open sesame"]).stdin(Stdio::null());
+    assert!(!command.output().expect("ends").status.success());
+}
+
+#[tokio::test]
+async fn a_password_that_is_typed_at_a_terminal_is_not_shown_there() {
+    for (again, is_same) in [("open sesame", true), ("open sesam", false)] {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).expect("ours");
+        unlockpt(&master).expect("unlocked");
+        let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
+        let mut terminal = File::options().read(true).write(true).open(name).expect("opens");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        command.arg("hash-password").stdout(Stdio::piped());
+        let its_own = || terminal.try_clone().expect("a copy");
+        let child = command.stdin(its_own()).stderr(its_own()).spawn().expect("starts");
+        let shows = || tcgetattr(&terminal).expect("a terminal").local_modes.contains(LocalModes::ECHO);
+        eventually(PATIENCE, "nothing typed is shown", async || !shows()).await.expect("asks");
+        let mut keyboard = File::from(master);
+        keyboard.write_all(format!("open sesame\n{again}\n").as_bytes()).expect("types");
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output());
+        let output = tokio::time::timeout(PATIENCE, output).await.expect("ends").expect("waits").expect("is awaited");
+        assert!(shows(), "as it was before");
+        terminal.write_all(b"the end").expect("writes");
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"the end") {
+            let mut part = [0; 256];
+            let length = keyboard.read(&mut part).expect("reads");
+            seen.extend_from_slice(&part[..length]);
+        }
+        let seen = String::from_utf8(seen).expect("text");
+        assert!(seen.starts_with("Password: ") && !seen.contains("sesam"), "{seen:?}");
+        let hash = String::from_utf8(output.stdout).expect("text");
+        assert_eq!((output.status.success(), hash.starts_with("$argon2id$")), (is_same, is_same), "{hash}");
+    }
 }

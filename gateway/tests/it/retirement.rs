@@ -58,7 +58,9 @@ async fn the_redis_link_that_a_reload_replaced_is_closed_and_says_nothing_more()
             upstream.url()
         )
     };
-    let at = |redis: &RedisServer| on(&format!("redis: {{ host: 127.0.0.1, port: {} }}", redis.port()), "redis");
+    let at = |redis: &RedisServer| {
+        on(&format!("redis: {{ host: 127.0.0.1, port: {}, timeout: 2s }}", redis.port()), "redis")
+    };
     let gateway = Gateway::start(&at(&old));
     let is_up = async || gateway.metric("gateway_redis_up").await;
     eventually(PATIENCE, "the first is up", async || is_up().await == Some(1.0)).await.expect("up");

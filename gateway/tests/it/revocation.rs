@@ -4,7 +4,7 @@ use common::revocations::redis::{Publisher, Reader, RedisFailure};
 use common::revocations::{HEARTBEAT, Revocation, Revoked};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{RedisServer, Upstream, eventually};
+use testkit::{RedisCluster, RedisSentinels, RedisServer, Upstream, eventually};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -327,6 +327,51 @@ async fn two_gateways_hear_in_redis_and_a_redis_that_lost_everything_is_believed
         until_ready(gateway, "revocation source lost").await;
         assert_eq!((status(gateway, &token("new")).await, status(gateway, &token("early")).await), (401, 200));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocations_are_followed_to_the_master_that_sentinels_choose() {
+    let (upstream, mut set) =
+        (Upstream::start().await.expect("starts"), RedisSentinels::start().await.expect("sentinels"));
+    let master = set.master().await.expect("a master");
+    let port = master.port();
+    publisher(master).await.fill(&[of_token("early")]).await.expect("filled");
+    let first = living(master);
+    let nodes = set.sentinel_addrs().join(",");
+    let redis = format!("redis: {{ sentinel: {{ master: {}, nodes: [\"{nodes}\"] }} }}\n", RedisSentinels::MASTER);
+    let gateway = Gateway::start(&(redis + &file("source: redis, max_staleness: 1s", &upstream)));
+    let token = |id: &str| bearing(&json!({"jti": id}));
+    assert_eq!((status(&gateway, &token("early")).await, status(&gateway, &token("late")).await), (401, 200));
+
+    set.master().await.expect("a master").kill().expect("killed");
+    drop(first);
+    set.failed_over_from(port).await.expect("another master");
+    let master = set.master().await.expect("a master");
+    let _living = living(master);
+    publisher(master).await.add(&[of_token("late")]).await.expect("told");
+    until_status(&gateway, &token("late"), 401).await;
+    assert_eq!((status(&gateway, &token("early")).await, status(&gateway, &token("other")).await), (401, 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocations_are_followed_at_the_node_of_a_cluster_that_has_them() {
+    let upstream = Upstream::start().await.expect("starts");
+    let cluster = RedisCluster::start().await.expect("a cluster");
+    let mut connection = cluster.nodes[0].connect().await.expect("connects");
+    let mut ask = redis::cmd("CLUSTER");
+    let slot: u16 = ask.arg("KEYSLOT").arg(Reader::KEY).query_async(&mut connection).await.expect("a slot");
+    let has_it = |index: &u16| (RedisCluster::slots(*index).0..=RedisCluster::slots(*index).1).contains(&slot);
+    let owner = &cluster.nodes[usize::from((0..3).find(has_it).expect("somebody has it"))];
+    publisher(owner).await.fill(&[of_token("early")]).await.expect("filled");
+    let _living = living(owner);
+    // Told of one that does not have them, where another does.
+    let other = cluster.nodes.iter().find(|node| node.port() != owner.port()).expect("others");
+    let redis = format!("redis: {{ cluster: {{ nodes: [\"127.0.0.1:{}\"] }} }}\n", other.port());
+    let gateway = Gateway::start(&(redis + &file("source: redis, max_staleness: 1s", &upstream)));
+    let token = |id: &str| bearing(&json!({"jti": id}));
+    assert_eq!((status(&gateway, &token("early")).await, status(&gateway, &token("late")).await), (401, 200));
+    publisher(owner).await.tell(&[of_token("late")]).await.expect("told");
+    until_status(&gateway, &token("late"), 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

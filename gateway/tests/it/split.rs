@@ -158,3 +158,29 @@ async fn what_is_chosen_no_more_is_shown_no_more() {
     assert_eq!((counted("stable").await, counted("canary").await), (Some(2.0), None));
     assert_eq!(counted("next").await, Some(0.0));
 }
+
+#[tokio::test]
+async fn what_is_for_the_choice_alone_goes_to_no_upstream_unless_that_is_said() {
+    let (stable, canary) = (Upstream::start().await.expect("starts"), Upstream::start().await.expect("starts"));
+    let more = |forward: &str| {
+        format!(
+            "sticky: {{ cookie: {{ name: variant, {forward} }} }}, force: {{ header: X-Variant, cookie: force, {forward} }}"
+        )
+    };
+    let shown = |cookies: &'static [&'static str], names: &'static [&'static str]| (cookies, names);
+    for (forward, (cookies, names), alias) in [
+        ("", shown(&["theme=dark"], &[]), &[][..]),
+        ("forward: false", shown(&["theme=dark"], &[]), &[]),
+        ("forward: true", shown(&["theme=dark; variant=7; force=stable"], &["stable"]), &["canary"]),
+    ] {
+        let gateway = Gateway::start(&file(&stable.url(), &canary.url(), (1, 1), &more(forward), "public: true"));
+        let request =
+            get(&gateway).header("Cookie", "theme=dark; variant=7; force=stable").header("X-Variant", "stable");
+        assert_eq!(send(request.header("X_Variant", "canary")).await.status(), 200);
+        let arrived = stable.arrived().pop().expect("chosen by what is hidden");
+        assert_eq!(arrived.header("cookie"), cookies, "{forward}");
+        assert_eq!(arrived.header("x-variant"), names, "{forward}");
+        assert_eq!(arrived.header("x_variant"), alias, "{forward}");
+    }
+    assert!(canary.arrived().is_empty());
+}

@@ -38,13 +38,6 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         check_headers(&service.client_headers, &at.key("client_headers"), report);
         let told = at.key("upstream_headers");
         repeats(&service.upstream_headers, &told, report);
-        for (index, header) in service.upstream_headers.iter().enumerate() {
-            let mut others = file.identity_headers().filter(|(_, other)| *other != name);
-            if let Some((_, other)) = others.find(|(own, _)| *own == header.get()) {
-                report
-                    .problem(&told.index(index), format!("`{other}` tells upstreams something in this header already"));
-            }
-        }
     }
     all
 }

@@ -8,10 +8,11 @@ use secrecy::ExposeSecret;
 use super::claims::Claims;
 use super::expressions;
 use super::jwt::{check_claims, check_headers, read};
+use super::references::{self, Asks};
 use super::routes::repeats;
-use super::{DAY, Used, refers_to, span_is_within};
+use super::{DAY, Used, span_is_within};
 use crate::config::file::{
-    ApiKeysFile, AuthorizeFile, BasicAuthUsersFile, GatewayFile, IdentityFile, IdentityStep, MiddlewareFile,
+    ApiKeysFile, AuthorizeFile, BasicAuthUsersFile, GatewayFile, IdentityFile, IdentityStep, MiddlewareFile, ProofKind,
 };
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -166,16 +167,23 @@ pub(super) fn check_step<'f>(
 ) {
     let Some(step) = step.identity() else { return };
     match step {
-        IdentityStep::Jwt(jwt) => refer(Kind::Jwt, &jwt.provider, &at.key("jwt"), file, used, report),
-        IdentityStep::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &at.key("api_key"), file, used, report),
+        IdentityStep::Jwt(jwt) => refer(ProofKind::Jwt, &jwt.provider, &at.key("jwt"), file, used, report),
+        IdentityStep::ApiKey(key) => refer(ProofKind::ApiKey, &key.provider, &at.key("api_key"), file, used, report),
         IdentityStep::BasicAuth(basic) => {
-            refer(Kind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
+            refer(ProofKind::BasicAuth, &basic.provider, &at.key("basic_auth"), file, used, report);
         }
         IdentityStep::Introspection(token) => {
-            refer(Kind::Introspection, &token.provider, &at.key("introspection"), file, used, report);
+            refer(ProofKind::Introspection, &token.provider, &at.key("introspection"), file, used, report);
         }
         IdentityStep::ClientCertificate(certificate) => {
-            refer(Kind::Certificate, &certificate.provider, &at.key("client_certificate"), file, used, report);
+            refer(
+                ProofKind::ClientCertificate,
+                &certificate.provider,
+                &at.key("client_certificate"),
+                file,
+                used,
+                report,
+            );
         }
         IdentityStep::AnyOf(ways) => {
             let here = at.key("any_of");
@@ -210,57 +218,54 @@ fn check_way<'f>(
                 if jwt.optional {
                     report.problem(&here.key("optional"), TOGETHER);
                 }
-                refer(Kind::Jwt, &jwt.provider, &here, file, used, report);
+                refer(ProofKind::Jwt, &jwt.provider, &here, file, used, report);
             }
-            IdentityFile::ApiKey(key) => refer(Kind::ApiKey, &key.provider, &here.key("api_key"), file, used, report),
+            IdentityFile::ApiKey(key) => {
+                refer(ProofKind::ApiKey, &key.provider, &here.key("api_key"), file, used, report)
+            }
             IdentityFile::BasicAuth(basic) => {
-                refer(Kind::BasicAuth, &basic.provider, &here.key("basic_auth"), file, used, report);
+                refer(ProofKind::BasicAuth, &basic.provider, &here.key("basic_auth"), file, used, report);
             }
             IdentityFile::Introspection(token) => {
                 let here = here.key("introspection");
                 if token.optional {
                     report.problem(&here.key("optional"), TOGETHER);
                 }
-                refer(Kind::Introspection, &token.provider, &here, file, used, report);
+                refer(ProofKind::Introspection, &token.provider, &here, file, used, report);
             }
             IdentityFile::ClientCertificate(certificate) => {
-                refer(Kind::Certificate, &certificate.provider, &here.key("client_certificate"), file, used, report);
+                refer(
+                    ProofKind::ClientCertificate,
+                    &certificate.provider,
+                    &here.key("client_certificate"),
+                    file,
+                    used,
+                    report,
+                );
             }
         }
     }
 }
 
-enum Kind {
-    Jwt,
-    ApiKey,
-    BasicAuth,
-    Certificate,
-    Introspection,
-}
-
 fn refer<'f>(
-    kind: Kind,
+    kind: ProofKind,
     name: &'f str,
     at: &KeyPath,
     file: &'f GatewayFile,
     used: &mut Used<'f>,
     report: &mut Report<'_>,
 ) {
-    let here = at.key("provider");
-    let (is_known, used) = match kind {
-        Kind::Jwt => (refers_to("provider", name, &file.jwt_providers, &here, report), &mut used.providers),
-        Kind::ApiKey => (refers_to("provider", name, &file.api_keys, &here, report), &mut used.api_keys),
-        Kind::BasicAuth => (refers_to("provider", name, &file.basic_auth, &here, report), &mut used.basic_auth),
-        Kind::Introspection => {
-            (refers_to("provider", name, &file.token_introspection, &here, report), &mut used.introspection)
-        }
-        Kind::Certificate => {
-            (refers_to("provider", name, &file.client_certificates, &here, report), &mut used.client_certificates)
-        }
-    };
-    if is_known {
-        used.insert(name);
+    if !references::check(Asks::For(kind), name, file, &at.key("provider"), report) {
+        return;
     }
+    let used = match kind {
+        ProofKind::Jwt => &mut used.providers,
+        ProofKind::ApiKey => &mut used.api_keys,
+        ProofKind::BasicAuth => &mut used.basic_auth,
+        ProofKind::Introspection => &mut used.introspection,
+        ProofKind::ClientCertificate => &mut used.client_certificates,
+    };
+    used.insert(name);
 }
 
 /// Whether a rule asks for anything of who is there; if not, it may stand where nobody is asked.

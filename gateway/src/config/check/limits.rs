@@ -1,9 +1,10 @@
 //! Checks the policies under `rate_limits`.
 
-use crate::config::file::{GatewayFile, RateLimitScope};
+use super::keys;
+use crate::config::file::{GatewayFile, RedisFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::limit::{PolicyProblem, problems};
+use crate::limit::{PolicyProblem, is_leased_in_vain, problems};
 
 /// What of a policy is judged together.
 const TOGETHER: [&str; 12] = [
@@ -22,7 +23,7 @@ const TOGETHER: [&str; 12] = [
 ];
 
 pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
-    let has_redis = file.redis.as_ref().is_some_and(|redis| !redis.host.is_empty());
+    let has_redis = file.redis.as_ref().is_some_and(RedisFile::is_somewhere);
     let redis = KeyPath::default().key("redis");
     for (name, policy) in &file.rate_limits {
         let at = KeyPath::default().key("rate_limits").key(name);
@@ -36,8 +37,14 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
                 report.problem(&at.key(key), problem.to_string());
             }
         }
+        keys::check(policy, &at, report);
         let scope = at.key("scope");
-        let is_shared = policy.scope == RateLimitScope::Redis && report.is_written(&scope);
+        if is_written && is_leased_in_vain(name, policy) {
+            let message = "leases save few calls of so small or short a quota (they pay from a burst of 50 on that comes back in a \
+                           second or more); use scope `redis`";
+            report.warning(&scope, message);
+        }
+        let is_shared = policy.scope.is_shared() && report.is_written(&scope);
         if is_shared && !has_redis && report.is_written(&redis) {
             let message = match file.redis {
                 Some(_) => "this scope needs Redis, and `redis.host` is empty; set it, or use scope `local`",

@@ -8,7 +8,7 @@ use crate::config::file::{GatewayFile, RouteFile};
 use crate::config::pattern::{Condition, HostMatch, HostPattern, PathMatch, Segment, Test};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::router::MethodSet;
+use crate::router::{Conditions, MethodSet};
 
 /// Sorts of conditions at one place that are compared with each other.
 const MOST_SORTS: usize = 64;
@@ -82,6 +82,11 @@ impl<'f> Known<'f> {
             && self.methods.covers(other.methods)
             && self.shape.covers(&other.shape)
             && self.texts.is_subset(&other.texts)
+    }
+
+    /// Whether it is asked before `other`, which is at the same place and asks for as much.
+    fn is_asked_before(&self, other: &Self) -> bool {
+        Conditions::of(self.conditions.clone()).rank() < Conditions::of(other.conditions.clone()).rank()
     }
 
     /// What it asks for, with the values left out: of two that differ in nothing else no request is meant to fit both.
@@ -213,11 +218,13 @@ fn check_ambiguous(routes: &[Known<'_>], at: &KeyPath, report: &mut Report<'_>) 
             for other in sorts.values().filter(|other| is_ambiguous(other, route)) {
                 if told.insert((other.index, route.index)) {
                     let message = format!(
-                        "`{}` and the route `{}` in line {} ask for as much; a request that fits both goes to whichever is \
-                         asked first; say which by a `priority`",
+                        "`{}` and the route `{}` in line {} ask for as much; a request that fits both goes to `{}`, for of as \
+                         many conditions the alphabet decides (client, cookie, expression, header, query, and then what is \
+                         written there); say by a `priority` if that is not meant",
                         route.name,
                         other.name,
-                        report.line(&other.path(at))
+                        report.line(&other.path(at)),
+                        if route.is_asked_before(other) { route.name } else { other.name },
                     );
                     report.warning(&route.path(at), message);
                 }

@@ -6,7 +6,7 @@ use common::auth::SigningSecret;
 
 use super::routes::repeats;
 use super::{HOUR, refers_to, span_is_within};
-use crate::config::file::{GatewayFile, RevocationFile, RevocationSource};
+use crate::config::file::{GatewayFile, RedisFile, RevocationFile, RevocationSource};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 
@@ -30,7 +30,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
                     report.problem(&at.key(key), "this is only for source `url`");
                 }
             }
-            let has_redis = file.redis.as_ref().is_some_and(|redis| !redis.host.is_empty());
+            let has_redis = file.redis.as_ref().is_some_and(RedisFile::is_somewhere);
             if !has_redis && report.is_written(&KeyPath::default().key("redis")) {
                 report.problem(&source, "this source needs a `redis` block with a host; add it, or use source `url`");
             }

@@ -1,18 +1,19 @@
 //! Checks the routes, and the middlewares before them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
 
 use super::claims::Claims;
 use super::expressions::{self, Moment};
+use super::references::{self, Asks};
 use super::shape::{self, Scope, Shape};
 use super::{
-    Used, conditions, identity, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
+    Used, conditions, identity, keys, mirror, name_is_legal, overlaps, preflights, refers_to, server::MOST_BODY,
     size_is_within, split,
 };
-use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, RouteFile};
-use crate::config::pattern::{Figure, RateLimitKey};
+use crate::config::file::{GatewayFile, MiddlewareFile, NO_ROUTE, OnAuthError, ProofKind, RouteFile};
+use crate::config::pattern::Figure;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::ByteSize;
@@ -29,6 +30,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         report.problem(&routes, "there is no route; a gateway needs at least one");
     }
     let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut warned = BTreeSet::new();
     for (index, route) in file.routes.iter().enumerate() {
         let at = routes.index(index);
         name_is_legal(&route.name, &at.key("name"), report);
@@ -52,6 +54,7 @@ pub(super) fn check<'f>(file: &'f GatewayFile, directory: &Path, report: &mut Re
         let route_at = Some((route, &at));
         let scope = Scope { file, directory, route: route_at, claims: &Claims::None, claims_in_the_end: &claims };
         chain.check(&route.middleware, &at.key("middleware"), scope, &mut used, report);
+        keys::warn_of_escapes(route, &chain.policies, file, &mut warned, report);
         split::check(route, file, &chain.claims, &at, &mut used, report);
         mirror::check(route, &file.upstreams, &chain.shape, &at, &mut used, report);
         shape::check_upstream(route, &chain.shape, &at, report);
@@ -74,6 +77,8 @@ struct Chain<'f> {
     asks: bool,
     /// What the steps may find out of who is there.
     claims: Claims,
+    /// Whether the steps may find out a program by its key.
+    programs: bool,
     /// Whether a step has signed for the upstream.
     signs: bool,
     /// Where it does so without a word about whom it is for, other than that.
@@ -111,6 +116,7 @@ impl<'f> Chain<'f> {
                         report.problem(&here, message);
                     }
                     self.claims = claims.or(Claims::of([step]));
+                    self.programs |= step.ways().iter().flatten().any(|(kind, _)| *kind == ProofKind::ApiKey);
                     self.asks |= match step {
                         MiddlewareFile::Jwt(jwt) => !jwt.optional,
                         MiddlewareFile::Introspection(token) => !token.optional,
@@ -125,13 +131,14 @@ impl<'f> Chain<'f> {
                         let here = here.key("rules").index(index).key("allow_if");
                         expressions::check(rule.allow_if.expression(), &moment, file, &here, report);
                     }
-                    if !self.asks && identity::asks_who(rule) {
+                    // A service that lets pass does not say who it is that passes.
+                    if (!self.asks || self.claims == Claims::None) && identity::asks_who(rule) {
                         report.problem(&here, "no step before this one asks who is there");
                     }
                 }
                 MiddlewareFile::ForwardAuth(asked) => {
                     let here = here.key("forward_auth").key("provider");
-                    if refers_to("provider", &asked.provider, &file.forward_auth, &here, report) {
+                    if references::check(Asks::ForwardAuth, &asked.provider, file, &here, report) {
                         used.forward_auth.insert(&asked.provider);
                     }
                     // Where nobody passes without an answer, somebody has said of each request that it may.
@@ -140,7 +147,7 @@ impl<'f> Chain<'f> {
                 }
                 MiddlewareFile::IdentityToken(step) => {
                     let here = here.key("identity_token");
-                    if refers_to("signer", &step.signer, &file.identity_tokens, &here.key("signer"), report) {
+                    if references::check(Asks::IdentityToken, &step.signer, file, &here.key("signer"), report) {
                         used.signers.insert(&step.signer);
                     }
                     if step.audience.as_ref().is_some_and(String::is_empty) {
@@ -195,17 +202,11 @@ impl<'f> Chain<'f> {
             report.problem(at, format!("a step before this one counts against `{name}` already"));
         }
         self.policies.push(name);
-        let key = file.rate_limits.get(name).map(|policy| &policy.key);
-        let problem = match key {
-            None | Some(RateLimitKey::ClientAddress) => None,
-            Some(RateLimitKey::Claim(claim)) => self.claims.problem(claim),
-            Some(RateLimitKey::Expression(expression)) => {
-                let moment = Moment::Steps { claims: &self.claims, route: scope.route.map(|(route, _)| route) };
-                expression.references().iter().find_map(|asked| expressions::problem(asked, &moment, file))
+        let here = keys::Here { file, claims: &self.claims, programs: self.programs, route: scope.route };
+        for part in file.rate_limits.get(name).into_iter().flat_map(|policy| policy.key.parts()) {
+            if let Some(problem) = here.problem(part, report) {
+                report.problem(at, format!("`{name}` counts by `{part}`, and {problem}"));
             }
-        };
-        if let Some((key, problem)) = key.zip(problem) {
-            report.problem(at, format!("`{name}` counts by `{key}`, and {problem}"));
         }
         for figure in
             file.rate_limits.get(name).into_iter().flat_map(|policy| [&policy.limit_by, &policy.cost_by]).flatten()

@@ -1,10 +1,10 @@
-//! Checks the blocks `server`, `access_log` and `redis`.
+//! Checks the blocks `server` and `access_log`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{HOUR, is_deadline, size_is_within, span_is_within};
-use crate::config::file::{ForwardedHeader, GatewayFile, RedisFile, ServerFile};
+use crate::config::file::{ForwardedHeader, GatewayFile, ServerFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 use crate::config::values::ByteSize;
@@ -20,9 +20,6 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
     check_server(&file.server, &top.key("server"), report);
     if file.access_log.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
         report.problem(&top.key("access_log").key("path"), "the path is empty; leave the key out for standard output");
-    }
-    if let Some(redis) = &file.redis {
-        check_redis(redis, &top.key("redis"), report);
     }
 }
 
@@ -85,19 +82,4 @@ fn check_server(server: &ServerFile, at: &KeyPath, report: &mut Report<'_>) {
 fn overlap(a: &SocketAddr, b: &SocketAddr) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || any)
-}
-
-fn check_redis(redis: &RedisFile, at: &KeyPath, report: &mut Report<'_>) {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if !redis.host.chars().all(legal) {
-        report.problem(
-            &at.key("host"),
-            "a host name or an address is wanted here, without `redis://` and without the port",
-        );
-    }
-    let key_prefix = &redis.key_prefix;
-    if key_prefix.is_empty() || key_prefix.len() > 64 || !key_prefix.bytes().all(|b| b.is_ascii_graphic()) {
-        report.problem(&at.key("key_prefix"), "a prefix has 1 to 64 visible ASCII characters");
-    }
-    span_is_within(redis.timeout, Duration::from_millis(1), Duration::from_secs(10), &at.key("timeout"), report);
 }

@@ -1,10 +1,11 @@
 //! Checks the pools under `upstreams`.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
-use super::is_deadline;
+use super::{HOUR, is_deadline, may_be_never};
 use crate::config::file::{GatewayFile, HealthCheckFile, UpstreamFile, UpstreamProtocol};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -48,9 +49,17 @@ fn check_protocol(upstream: &UpstreamFile, at: &KeyPath, report: &mut Report<'_>
     if upstream.protocol == UpstreamProtocol::Auto && is_plain {
         report.problem(&protocol, "no target speaks TLS, in whose handshake it would choose; write `http1` or `http2`");
     }
-    if upstream.protocol == UpstreamProtocol::Http1 && upstream.max_concurrent_streams.is_some() {
-        let streams = at.key("max_concurrent_streams");
-        report.problem(&streams, "HTTP/1.1 has no streams; add `protocol: http2` or `auto`, or leave this out");
+    if let Some(interval) = upstream.ping_interval {
+        may_be_never(interval, Duration::from_secs(1), HOUR, &at.key("ping_interval"), report);
+    }
+    for (is_there, key, problem) in [
+        (upstream.max_concurrent_streams.is_some(), "max_concurrent_streams", "HTTP/1.1 has no streams"),
+        (upstream.ping_interval.is_some(), "ping_interval", "HTTP/1.1 has no pings"),
+    ] {
+        if upstream.protocol == UpstreamProtocol::Http1 && is_there && report.is_written(&protocol) {
+            let message = format!("{problem}; add `protocol: http2` or `auto`, or leave this out");
+            report.problem(&at.key(key), message);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::pattern::{Figure, RateLimitKey};
-use crate::config::values::{EditableHeader, Span};
+use crate::config::values::{EditableHeader, QuotaFields, Span};
 
 /// How many requests one key may make.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,11 +25,15 @@ pub struct RateLimitFile {
     /// How it is counted; `gcra` when left out.
     pub algorithm: Option<RateLimitAlgorithm>,
     /// For how many keys that are not at rest this gateway has room; 65,536 when left out. With more of them, new ones are
-    /// counted too much, and nobody too little; with `in_flight`, new ones are refused.
+    /// counted too much, and nobody too little; with `in_flight`, new ones are refused; where they are leased, Redis is asked for
+    /// each of their requests.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_keys: Option<u32>,
-    /// What requests are counted by: `client_address`, `claim.<name>`, or `=` and an expression (CEL).
+    /// What requests are counted by: `client_address`, `api_key`, `claim.<name>`, `header.<name>`, `cookie.<name>`,
+    /// `param.<name>`, `route`, `host`, `method`, or `=` and an expression (CEL); or a list of them, which are the key together.
     pub key: RateLimitKey,
+    /// What becomes of requests that lack a part of it; they are counted by `client_address` when left out.
+    pub missing_key: Option<MissingKey>,
     /// As how many requests one counts; 1 when left out.
     #[schemars(range(min = 1))]
     pub cost: Option<u32>,
@@ -43,8 +47,52 @@ pub struct RateLimitFile {
     /// Whether requests are only counted, and none is held back.
     #[serde(default)]
     pub shadow: bool,
-    /// What happens while Redis does not answer. Only for scope `redis`.
+    /// What happens while Redis does not answer. Only for the scopes `redis` and `leased`.
     pub on_redis_failure: Option<RedisFailureMode>,
+}
+
+/// What becomes of requests that lack what they are counted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingKey {
+    /// They are counted by the client's address.
+    #[default]
+    ClientAddress,
+    /// All of them share one quota.
+    Share,
+    /// They are refused (400).
+    Refuse,
+    /// They are not counted.
+    Skip,
+}
+
+/// Counts the request against policies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitUseFile {
+    /// Names under `rate_limits`.
+    pub policies: Vec<String>,
+    /// Whether responses tell the client its quota, or by which headers: `standard` and `legacy`; as `rate_limit_defaults` has
+    /// it when left out.
+    pub headers: Option<QuotaFields>,
+    /// Whether a client that is refused is told how long to wait; as `rate_limit_defaults` has it when left out.
+    pub retry_after: Option<bool>,
+}
+
+/// What `rate_limit` steps do that do not say it themselves.
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimitDefaultsFile {
+    /// Whether responses tell the client its quota, or by which headers: `standard` and `legacy`.
+    pub headers: QuotaFields,
+    /// Whether a client that is refused is told how long to wait.
+    pub retry_after: bool,
+}
+
+impl Default for RateLimitDefaultsFile {
+    fn default() -> Self {
+        Self { headers: QuotaFields::ALL, retry_after: true }
+    }
 }
 
 /// A number that is another for each request.
@@ -77,6 +125,9 @@ pub enum RateLimitScope {
     Local,
     /// In Redis, exactly, for all gateways together.
     Redis,
+    /// In Redis, never too much for all gateways together: each takes parts of the quota ahead of need, so that few requests
+    /// need a call.
+    Leased,
 }
 
 /// How a rate limit counts.
@@ -95,7 +146,7 @@ pub enum RateLimitAlgorithm {
     Sketch,
 }
 
-/// What a Redis rate limit does while Redis does not answer.
+/// What a rate limit in Redis does while Redis does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RedisFailureMode {
@@ -103,9 +154,17 @@ pub enum RedisFailureMode {
     Open,
     /// Lets no request through (503).
     Closed,
-    /// Each gateway counts for itself.
+    /// Each gateway counts for itself, up to its share of the limit: what it says, divided by the gateways that last lived.
     #[default]
-    Local,
+    LocalShare,
+}
+
+impl RateLimitScope {
+    /// Whether it needs Redis.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(self, Self::Redis | Self::Leased)
+    }
 }
 
 impl RateLimitFile {
@@ -121,6 +180,7 @@ impl RateLimitFile {
             algorithm: None,
             max_keys: None,
             key,
+            missing_key: None,
             cost: None,
             cost_by: None,
             cost_from_response: None,

@@ -52,6 +52,9 @@ pub struct StickyCookieFile {
     pub name: String,
     /// How long a browser keeps it; until it is closed when left out.
     pub max_age: Option<Span>,
+    /// Whether upstreams see it.
+    #[serde(default)]
+    pub forward: bool,
 }
 
 /// Where a request says which upstream it wants, by its name: one of these or both, of which the header goes first.
@@ -62,4 +65,7 @@ pub struct ForceFile {
     pub header: Option<MatchHeader>,
     /// A cookie.
     pub cookie: Option<String>,
+    /// Whether upstreams see either.
+    #[serde(default)]
+    pub forward: bool,
 }

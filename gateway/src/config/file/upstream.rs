@@ -18,6 +18,8 @@ pub struct UpstreamFile {
     /// How many requests may be under way on one HTTP/2 connection; 100 when left out.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_concurrent_streams: Option<u32>,
+    /// How long an HTTP/2 connection is not asked whether the program behind it still lives; 6m when left out, 0s for never.
+    pub ping_interval: Option<Span>,
     /// How a target is chosen.
     #[serde(default)]
     pub balance: Balance,

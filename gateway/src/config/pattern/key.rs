@@ -1,90 +1,90 @@
-//! What a rate limit counts by: `client_address`, `claim.<name>`, or `=` and an expression.
+//! What a rate limit counts by: one part of a request, or several that are the key together.
 
+mod part;
+
+use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, de};
 
-use super::expression::{BadExpression, Expression, Kind};
+pub use part::{BadKey, KeyPart};
 
-/// Requests of one key share one quota.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String", example = &"client_address")]
-pub enum RateLimitKey {
-    /// The address the request came from.
-    ClientAddress,
-    /// A claim of the verified token, by name.
-    Claim(String),
-    /// What an expression says: a text, a whole number or a truth value.
-    Expression(Expression),
-}
+/// Requests of one key share one quota. It has one part at least, unless the file says so in error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimitKey(Vec<KeyPart>);
 
-/// Why a rate limit cannot count by a text.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadKey {
-    /// It is none of what there is.
-    #[error(
-        "a rate limit counts by `client_address`, by `claim.<name>`, as in `claim.sub`, or by `=` and an expression"
-    )]
-    Unknown,
-    /// What stands behind the `=` is no expression that a request can be counted by.
-    #[error(transparent)]
-    Expression(#[from] BadExpression),
-}
+impl RateLimitKey {
+    /// What everybody is counted by of whom nothing else is known.
+    #[must_use]
+    pub fn client_address() -> Self {
+        Self(vec![KeyPart::CLIENT_ADDRESS])
+    }
 
-impl FromStr for RateLimitKey {
-    type Err = BadKey;
+    /// Its parts, in the order of the file.
+    #[must_use]
+    pub fn parts(&self) -> &[KeyPart] {
+        &self.0
+    }
 
-    fn from_str(text: &str) -> Result<Self, BadKey> {
-        if let Some(expression) = text.strip_prefix('=') {
-            let expression = Expression::new(expression.trim())?;
-            return match expression.kind() {
-                Kind::Text | Kind::Number | Kind::Bool | Kind::Any => Ok(Self::Expression(expression)),
-                found @ (Kind::Bytes | Kind::List | Kind::Null) => {
-                    Err(BadExpression::Result { found, wanted: "a text, a whole number, `true` or `false`" }.into())
-                }
-            };
-        }
-        let legal = |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
-        match text.strip_prefix("claim.") {
-            Some(name) => Some(name).filter(legal).map(|name| Self::Claim(name.to_owned())).ok_or(BadKey::Unknown),
-            None if text == "client_address" => Ok(Self::ClientAddress),
-            None => Err(BadKey::Unknown),
-        }
+    /// Whether there are requests that lack a part of it.
+    #[must_use]
+    pub fn may_be_missing(&self) -> bool {
+        self.0.iter().any(KeyPart::may_be_missing)
+    }
+
+    /// Which network of an IPv6 address counts as one where it is by the address.
+    #[must_use]
+    pub fn ipv6_prefix(&self) -> u8 {
+        let prefix = |part: &KeyPart| match part {
+            KeyPart::ClientAddress { ipv6_prefix } => Some(*ipv6_prefix),
+            _ => None,
+        };
+        self.0.iter().find_map(prefix).unwrap_or(KeyPart::IPV6_PREFIX)
     }
 }
 
-impl TryFrom<String> for RateLimitKey {
-    type Error = BadKey;
-
-    fn try_from(text: String) -> Result<Self, BadKey> {
-        text.parse()
+impl<'de> Deserialize<'de> for RateLimitKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrSeveral)
     }
 }
 
-impl fmt::Display for RateLimitKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClientAddress => f.write_str("client_address"),
-            Self::Claim(name) => write!(f, "claim.{name}"),
-            Self::Expression(expression) => write!(f, "= {expression}"),
+/// Reads the items one by one, so that a wrong one is told at its own place.
+struct OneOrSeveral;
+
+impl<'de> Visitor<'de> for OneOrSeveral {
+    type Value = RateLimitKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a part of a key, or a list of them")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RateLimitKey, E> {
+        text.parse().map(|part| RateLimitKey(vec![part])).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RateLimitKey, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(part) = items.next_element()? {
+            parts.push(part);
         }
+        Ok(RateLimitKey(parts))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl JsonSchema for RateLimitKey {
+    fn schema_name() -> Cow<'static, str> {
+        "RateLimitKey".into()
+    }
 
-    #[test]
-    fn keys_are_an_address_or_a_claim_and_nothing_else() {
-        for text in ["client_address", "claim.sub", "claim.https://example.com/tenant", "= method + path"] {
-            assert_eq!(text.parse::<RateLimitKey>().map(|key| key.to_string()), Ok(text.to_owned()));
-        }
-        for text in ["", "claim.", "claim. ", "claims.sub", "Client_Address", "header.x-api-key", "method"] {
-            assert_eq!(text.parse::<RateLimitKey>(), Err(BadKey::Unknown), "{text}");
-        }
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let part = generator.subschema_for::<KeyPart>();
+        json_schema!({"type": ["string", "array"], "items": part, "examples": ["client_address"]})
     }
 }

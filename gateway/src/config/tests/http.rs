@@ -16,6 +16,8 @@ fn an_upstream_says_what_it_speaks_in_words_that_belong_together() {
         "targets: ['http://a:1'], protocol: http1",
         "targets: ['http://a:1'], protocol: http2, max_concurrent_streams: 1",
         "targets: ['https://a:1'], protocol: auto, max_concurrent_streams: 10000",
+        "targets: ['http://a:1'], protocol: http2, ping_interval: 1s",
+        "targets: ['http://a:1'], protocol: http2, ping_interval: 0s",
         "targets: ['https://a:1', 'http://b:1'], protocol: auto",
     ] {
         assert_eq!(upstream(good), "", "{good}");
@@ -24,6 +26,9 @@ fn an_upstream_says_what_it_speaks_in_words_that_belong_together() {
         ("protocol: h2", "upstreams.up.protocol: `h2` is none of `http1`, `http2`, `auto`"),
         ("protocol: auto", "upstreams.up.protocol: no target speaks TLS, in whose handshake it would choose"),
         ("max_concurrent_streams: 5", "upstreams.up.max_concurrent_streams: HTTP/1.1 has no streams"),
+        ("ping_interval: 5m", "upstreams.up.ping_interval: HTTP/1.1 has no pings; add `protocol: http2`"),
+        ("protocol: http2, ping_interval: 999ms", "upstreams.up.ping_interval: `999ms` is not between 1s and 1h"),
+        ("protocol: http2, ping_interval: 2h", "upstreams.up.ping_interval: `2h` is not between 1s and 1h"),
         (
             "protocol: http2, max_concurrent_streams: 0",
             "upstreams.up.max_concurrent_streams: `0` is no whole number from 1 to 10000",

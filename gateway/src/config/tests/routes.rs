@@ -127,12 +127,19 @@ fn a_condition_that_no_preflight_has_is_doubtful_where_pages_are_let_in() {
 
 #[test]
 fn conditions_that_are_as_many_and_may_hold_together_are_doubtful() {
-    for other in ["cookies: [{ name: c, present: true }]", "client: [10.0.0.0/8]", "headers: [{ name: x, regex: '.' }]"]
-    {
+    for (other, winner) in [
+        ("cookies: [{ name: c, present: true }]", "r1"),
+        ("client: [10.0.0.0/8]", "r1"),
+        ("headers: [{ name: x, regex: '.' }]", "r0"),
+        ("query: [{ name: q, value: 1 }]", "r0"),
+    ] {
         let routes = [format!("path: /a, {ONE}"), format!("path: /a, hosts: [], {other}")];
         let routes: Vec<&str> = routes.iter().map(String::as_str).collect();
-        let expected = "f:4:32: routes[1].match.path: `r1` and the route `r0` in line 3 ask for as much; a request that fits \
-                        both goes to whichever is asked first; say which by a `priority`";
+        let expected = format!(
+            "f:4:32: routes[1].match.path: `r1` and the route `r0` in line 3 ask for as much; a request that fits both goes to \
+             `{winner}`, for of as many conditions the alphabet decides (client, cookie, expression, header, query, and then \
+             what is written there); say by a `priority` if that is not meant"
+        );
         assert_eq!(warnings(&routes), [expected]);
         let with_priority = format!("{} | priority: 1", routes[1]);
         assert_eq!(warnings(&[routes[0], &with_priority]), Vec::<String>::new());

@@ -72,15 +72,6 @@ fn a_service_that_lets_pass_in_an_outage_guards_no_route() {
 }
 
 #[test]
-fn two_who_tell_upstreams_something_in_one_header_are_refused() {
-    let blocks = "api_keys: { keys: { keys: [{ client: a, sha256: \
-                  ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad }], claims_to_headers: { client: X-User } } }\n\
-                  forward_auth: { sso: { url: https://a.example/v, upstream_headers: [x-user] } }";
-    let told = told(blocks, ASKS);
-    assert!(told.contains("upstream_headers[0]: `keys` tells upstreams something in this header already"), "{told}");
-}
-
-#[test]
 fn an_issuer_that_is_asked_about_tokens_is_checked() {
     const STEP: &str = "middleware: [introspection: { provider: o }]";
     let told = |provider: &str, route: &str| told(&format!("token_introspection: {{ o: {{ {provider} }} }}"), route);

@@ -17,7 +17,7 @@ pub struct KnownKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// No SHA-256.
-    #[error("a hash has 64 hexadecimal digits; make one with: printf %s \"$KEY\" | gateway hash-key")]
+    #[error("a hash has 64 hexadecimal digits; make one with: printf %s \"$KEY\" | ./dev.sh run gateway hash-key")]
     Hash,
     /// The hash of an empty text, which comes of an empty variable.
     #[error("this is the hash of nothing at all; was the variable empty?")]

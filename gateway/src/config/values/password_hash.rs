@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use argon2::password_hash::PasswordVerifier as _;
-use argon2::password_hash::phc;
-use argon2::{Argon2, Params};
+use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier as _, phc};
+use argon2::{Algorithm, Argon2, Params, Version};
 
 /// The hash of a password: Argon2id (RFC 9106) as PHC string, or bcrypt.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,6 +67,16 @@ impl PasswordHash {
             return Err(BadPasswordHash::OtherKind);
         };
         Ok(Self { text: text.to_owned(), kind, cost })
+    }
+
+    /// The text of a new hash of `password`: Argon2id, as costly as OWASP advises.
+    ///
+    /// # Errors
+    /// When the system has no random numbers for the salt.
+    pub fn text_of(password: &[u8]) -> Result<String, password_hash::Error> {
+        let params = Params::new(19 * 1024, 2, 1, None)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2.hash_password(password).map(|hash| hash.to_string())
     }
 
     /// Whether `password` is the one. Takes long, and a core.

@@ -31,11 +31,13 @@ algorithms.gcra = {
     }
   end,
   write = gcra_write,
-  settle = function(key, now, cost, actual, interval, burst, overdraft)
+  settle = function(key, now, cost, actual, interval, burst, overdraft, since)
     local tat = gcra_tat(key, now, interval, burst, overdraft)
-    tat = tat - interval * math.min(cost, burst) + interval * math.min(actual, burst + overdraft)
-    local state = gcra_state(math.min(math.max(tat, now), now + interval * (burst + overdraft)), now, interval, burst)
-    gcra_write(key, now, state)
-    return state
+    local more = interval * (math.min(actual, burst + overdraft) - math.min(cost, burst))
+    -- What is given back is worth less by its age (see gcra.rs).
+    local age = math.max(now - since, 0)
+    tat = tat + (more < 0 and math.min(more + age, 0) or more)
+    tat = math.min(math.max(tat, now), now + interval * (burst + overdraft))
+    gcra_write(key, now, gcra_state(tat, now, interval, burst))
   end,
 }

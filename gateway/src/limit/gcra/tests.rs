@@ -33,8 +33,8 @@ impl Key {
         decision
     }
 
-    fn settle(&mut self, cost: u32, actual: u32, now: u64) {
-        self.tat = now + self.gcra.settle(self.tat, cost, actual, now).reset;
+    fn settle(&mut self, cost: u32, actual: u32, age: u64, now: u64) {
+        self.tat = now + self.gcra.settle(self.tat, cost, actual, age, now).reset;
     }
 }
 
@@ -123,28 +123,44 @@ proptest! {
     }
 
     #[test]
-    fn what_is_given_back_was_never_taken(
-        (limit, burst) in (1_u32..50, 1_u32..80),
-        before in prop::collection::vec((0_u64..200_000, 1_u32..5), 0..20),
-        (cost, delay) in (1_u32..20, 0_u64..3_000_000),
-        after in prop::collection::vec((0_u64..200_000, 1_u32..5), 1..20),
+    fn what_is_given_back_at_once_was_never_taken(
+        (limit, burst, cost) in (1_u32..50, 1_u32..80, 1_u32..20),
+        steps in prop::collection::vec((0_u64..200_000, 1_u32..5), 1..40),
     ) {
         let gcra = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
         let (mut key, mut other) = (Key { gcra, tat: 0 }, Key { gcra, tat: 0 });
         let mut now = 0;
-        for (step, cost) in before {
+        for (step, next) in steps {
             now += step;
-            prop_assert_eq!(key.take_some(cost, now), other.take_some(cost, now));
+            if key.take_some(cost, now).allowed {
+                key.settle(cost, 0, 0, now);
+            }
+            prop_assert_eq!(key.take_some(next, now), other.take_some(next, now));
         }
-        let cost = cost.min(burst);
-        let taken = key.take_some(cost, now).allowed;
-        now += delay;
-        if taken {
-            key.settle(cost, 0, now);
-        }
-        for (step, cost) in after {
+    }
+
+    /// Many requests that turn out late to cost less, beside one that knows from the beginning what each costs in the end.
+    #[test]
+    fn requests_that_are_slow_and_cost_nothing_let_no_others_through(
+        (limit, burst) in (1_u32..50, 1_u32..40),
+        steps in prop::collection::vec((0_u64..200_000, 1_u32..5, 0_u32..5, 0_u64..3_000_000), 1..200),
+    ) {
+        let gcra = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
+        let (mut key, mut exact) = (Key { gcra, tat: 0 }, Key { gcra, tat: 0 });
+        let mut now = 0;
+        let mut under_way: Vec<(u64, u64, u32, u32)> = Vec::new();
+        for (step, cost, actual, lasts) in steps {
             now += step;
-            prop_assert_eq!(key.take_some(cost, now), other.take_some(cost, now));
+            let (cost, actual) = (cost.min(burst), actual.min(cost).min(burst));
+            under_way.sort_unstable();
+            while let Some((_, since, cost, actual)) = under_way.first().copied().filter(|(end, ..)| *end <= now) {
+                key.settle(cost, actual, now - since, now);
+                under_way.remove(0);
+            }
+            if key.take_some(cost, now).allowed {
+                prop_assert!(exact.take_some(actual, now).allowed, "{actual} at {now}");
+                under_way.push((now + lasts, now, cost, actual));
+            }
         }
     }
 
@@ -155,7 +171,7 @@ proptest! {
         let gcra = Gcra::new(limit, Duration::from_secs(1), burst, true).expect("expressible");
         let mut key = Key { gcra, tat: 0 };
         prop_assert!(key.take(0).allowed);
-        key.settle(1, cost, 0);
+        key.settle(1, cost, 0, 0);
         let owed = u64::from(cost.min(2 * burst)) + 1;
         let wait = (owed * gcra.interval_micros).saturating_sub(gcra.capacity());
         if wait > 0 {
@@ -171,4 +187,51 @@ fn a_step_back_of_the_clock_leaves_at_most_an_empty_quota() {
     let gcra = Gcra::new(10, Duration::from_secs(1), 10, false).expect("expressible");
     let decision = gcra.take(1_000_000_000, 1, 5);
     assert_eq!(decision, Decision { allowed: false, remaining: 0, reset: 1_000_000, wait: 100_000 });
+}
+
+proptest! {
+    /// Each of several gateways lets its share pass, whatever comes to it: together that is no more than the one quota, but for
+    /// the one request that each may have where there are more gateways than requests at once.
+    #[test]
+    fn shares_of_a_quota_are_together_no_more_than_the_quota(
+        (limit, burst, cost) in (1_u32..50, 1_u32..80, 1_u32..8),
+        gateways in 1_usize..20,
+        steps in prop::collection::vec((0_u64..400_000, 0_usize..20), 1..300),
+    ) {
+        let whole = Gcra::new(limit, Duration::from_secs(1), burst, false).expect("expressible");
+        let share = whole.share(gateways as u32, cost);
+        let cost = u64::from(cost).min(u64::from(burst));
+        prop_assert!(share.burst >= cost && share.burst <= (u64::from(burst) / gateways as u64).max(cost));
+        let mut tats = vec![0; gateways];
+        let (begun, mut now, mut passed) = (1_000_000, 1_000_000, 0);
+        for (step, gateway) in steps {
+            now += step;
+            let tat = &mut tats[gateway % gateways];
+            let decision = share.take(*tat, cost as u32, now);
+            if let Some(moved) = decision.allowed.then(|| now + decision.reset) {
+                *tat = moved;
+                passed += cost;
+            }
+        }
+        let come_back = (now - begun) / whole.interval_micros + gateways as u64;
+        prop_assert!(passed <= share.burst * gateways as u64 + come_back, "{passed} passed");
+    }
+}
+
+#[test]
+fn a_share_of_less_than_one_request_comes_back_as_many_times_as_slowly() {
+    let whole = Gcra::new(2, Duration::from_secs(10), 2, false).expect("expressible");
+    let share = whole.share(4, 1);
+    assert_eq!(share, Gcra { interval_micros: 20_000_000, burst: 1, overdraft: 0 });
+    let taken = share.take(0, 1, 1);
+    assert!(taken.allowed);
+    assert_eq!(
+        share.take(1 + taken.reset, 1, 1).wait,
+        20_000_000,
+        "two in ten seconds are, for four, one each in twenty"
+    );
+    assert_eq!(whole.share(1, 1), whole);
+    let most = Gcra::new(1, Duration::from_secs(24 * 60 * 60), 11_000, true).expect("expressible");
+    let share = most.share(10_000, 11_000);
+    assert!(u128::from(share.interval_micros) * u128::from(share.burst) <= Gcra::MAX_CAPACITY_MICROS);
 }

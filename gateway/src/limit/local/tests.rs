@@ -96,15 +96,15 @@ fn what_was_taken_is_given_back_and_what_was_put_out_gives_nothing_to_its_succes
     let now = table.origin + SECOND;
     let nine = Charge { cost: 9, limit: 1 };
     assert_eq!(table.take(b"key", nine, now).quota.remaining, 1);
-    assert_eq!(table.settle(b"key", nine, 4, now).remaining, 6);
-    assert_eq!(table.settle(b"key", Charge { cost: 4, ..nine }, 0, now).remaining, 10);
+    assert_eq!(table.settle(b"key", nine, 4, now, now).remaining, 6);
+    assert_eq!(table.settle(b"key", Charge { cost: 4, ..nine }, 0, now, now).remaining, 10);
     // Keys that have used more, until this one has lost its place.
     assert!(passes(&table, b"key", now));
     for key in 0..PLACES {
         table.take(&key.to_be_bytes(), nine, now);
     }
     let before = *table.buckets[0].0.lock();
-    table.settle(b"key", one(&table), 0, now);
+    table.settle(b"key", one(&table), 0, now, now);
     assert_eq!(table.buckets[0].0.lock().tats, before.tats);
 }
 
@@ -141,4 +141,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_share_counts_down_to_nothing_and_what_is_given_back_is_there_again() {
+    let table = table(10, 6, 100);
+    let now = table.origin + SECOND;
+    let take = || table.take_share(b"key", one(&table), 3, now);
+    assert_eq!([take(), take()].map(|counted| (counted.quota.limit, counted.quota.remaining)), [(2, 1), (2, 0)]);
+    assert_eq!(take().outcome, Outcome::Refused { retry_after: SECOND * 3 / 10 });
+    assert_eq!(table.settle_share(b"key", one(&table), 0, 3, now, now).remaining, 1);
+    assert_eq!(take().outcome, Outcome::Allowed);
 }

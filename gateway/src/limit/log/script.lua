@@ -123,6 +123,5 @@ algorithms.sliding_window = {
       sum = sum - log_give_back(key, cost - actual, since)
     end
     log_expire(key, sum, window)
-    return log_state(key, now, sum, limit, window)
   end,
 }

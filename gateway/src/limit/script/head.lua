@@ -2,7 +2,7 @@
 --   look(key, now, cost, a, b, c)            what a request would find: { wait (0 if it may pass), before, after }
 --   write(key, now, after, a, b, c)          makes it so
 --   settle(key, now, cost, actual, a, b, c, since)
---                                            what was taken as `cost` at `since` has cost `actual`; returns the state after that
+--                                            what was taken as `cost` at `since` has cost `actual`
 -- A state has `remaining` (requests) and `reset` (microseconds until the whole quota is there).
 -- All numbers are whole and below 2^53, so that Lua's doubles are exact.
 

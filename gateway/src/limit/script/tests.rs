@@ -74,7 +74,10 @@ fn the_script_decides_as_the_gateway_does_at_any_times() {
 
     // Intervals long enough that no key expires (in real time) while it still counts (in the test's time).
     let policies = (1_u32..50, 600_u64..100_000, 1_u32..80);
-    let steps = prop::collection::vec((-50_000_000_i64..3_000_000_000, 1_u32..8, prop::option::of(0_u32..20)), 1..60);
+    let steps = prop::collection::vec(
+        (-50_000_000_i64..3_000_000_000, 1_u32..8, prop::option::of((0_u32..20, -50_000_000_i64..200_000_000))),
+        1..60,
+    );
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
     let outcome = runner.run(&(policies, steps), |((limit, window, burst), steps)| {
         cases.set(cases.get() + 1);
@@ -93,10 +96,10 @@ fn the_script_decides_as_the_gateway_does_at_any_times() {
                 continue;
             }
             tat = now + decision.reset;
-            if let Some(actual) = actual {
-                runtime.block_on(scripts.borrow_mut().settle_at(&line, actual, now, now));
-                // Of a quota that is whole, Redis keeps nothing.
-                let reset = gcra.settle(tat, cost, actual, now).reset;
+            if let Some((actual, age)) = actual {
+                runtime.block_on(scripts.borrow_mut().settle_at(&line, actual, now.saturating_add_signed(-age), now));
+                // Of a quota that is whole, Redis keeps nothing. What it has not taken yet by its clock has no age.
+                let reset = gcra.settle(tat, cost, actual, age.max(0).unsigned_abs(), now).reset;
                 tat = if reset == 0 { 0 } else { now + reset };
             }
         }
@@ -193,7 +196,7 @@ async fn nothing_is_left_behind_once_the_quota_is_whole() {
     assert_eq!(decisions(&reply), [Decision { allowed: true, remaining: 9, reset: 60_000_000, wait: 0 }]);
     let left: i64 = redis::cmd("PTTL").arg("key").query_async(&mut connection).await.expect("an answer");
     assert!((1..=60_000).contains(&left), "{left} ms");
-    settle(&line, 0, 0).invoke_async::<()>(&mut connection).await.expect("an answer");
+    settle(&line, 0, reply[0].at).invoke_async::<()>(&mut connection).await.expect("an answer");
     let there: bool = redis::cmd("EXISTS").arg("key").query_async(&mut connection).await.expect("an answer");
     assert!(!there, "what was given back leaves nothing");
 }

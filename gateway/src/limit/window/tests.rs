@@ -1,5 +1,7 @@
 //! The sliding window: never too many, and how seldom too few.
 
+mod innocents;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -135,6 +135,11 @@ impl Introspections {
         self.by_name.get(name)
     }
 
+    /// The name of each, and whether the last call has told what a token is.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.by_name.iter().map(|(name, provider)| (name.as_str(), !provider.failing.load(Ordering::Relaxed)))
+    }
+
     /// Every header that some provider's claims are written to.
     pub(crate) fn asserted_headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.by_name.values().flat_map(|provider| provider.rules.headers().names())

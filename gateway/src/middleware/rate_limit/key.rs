@@ -1,177 +1,117 @@
 //! What a request counts as.
+//!
+//! The bytes of one part alone are the key. Of several, each stands behind its length, so that no two requests that differ in
+//! a part can count as one. Up to 64 bytes nothing is allocated.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+mod network;
+mod part;
+mod provers;
+
+use std::sync::Arc;
 
 use pingora_http::RequestHeader;
+use smallvec::SmallVec;
 
-use crate::claim::ClaimPath;
-use crate::client_addr::ClientAddr;
-use crate::config::file::{GatewayFile, MiddlewareFile, ProofKind, RouteFile};
-use crate::config::pattern::{Expression, RateLimitKey, Variable};
+use crate::config::file::{MissingKey, RouteFile};
+use crate::config::pattern::{KeyPart, RateLimitKey};
 use crate::ctx::RequestContext;
-use crate::expression::{self, Doubt, Offer, Params};
+use crate::reply::Rejection;
+use part::Part;
+pub(crate) use provers::told_apart;
 
-/// IPv6 addresses are counted by the network that one customer usually has: who has one address of it has all.
-const IPV6_PREFIX: u32 = 64;
-
-/// Begins what is no text of a claim; no text has this byte.
+/// Begins what is no text, and nothing that has a length before it; no text has this byte.
 const NO_TEXT: u8 = 0xFF;
 
+/// What one request counts as.
+pub(super) type CountsAs = SmallVec<[u8; 64]>;
+
 /// What requests are counted by, ready to be read of one.
-#[derive(Debug)]
-pub(crate) enum Key {
-    /// The client's network.
-    Address,
-    /// A claim, and who says it where several may.
-    Claim { path: ClaimPath, told_apart: bool },
-    /// What an expression says.
-    Expression { expression: Expression, params: Params, told_apart: bool },
+pub(crate) struct Key {
+    parts: Box<[Part]>,
+    without: Without,
 }
 
-/// What one request counts as.
-pub(super) enum CountsAs<'c> {
-    Address([u8; 17]),
-    Text(Cow<'c, [u8]>),
+/// A request has not all that it is counted by.
+pub(super) struct Lacking {
+    part: usize,
+}
+
+/// What becomes of requests that lack a part.
+enum Without {
+    Address {
+        ipv6_prefix: u8,
+    },
+    Shared,
+    /// The parts as clients are told of them.
+    Refused(Box<[Option<Arc<str>>]>),
+    Skipped,
 }
 
 impl Key {
     /// The key that is written like this, on `route`. With `told_apart`, what one provider says is not what another says.
-    pub(crate) fn new(key: &RateLimitKey, told_apart: bool, route: &RouteFile) -> Self {
-        match key {
-            RateLimitKey::ClientAddress => Self::Address,
-            RateLimitKey::Claim(name) => Self::Claim { path: ClaimPath::new(name), told_apart },
-            RateLimitKey::Expression(expression) => Self::Expression {
-                expression: expression.clone(),
-                params: Params::of(&route.matches.path),
-                told_apart: told_apart
-                    && expression.references().iter().any(|asked| asked.variable == Variable::Claims),
-            },
-        }
-    }
-
-    /// What the request with this `head` counts as. One without the claim, or for which the expression has no answer, is counted
-    /// by its address, never not at all.
-    pub(super) fn of<'c>(&self, head: &RequestHeader, ctx: &'c RequestContext) -> CountsAs<'c> {
-        let text = match self {
-            Self::Address => None,
-            Self::Claim { path, told_apart } => ctx
-                .identity
-                .as_ref()
-                .and_then(|identity| identity.claim_at(path))
-                .map(|claim| if *told_apart { said_by(claim.as_bytes(), ctx).into() } else { bytes(claim) }),
-            Self::Expression { expression, params, told_apart } => {
-                match expression::text(expression, &Offer::of(head, ctx, params)) {
-                    Ok(text) if *told_apart => Some(said_by(text.as_bytes(), ctx).into()),
-                    Ok(text) => Some(text.into_bytes().into()),
-                    Err(Doubt) => {
-                        ctx.route.iter().for_each(|route| route.metrics.expression_doubts().inc());
-                        None
-                    }
-                }
-            }
+    ///
+    /// None when the route lacks a parameter, which the check finds first.
+    pub(crate) fn new(key: &RateLimitKey, missing: MissingKey, told_apart: bool, route: &RouteFile) -> Option<Self> {
+        let parts = key.parts().iter().map(|part| Part::new(part, told_apart, route)).collect::<Option<_>>()?;
+        let without = match missing {
+            MissingKey::ClientAddress => Without::Address { ipv6_prefix: key.ipv6_prefix() },
+            MissingKey::Share => Without::Shared,
+            MissingKey::Skip => Without::Skipped,
+            MissingKey::Refuse => Without::Refused(key.parts().iter().map(told).collect()),
         };
-        text.map_or_else(|| CountsAs::Address(address(ctx.client)), CountsAs::Text)
+        Some(Self { parts, without })
     }
-}
 
-impl AsRef<[u8]> for CountsAs<'_> {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Address(address) => address,
-            Self::Text(text) => text,
+    /// What the request with this `head` counts as.
+    ///
+    /// # Errors
+    /// The part that it lacks.
+    pub(super) fn of(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<CountsAs, Lacking> {
+        let mut counts_as = CountsAs::new();
+        let is_joined = self.parts.len() > 1;
+        for (number, part) in self.parts.iter().enumerate() {
+            let before = counts_as.len();
+            if is_joined {
+                counts_as.push(0);
+            }
+            if part.put(head, ctx, &mut counts_as).is_none() {
+                return Err(Lacking { part: number });
+            }
+            if is_joined {
+                let length = counts_as.len() - before - 1;
+                counts_as
+                    .get_mut(before)
+                    .into_iter()
+                    .for_each(|place| *place = u8::try_from(length).unwrap_or(NO_TEXT));
+            }
         }
+        Ok(counts_as)
     }
-}
 
-fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
-    match text {
-        Cow::Borrowed(text) => text.as_bytes().into(),
-        Cow::Owned(text) => text.into_bytes().into(),
-    }
-}
-
-/// What is said of who is there, and by whom.
-fn said_by(text: &[u8], ctx: &RequestContext) -> Vec<u8> {
-    let Some(prover) = &ctx.proven_by else { return text.to_vec() };
-    [text, &[NO_TEXT], prover.kind.name().as_bytes(), b".", prover.provider.as_bytes()].concat()
-}
-
-/// The client's network behind a byte that no text has, so that no claim can be made to count as somebody's address.
-fn address(client: ClientAddr) -> [u8; 17] {
-    let addr = match network(client.get()) {
-        IpAddr::V4(addr) => addr.to_ipv6_mapped(),
-        IpAddr::V6(addr) => addr,
-    };
-    let mut key = [NO_TEXT; 17];
-    key[1..].copy_from_slice(&addr.octets());
-    key
-}
-
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(addr) => addr.into(),
-        IpAddr::V6(addr) => IpAddr::V6((u128::from(addr) & (u128::MAX << (128 - IPV6_PREFIX))).into()),
-    }
-}
-
-/// The policies against which requests are counted of whom not one provider alone has said who they are, on whichever routes.
-pub(crate) fn told_apart(file: &GatewayFile) -> BTreeSet<&str> {
-    let mut provers: BTreeMap<&str, BTreeSet<(ProofKind, &str)>> = BTreeMap::new();
-    for route in &file.routes {
-        let steps = || file.middleware.iter().chain(&route.middleware);
-        let ways: Vec<_> = steps().flat_map(MiddlewareFile::ways).collect();
-        let first = || ways.iter().filter_map(|way| way.first().copied());
-        for step in steps() {
-            let MiddlewareFile::RateLimit(limits) = step else { continue };
-            limits.policies.iter().for_each(|policy| provers.entry(policy).or_default().extend(first()));
+    /// What a request counts as that lacks a part; none if it is not counted.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(super) fn without(&self, lacking: &Lacking, ctx: &RequestContext) -> Result<Option<CountsAs>, Rejection> {
+        let mut counts_as = CountsAs::new();
+        match &self.without {
+            Without::Address { ipv6_prefix } => part::put_address(ctx, *ipv6_prefix, &mut counts_as),
+            // Alone it is no address, no text, and no part with its length.
+            Without::Shared => counts_as.push(NO_TEXT),
+            Without::Skipped => return Ok(None),
+            Without::Refused(parts) => {
+                return Err(Rejection::RateLimitKeyMissing(parts.get(lacking.part).cloned().flatten()));
+            }
         }
+        Ok(Some(counts_as))
     }
-    provers.into_iter().filter(|(_, provers)| provers.len() > 1).map(|(policy, _)| policy).collect()
+}
+
+/// A part as clients are told that it is missing; how an expression is written is nothing for them.
+fn told(part: &KeyPart) -> Option<Arc<str>> {
+    let is_expression = matches!(part, KeyPart::Expression(_));
+    (!is_expression).then(|| part.to_string().into())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client_addr::PeerAddr;
-
-    #[test]
-    fn clients_are_counted_by_network() {
-        let network = |text: &str| network(text.parse().expect("an address")).to_string();
-        assert_eq!(network("192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-    }
-
-    #[test]
-    fn no_claim_counts_as_an_address() {
-        for addr in ["97.98.99.100", "6162:6364:6566:6768::"] {
-            let key = address(PeerAddr::new(addr.parse().expect("an address")).into());
-            assert!(std::str::from_utf8(&key).is_err(), "{addr}");
-        }
-    }
-
-    #[test]
-    fn only_policies_that_see_two_providers_tell_them_apart() {
-        let file = |first: &str, second: &str| -> GatewayFile {
-            let route = |path: &str, asks: &str, policy: &str| {
-                format!(
-                    "{{ name: {path}, match: {{ path: /{path} }}, upstream: u, middleware: \
-                     [{{ {asks} }}, {{ rate_limit: {{ policies: [{policy}] }} }}] }}"
-                )
-            };
-            let routes = [route("a", first, "both"), route("b", second, "both"), route("c", second, "second")];
-            serde_saphyr::from_str(&format!("routes: [{}]", routes.join(", "))).expect("a file")
-        };
-        let (jwt, other) = ("jwt: { provider: p }", "jwt: { provider: q }");
-        let key = "api_key: { provider: p }";
-        let any = "any_of: [[jwt: { provider: p }], [api_key: { provider: p }]]";
-        let all = "all_of: [{ jwt: { provider: p } }, { api_key: { provider: p } }]";
-        assert!(told_apart(&file(jwt, jwt)).is_empty());
-        assert!(told_apart(&file(jwt, all)).is_empty(), "of all, the first says who it is");
-        assert_eq!(told_apart(&file(jwt, other)), BTreeSet::from(["both"]));
-        assert_eq!(told_apart(&file(jwt, key)), BTreeSet::from(["both"]), "of one name, and of another kind");
-        assert_eq!(told_apart(&file(jwt, any)), BTreeSet::from(["both", "second"]));
-    }
-}
+mod tests;

@@ -84,9 +84,10 @@ fn rank(matches: &MatchFile, priority: i32, request: &Request) -> Option<impl Or
     let host = matches.hosts.first().map_or(Some((3, Reverse(0), "")), |host| host_rank(host, request.host))?;
     let path = path_rank(&matches.path, &request.path)?;
     let conditions = Conditions::of(matches.conditions());
-    let text = conditions.text().to_owned();
+    let (Reverse(count), text) = conditions.rank();
+    let text = text.to_owned();
     conditions.hold(&request.asked()).then_some(())?;
-    Some((Reverse(priority), (host.0, host.1, host.2.to_owned()), path, Reverse(conditions.len()), text))
+    Some((Reverse(priority), (host.0, host.1, host.2.to_owned()), path, Reverse(count), text))
 }
 
 fn host_rank<'h>(host: &'h HostMatch, asked: &str) -> Option<(u8, Reverse<usize>, &'h str)> {

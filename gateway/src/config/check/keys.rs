@@ -1,0 +1,140 @@
+//! Checks what rate limits count by: whether a request can have it where it is counted.
+
+use std::collections::BTreeSet;
+
+use common::names::did_you_mean;
+
+use super::claims::Claims;
+use super::expressions::{self, Moment};
+use super::shape::is_asserted;
+use crate::config::file::{GatewayFile, MissingKey, RateLimitFile, RouteFile};
+use crate::config::pattern::{KeyPart, Segment, Variable};
+use crate::config::problems::KeyPath;
+use crate::config::report::Report;
+
+/// More parts than anybody can think of; each is read of every request.
+const MOST_PARTS: usize = 8;
+
+/// Where a step counts.
+pub(super) struct Here<'a, 'f> {
+    pub file: &'f GatewayFile,
+    /// What the steps before it may have found out of who is there.
+    pub claims: &'a Claims,
+    /// Whether they may have found out a program by its key.
+    pub programs: bool,
+    /// The route whose list it is in, and where that stands; none for the list of the whole gateway.
+    pub route: Option<(&'f RouteFile, &'a KeyPath)>,
+}
+
+impl Here<'_, '_> {
+    /// Why a request never has `part` here, or why it says nothing; none if it may.
+    pub(super) fn problem(&self, part: &KeyPart, report: &Report<'_>) -> Option<String> {
+        match part {
+            KeyPart::ClientAddress { .. } | KeyPart::Cookie(_) | KeyPart::Host | KeyPart::Method | KeyPart::Route => {
+                None
+            }
+            KeyPart::Claim(name) => self.claims.problem(name),
+            KeyPart::ApiKey if self.programs => None,
+            KeyPart::ApiKey => Some("no `api_key` step before this one asks for a program's key".to_owned()),
+            KeyPart::Header(name) if is_asserted(name.as_str(), self.file) => {
+                Some("clients write there what they like; only upstreams get it from what the gateway knows".to_owned())
+            }
+            KeyPart::Header(_) => None,
+            KeyPart::Param(name) => self.param_problem(name, report),
+            KeyPart::Expression(expression) => {
+                let moment = Moment::Steps { claims: self.claims, route: self.route.map(|(route, _)| route) };
+                expression.references().iter().find_map(|asked| expressions::problem(asked, &moment, self.file))
+            }
+        }
+    }
+
+    fn param_problem(&self, name: &str, report: &Report<'_>) -> Option<String> {
+        let Some((route, at)) = self.route else {
+            return Some("parameters belong to a route's path; write this step in the route's own list".to_owned());
+        };
+        let known = || {
+            route.matches.path.segments().iter().filter_map(|segment| match segment {
+                Segment::Parameter(name) => Some(name.as_str()),
+                Segment::Literal(_) => None,
+            })
+        };
+        let is_known = known().any(|known| known == name) || !report.is_written(&at.key("match"));
+        (!is_known).then(|| format!("the route's path has no parameter `{name}`{}", did_you_mean(name, known())))
+    }
+}
+
+/// Checks the key of a policy by itself; `at` is the policy's place.
+pub(super) fn check(policy: &RateLimitFile, at: &KeyPath, report: &mut Report<'_>) {
+    let here = at.key("key");
+    if !report.is_written(&here) {
+        return;
+    }
+    let parts = policy.key.parts();
+    if parts.is_empty() {
+        report.problem(&here, "there is nothing to count by; `client_address` is what every request has");
+    }
+    if parts.len() > MOST_PARTS {
+        report.problem(&here, format!("a key has at most {MOST_PARTS} parts"));
+    }
+    let is_address = |part: &KeyPart| matches!(part, KeyPart::ClientAddress { .. });
+    for (index, part) in parts.iter().enumerate() {
+        let before = || parts.iter().take(index);
+        if before().any(|other| other == part) {
+            report.problem(&here.index(index), format!("`{part}` stands in this list already"));
+        } else if is_address(part) && before().any(is_address) {
+            report.problem(
+                &here.index(index),
+                "the address stands in this list already, and one network is in the other",
+            );
+        }
+    }
+    if policy.missing_key.is_some() && !policy.key.may_be_missing() && !parts.is_empty() {
+        report.problem(&at.key("missing_key"), "every request has what this policy counts by; leave `missing_key` out");
+    }
+}
+
+/// Warns of each of `policies`, against which `route` counts, if none of them holds back a client that takes care.
+pub(super) fn warn_of_escapes<'f>(
+    route: &RouteFile,
+    policies: &[&'f str],
+    file: &GatewayFile,
+    warned: &mut BTreeSet<&'f str>,
+    report: &mut Report<'_>,
+) {
+    let policies = || policies.iter().filter_map(|name| Some((*name, file.rate_limits.get(*name)?)));
+    // What only watches holds nobody back, as it says.
+    let policies = || policies().filter(|(_, policy)| !policy.shadow);
+    if policies().any(|(_, policy)| escape(policy, route).is_none()) {
+        return;
+    }
+    for (name, policy) in policies() {
+        let key = KeyPath::default().key("rate_limits").key(name).key("key");
+        if let Some(escape) = escape(policy, route).filter(|_| report.is_written(&key) && warned.insert(name)) {
+            let route = &route.name;
+            report.warning(
+                &key,
+                format!("{escape}, and no other policy of route `{route}` limits that; add one that counts by `client_address`"),
+            );
+        }
+    }
+}
+
+/// How a client that takes care is never held back by `policy`.
+fn escape(policy: &RateLimitFile, route: &RouteFile) -> Option<String> {
+    let any_host = route.matches.hosts.is_empty();
+    let is_free = |part: &&KeyPart| match part {
+        KeyPart::Header(_) | KeyPart::Cookie(_) => true,
+        KeyPart::Host => any_host,
+        KeyPart::Expression(expression) => expression.references().iter().any(|asked| match asked.variable {
+            Variable::Headers | Variable::Cookies | Variable::Query => true,
+            Variable::Host => any_host,
+            _ => false,
+        }),
+        _ => false,
+    };
+    if let Some(part) = policy.key.parts().iter().find(is_free) {
+        return Some(format!("whoever writes something else there (`{part}`) has a new quota"));
+    }
+    let is_skipped = policy.missing_key == Some(MissingKey::Skip) && policy.key.may_be_missing();
+    is_skipped.then(|| "requests without this are not counted (`missing_key: skip`)".to_owned())
+}

@@ -1,0 +1,444 @@
+//! The leases of all keys of one policy at this gateway.
+//!
+//! A map in shards, each with a lock of its own, which a request holds for one look at its key: where there are tokens, nothing
+//! more happens, and nothing is allocated. Calls to Redis are made by tasks on the control runtime: one for each key at most,
+//! and as many at once as the link lets be. Who needs tokens that are not there waits for the call, within the link's deadline.
+//!
+//! The map has room for `max_keys` keys, of some 400 bytes each, and forgets those that have nothing and are not asked for. A
+//! key for which there is no room has no lease: Redis is asked for each of its requests, as with scope `redis`.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream;
+use hashbrown::HashTable;
+use parking_lot::Mutex;
+use prometheus::IntCounter;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant as Deadline, sleep, timeout_at};
+
+use super::batch::{GiveBack, Stamp};
+use super::holding::{Answer, Ask, Holding, Reply};
+use super::metrics::LeaseMetrics;
+use super::terms::Terms;
+use crate::limit::gcra::Quotas;
+use crate::limit::redis_link::RedisLink;
+use crate::limit::script::redis_key;
+use crate::limit::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
+
+/// Threads that ask for different keys meet in one of so many.
+const SHARDS: usize = 64;
+/// Returns under way at once.
+const RETURNS_AT_ONCE: usize = 32;
+/// Between two looks at all keys; a lease that lives shorter is over by then.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
+/// So often at least.
+const LONGEST_SWEEP: Duration = Duration::from_millis(250);
+
+/// The leases of one policy.
+pub(in crate::limit) struct LeaseTable {
+    leases: Arc<Leases>,
+}
+
+/// What a request gets without waiting.
+pub(in crate::limit) enum AtOnce {
+    Answer(Verdict),
+    /// Redis did not answer just now.
+    Unanswered,
+    /// Only who waits knows. Nothing has been counted or taken.
+    Waits,
+}
+
+struct Leases {
+    link: Arc<RedisLink>,
+    control: Handle,
+    quotas: Quotas,
+    key_prefix: String,
+    origin: Instant,
+    hasher: RandomState,
+    shards: [Shard; SHARDS],
+    /// In all shards.
+    keys: AtomicUsize,
+    max_keys: usize,
+    metrics: LeaseMetrics,
+    /// Requests of keys for which there was no room.
+    no_room: IntCounter,
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(Mutex<HashTable<Entry>>);
+
+/// A key, and the limit that its requests have: with another limit they have another lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Name {
+    hash: u64,
+    limit: u32,
+}
+
+struct Entry {
+    name: Name,
+    redis_key: Arc<str>,
+    holding: Holding,
+    /// Wakes those who wait for the call that is under way.
+    answered: Arc<Notify>,
+}
+
+/// What a request does next.
+enum Step {
+    Answer(Verdict),
+    Unanswered,
+    /// Waits for the answer to its own call.
+    Asked(JoinHandle<Option<Verdict>>),
+    /// Waits for somebody else's, and comes again.
+    Wait(OwnedNotified),
+    /// Asks for itself alone.
+    Alone,
+}
+
+/// A call that is to be made.
+struct Call {
+    name: Name,
+    redis_key: Arc<str>,
+    terms: Terms,
+    ask: Ask,
+}
+
+/// Tokens that are to be given back.
+struct Return {
+    redis_key: Arc<str>,
+    terms: Terms,
+    give_back: GiveBack,
+}
+
+impl LeaseTable {
+    /// An empty table, whose calls are made on `control`.
+    pub(in crate::limit) fn new(
+        quotas: Quotas,
+        max_keys: usize,
+        link: Arc<RedisLink>,
+        key_prefix: String,
+        (metrics, no_room): (LeaseMetrics, IntCounter),
+        control: &Handle,
+    ) -> Self {
+        let leases = Arc::new(Leases {
+            link,
+            control: control.clone(),
+            quotas,
+            key_prefix,
+            origin: Instant::now(),
+            hasher: RandomState::default(),
+            shards: std::array::from_fn(|_| Shard::default()),
+            keys: AtomicUsize::new(0),
+            max_keys,
+            metrics,
+            no_room,
+        });
+        let life = Duration::from_micros(Terms::of(quotas.usual()).life);
+        let every = (life / 4).clamp(SHORTEST_SWEEP, LONGEST_SWEEP);
+        control.spawn(sweep(Arc::downgrade(&leases), every));
+        Self { leases }
+    }
+
+    /// Takes `charge` from what is here of the quota of `key`, or refuses it, if that can be said at once.
+    pub(in crate::limit) fn take_at_once(&self, key: &[u8], charge: Charge, now: Instant) -> AtOnce {
+        let leases = &self.leases;
+        let (name, now) = (leases.name(key, charge), leases.micros(now));
+        let mut shard = leases.shard(name).0.lock();
+        let Some(entry) = entry_of(&mut shard, name) else { return AtOnce::Waits };
+        let cost = cost(charge, entry.holding.terms());
+        if entry.holding.would_wait(cost, now) {
+            return AtOnce::Waits;
+        }
+        let answer = entry.holding.request(cost, now);
+        let verdict = entry.verdict(answer, now);
+        let call = entry.call(answer);
+        drop(shard);
+        call.into_iter().for_each(|call| drop(leases.make(call)));
+        verdict.map_or(AtOnce::Unanswered, AtOnce::Answer)
+    }
+
+    /// Takes `charge` from the quota of `key`, within the link's deadline. None if Redis gives no answer.
+    pub(in crate::limit) async fn take(&self, key: &[u8], charge: Charge) -> Option<Verdict> {
+        let leases = &self.leases;
+        let deadline = Deadline::now() + leases.link.settings().timeout();
+        let mut has_waited = false;
+        loop {
+            match leases.step(key, charge, has_waited) {
+                Step::Answer(verdict) => return Some(verdict),
+                Step::Unanswered => return None,
+                Step::Asked(call) => return call.await.ok().flatten(),
+                Step::Wait(answered) => timeout_at(deadline, answered).await.ok()?,
+                Step::Alone => return leases.take_alone(key, charge).await,
+            }
+            has_waited = true;
+        }
+    }
+
+    /// Has what was taken as `charge` of a lease have cost `actual`; 0 gives it back. Says what is left.
+    pub(in crate::limit) fn settle(
+        &self,
+        key: &[u8],
+        charge: Charge,
+        spent: Stamp,
+        actual: u32,
+        now: Instant,
+    ) -> Quota {
+        let leases = &self.leases;
+        let (name, now) = (leases.name(key, charge), leases.micros(now));
+        let terms = Terms::of(leases.quotas.of(charge.limit));
+        let (cost, actual) = (cost(charge, terms), u64::from(actual).min(terms.burst + terms.overdraft));
+        let (unspent, more) = (cost.saturating_sub(actual), actual.saturating_sub(cost));
+        let mut shard = leases.shard(name).0.lock();
+        let (give_back, owed, quota) = match entry_of(&mut shard, name) {
+            Some(Entry { holding, .. }) => {
+                let give_back = (unspent > 0).then(|| holding.unspend(spent, unspent, now)).flatten();
+                let owed = if more > 0 { holding.spend_more(more, now) } else { 0 };
+                (give_back, owed, quota(terms, holding.quota(now)))
+            }
+            None => (GiveBack::worthwhile(terms, spent, unspent, now), more, quota(terms, (0, 0))),
+        };
+        drop(shard);
+        if give_back.is_some() || owed > 0 {
+            leases.settle_in_redis(key, terms, give_back, owed);
+        }
+        quota
+    }
+}
+
+impl Drop for LeaseTable {
+    fn drop(&mut self) {
+        let now = self.leases.micros(Instant::now());
+        let returns = self.leases.each(|entry| entry.returns(|holding| holding.give_back(now)));
+        if !returns.is_empty() {
+            let leases = Arc::clone(&self.leases);
+            self.leases.control.spawn(async move { leases.give_back(returns).await });
+        }
+    }
+}
+
+impl Leases {
+    fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX / 4)
+    }
+
+    fn name(&self, key: &[u8], charge: Charge) -> Name {
+        Name { hash: self.hasher.hash_one(key), limit: charge.limit }
+    }
+
+    fn shard(&self, name: Name) -> &Shard {
+        // The map within goes by the lower bits and by the uppermost seven.
+        let [first, ..] = &self.shards;
+        self.shards.get((name.hash >> 32) as usize % SHARDS).unwrap_or(first)
+    }
+
+    fn step(self: &Arc<Self>, key: &[u8], charge: Charge, has_waited: bool) -> Step {
+        let (name, now) = (self.name(key, charge), self.micros(Instant::now()));
+        let mut shard = self.shard(name).0.lock();
+        if entry_of(&mut shard, name).is_none() && !self.make_room(&mut shard, name, key, now) {
+            return Step::Alone;
+        }
+        let Some(entry) = entry_of(&mut shard, name) else { return Step::Alone };
+        let cost = cost(charge, entry.holding.terms());
+        let answer = if has_waited { entry.holding.again(cost, now) } else { entry.holding.request(cost, now) };
+        if answer == Answer::Wait {
+            // Made before the lock is given back, so that no answer is missed.
+            return Step::Wait(Arc::clone(&entry.answered).notified_owned());
+        }
+        let (verdict, call) = (entry.verdict(answer, now), entry.call(answer));
+        drop(shard);
+        match (answer, call.map(|call| self.make(call))) {
+            (Answer::Ask(_), Some(call)) => Step::Asked(call),
+            _ => verdict.map_or(Step::Unanswered, Step::Answer),
+        }
+    }
+
+    /// Puts a key without anything into `shard`, if there is room and anything of it can be leased.
+    fn make_room(&self, shard: &mut HashTable<Entry>, name: Name, key: &[u8], now: u64) -> bool {
+        let terms = Terms::of(self.quotas.of(name.limit));
+        if !terms.can_be_leased() {
+            return false;
+        }
+        if self.keys.fetch_add(1, Ordering::Relaxed) >= self.max_keys {
+            self.keys.fetch_sub(1, Ordering::Relaxed);
+            self.no_room.inc();
+            return false;
+        }
+        let redis_key = redis_key(&self.key_prefix, key).into();
+        let entry = Entry { name, redis_key, holding: Holding::new(terms, now), answered: Arc::default() };
+        shard.insert_unique(name.hash, entry, |entry| entry.name.hash);
+        true
+    }
+
+    /// Makes a call, on the control runtime, and gives what it says to the request that waits for it.
+    fn make(self: &Arc<Self>, call: Call) -> JoinHandle<Option<Verdict>> {
+        let leases = Arc::clone(self);
+        self.control.spawn(async move {
+            leases.metrics.takes.inc();
+            let reply = leases.link.run(&call.terms.take(&call.redis_key, call.ask)).await;
+            // The link has logged why there is none.
+            leases.note(&call, reply.ok())
+        })
+    }
+
+    fn note(&self, call: &Call, reply: Option<Reply>) -> Option<Verdict> {
+        let now = self.micros(Instant::now());
+        let mut shard = self.shard(call.name).0.lock();
+        let entry = entry_of(&mut shard, call.name)?;
+        let verdict = match reply {
+            Some(reply) => {
+                let spent = entry.holding.answered(call.ask, reply, now, rand::random());
+                Some(taken(call.terms, spent, reply, entry.holding.quota(now)))
+            }
+            None => {
+                entry.holding.is_unanswered(now);
+                None
+            }
+        };
+        let tally = entry.holding.tally();
+        let answered = Arc::clone(&entry.answered);
+        drop(shard);
+        answered.notify_waiters();
+        self.metrics.add(tally);
+        verdict
+    }
+
+    /// As with scope `redis`: a call for one request.
+    async fn take_alone(&self, key: &[u8], charge: Charge) -> Option<Verdict> {
+        let terms = Terms::of(self.quotas.of(charge.limit));
+        let need = cost(charge, terms);
+        let ask = Ask { at: self.micros(Instant::now()), need, want: need, is_ahead: false };
+        self.metrics.takes.inc();
+        let call = terms.take(&redis_key(&self.key_prefix, key), ask);
+        let reply: Reply = self.link.run(&call).await.ok()?;
+        let stamp = Stamp { asked_at: ask.at, granted_at: reply.at };
+        let spent = (reply.tokens > 0).then_some(stamp);
+        self.metrics.add_alone(reply.tokens);
+        Some(taken(terms, spent, reply, (reply.remaining, reply.reset)))
+    }
+
+    fn settle_in_redis(self: &Arc<Self>, key: &[u8], terms: Terms, give_back: Option<GiveBack>, owed: u64) {
+        let leases = Arc::clone(self);
+        let redis_key: Arc<str> = redis_key(&self.key_prefix, key).into();
+        self.control.spawn(async move {
+            if owed > 0 {
+                leases.metrics.charges.inc();
+                // If Redis is away it is not charged, as with scope `redis`.
+                leases.link.run::<u64>(&terms.charge(&redis_key, owed)).await.ok();
+            }
+            let returns = give_back.map(|give_back| Return { redis_key, terms, give_back });
+            leases.give_back(returns.into_iter().collect()).await;
+        });
+    }
+
+    /// Sends each once, whatever becomes of it.
+    async fn give_back(&self, returns: Vec<Return>) {
+        let give_back = |Return { redis_key, terms, give_back }| async move {
+            let worth = match self.link.is_up() {
+                true => {
+                    self.metrics.returns.inc();
+                    self.link.run::<u64>(&terms.give_back(&redis_key, give_back)).await.unwrap_or(0)
+                }
+                false => 0,
+            };
+            let returned = worth / terms.interval.max(1);
+            self.metrics.returned.inc_by(returned);
+            self.metrics.lost.inc_by(give_back.tokens.saturating_sub(returned));
+        };
+        stream::iter(returns).for_each_concurrent(RETURNS_AT_ONCE, give_back).await;
+    }
+
+    /// Looks at all keys: what is not asked for any more is given back, and what has nothing is forgotten.
+    fn sweep(&self) -> Vec<Return> {
+        let now = self.micros(Instant::now());
+        let returns = self.each(|entry| {
+            let returns = entry.returns(|holding| holding.tick(now));
+            self.metrics.add(entry.holding.tally());
+            returns
+        });
+        for shard in &self.shards {
+            let mut shard = shard.0.lock();
+            let before = shard.len();
+            shard.retain(|entry| !entry.holding.is_forgettable(now));
+            self.keys.fetch_sub(before - shard.len(), Ordering::Relaxed);
+        }
+        returns
+    }
+
+    fn each(&self, returns: impl Fn(&mut Entry) -> Vec<Return>) -> Vec<Return> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.0.lock().iter_mut().flat_map(&returns));
+        }
+        all
+    }
+}
+
+impl Entry {
+    fn verdict(&self, answer: Answer, now: u64) -> Option<Verdict> {
+        let (spent, wait) = match answer {
+            Answer::Pass { spent, .. } => (Some(spent), 0),
+            Answer::Refuse { retry_after } => (None, retry_after),
+            Answer::Ask(_) | Answer::Wait | Answer::Unanswered => return None,
+        };
+        Some(verdict(self.holding.terms(), spent, wait, self.holding.quota(now)))
+    }
+
+    fn call(&self, answer: Answer) -> Option<Call> {
+        match answer {
+            Answer::Ask(ask) | Answer::Pass { ask: Some(ask), .. } => {
+                let (name, terms) = (self.name, self.holding.terms());
+                Some(Call { name, redis_key: Arc::clone(&self.redis_key), terms, ask })
+            }
+            _ => None,
+        }
+    }
+
+    /// All that `next` gives back.
+    fn returns(&mut self, mut next: impl FnMut(&mut Holding) -> Option<GiveBack>) -> Vec<Return> {
+        let terms = self.holding.terms();
+        let holding = &mut self.holding;
+        let give_backs = std::iter::from_fn(|| next(holding));
+        give_backs.map(|give_back| Return { redis_key: Arc::clone(&self.redis_key), terms, give_back }).collect()
+    }
+}
+
+fn entry_of(shard: &mut HashTable<Entry>, name: Name) -> Option<&mut Entry> {
+    shard.find_mut(name.hash, |entry| entry.name == name)
+}
+
+/// What costs more than the whole quota costs all of it.
+fn cost(charge: Charge, terms: Terms) -> u64 {
+    u64::from(charge.cost).min(terms.burst)
+}
+
+fn taken(terms: Terms, spent: Option<Stamp>, reply: Reply, quota: (u64, u64)) -> Verdict {
+    verdict(terms, spent, reply.wait.max(1), quota)
+}
+
+fn verdict(terms: Terms, spent: Option<Stamp>, wait: u64, (remaining, reset): (u64, u64)) -> Verdict {
+    let remaining = if spent.is_some() { remaining } else { 0 };
+    let decision = Decision { allowed: spent.is_some(), remaining, reset, wait };
+    decision.counted(terms.burst).by(AnsweredBy::Lease(spent.unwrap_or_default()))
+}
+
+const fn quota(terms: Terms, (remaining, reset): (u64, u64)) -> Quota {
+    Quota { limit: terms.burst, remaining, reset: Duration::from_micros(reset) }
+}
+
+async fn sweep(leases: Weak<Leases>, every: Duration) {
+    loop {
+        sleep(every).await;
+        let Some(leases) = leases.upgrade() else { return };
+        leases.give_back(leases.sweep()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
