@@ -57,7 +57,7 @@ impl Charged {
         }
         let ask = Ask { policy: &self.policy, key: &self.key, charge: self.charge };
         match self.answered_by {
-            from @ (AnsweredBy::Local | AnsweredBy::LocalShare | AnsweredBy::Lease(_)) => {
+            from @ (AnsweredBy::Local | AnsweredBy::LocalShare { .. } | AnsweredBy::Lease(_)) => {
                 // Nobody is told any more what is left.
                 let _ = ask.settle_here(from, actual, self.since, Instant::now());
             }

@@ -2,8 +2,8 @@
 //!
 //! Those that count here are asked first, at once, then those that are leased; what they gave is given back when a later one
 //! refuses. Those in Redis are asked in one call, which itself takes from all or from none; in a cluster, in one call for each
-//! slot, and what one of these took is given back when another refuses. Between taking and giving back, others may find less
-//! than there is; never more. A policy that only watches holds nobody back, and counts what it would have let through.
+//! slot, first only to look. Between taking and giving back, others may find less than there is; never more. A policy that only
+//! watches holds nobody back, and counts what it would have let through.
 
 use std::time::Instant;
 
@@ -22,22 +22,27 @@ pub type Verdicts = SmallVec<[Option<Verdict>; 4]>;
 
 /// Takes what each of `asks` wants, or nothing. Where there is none, the policy does not count the request.
 ///
-/// Answers at once unless a policy is in Redis, and then within the link's deadline, whatever Redis does.
+/// Answers at once unless a policy is in Redis, and then within the link's deadline, whatever Redis does; where some are leased and
+/// others not, within two, and in a cluster with policies in several slots within one more.
 pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     let now = Instant::now();
     let mut pending = Pending { asks, verdicts: Verdicts::from_elem(None, asks.len()) };
     let verdicts = &mut pending.verdicts;
     let mut passes = ask_each(asks, verdicts, |ask| ask.take_here(now));
-    for (ask, verdict) in asks.iter().zip(verdicts.iter_mut()) {
-        let Some(ask) = ask.as_ref().filter(|ask| passes && ask.policy.is_leased()) else { continue };
-        *verdict = ask.take_lease().await;
-        passes = !verdict.is_some_and(|verdict| holds_back(ask, verdict));
+    let leased = |ask: &&Ask<'_>| ask.policy.is_leased();
+    if passes && asks.iter().flatten().any(|ask| leased(&ask)) {
+        let leases = join_all(asks.iter().flatten().filter(leased).map(Ask::take_lease)).await;
+        let mut next = leases.into_iter();
+        passes = ask_each_to_the_end(asks, verdicts, |ask| Some(ask).filter(leased).and_then(|_| next.next()?));
     }
     if passes && asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
         let said = take_in_redis(asks).await;
         let mut next = said.iter();
         passes = ask_each(asks, verdicts, |ask| match ask.policy.shared().and_then(|_| next.next())? {
-            Some(said) => ask.counted(said.answer),
+            Some(said) => {
+                ask.remember(said.is_taken, now);
+                ask.counted(said.answer)
+            }
             // The link has logged it, once for all requests, and the counters tell the rest.
             None => ask.fall_back(Instant::now()),
         });
@@ -129,14 +134,24 @@ fn ask_each(
     verdicts: &mut [Option<Verdict>],
     mut answer: impl FnMut(&Ask<'_>) -> Option<Verdict>,
 ) -> bool {
-    for (ask, verdict) in asks.iter().zip(verdicts) {
-        let Some((ask, answer)) = ask.as_ref().and_then(|ask| Some((ask, answer(ask)?))) else { continue };
+    asks.iter().zip(verdicts).all(|(ask, verdict)| {
+        let Some((ask, answer)) = ask.as_ref().and_then(|ask| Some((ask, answer(ask)?))) else { return true };
         *verdict = Some(answer);
-        if holds_back(ask, answer) {
-            return false;
-        }
-    }
-    true
+        !holds_back(ask, answer)
+    })
+}
+
+/// The same of those who have answered already, so that nothing that was taken is missed.
+fn ask_each_to_the_end(
+    asks: &[Option<Ask<'_>>],
+    verdicts: &mut [Option<Verdict>],
+    mut answer: impl FnMut(&Ask<'_>) -> Option<Verdict>,
+) -> bool {
+    asks.iter().zip(verdicts).fold(true, |passes, (ask, verdict)| {
+        let Some((ask, answer)) = ask.as_ref().and_then(|ask| Some((ask, answer(ask)?))) else { return passes };
+        *verdict = Some(answer);
+        passes && !holds_back(ask, answer)
+    })
 }
 
 /// What Redis says to one that is asked there.
@@ -156,18 +171,48 @@ async fn take_in_redis(asks: &[Option<Ask<'_>>]) -> SmallVec<[Option<Said>; 4]> 
     let Some(groups) = link.groups(lines.iter().map(|line| line.key.as_bytes())) else {
         return said(&lines, link.run(&script::take(&lines)).await).collect();
     };
-    let call = async |group: &Vec<usize>| {
-        let lines: Vec<Line> = group.iter().filter_map(|place| lines.get(*place)).cloned().collect();
-        said(&lines, link.run(&script::take(&lines)).await).collect::<Vec<_>>()
-    };
-    let answers = join_all(groups.iter().map(call)).await;
+    let groups: Vec<Slot> = groups.into_iter().map(|places| Slot::of(places, &lines)).collect();
+    // What is taken and given back is worth less by then; of a quota that comes back fast it would be nothing. So all are looked
+    // at before any is taken from, and only who loses a race gives back.
+    let look = async |slot: &Slot| link.run::<Vec<Answer>>(&script::look(&slot.lines)).await;
+    let looks = join_all(groups.iter().map(look)).await;
+    let is_refused = groups.iter().zip(&looks).any(|(slot, looks)| {
+        let refuses = |(line, look): (&Line, &Answer)| !line.only_watches && !look.decision.allowed;
+        slot.lines.iter().zip(looks.iter().flatten()).any(refuses)
+    });
     let mut all = SmallVec::from_elem(None, lines.len());
-    for (place, said) in groups.iter().flatten().zip(answers.into_iter().flatten()) {
-        if let Some(own) = all.get_mut(*place) {
-            *own = said;
+    let mut note = |slot: &Slot, said: &mut dyn Iterator<Item = Option<Said>>| {
+        for (place, said) in slot.places.iter().zip(said) {
+            if let Some(own) = all.get_mut(*place) {
+                *own = said;
+            }
         }
+    };
+    if is_refused {
+        for (slot, looks) in groups.iter().zip(looks) {
+            let untaken = |said: Option<Said>| said.map(|said| Said { is_taken: false, ..said });
+            note(slot, &mut said(&slot.lines, looks).map(untaken));
+        }
+        return all;
     }
+    let take = async |slot: &Slot| link.run(&script::take(&slot.lines)).await;
+    let answers = join_all(groups.iter().map(take)).await;
+    groups.iter().zip(answers).for_each(|(slot, answers)| note(slot, &mut said(&slot.lines, answers)));
     all
+}
+
+/// What goes into one call of a cluster.
+struct Slot {
+    /// Among all lines.
+    places: Vec<usize>,
+    lines: Vec<Line>,
+}
+
+impl Slot {
+    fn of(places: Vec<usize>, lines: &[Line]) -> Self {
+        let lines = places.iter().filter_map(|place| lines.get(*place)).cloned().collect();
+        Self { places, lines }
+    }
 }
 
 /// What one call says to each of its lines.

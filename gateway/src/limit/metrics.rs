@@ -162,7 +162,7 @@ const fn word(mode: AnsweredBy) -> &'static str {
     match mode {
         AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
-        AnsweredBy::LocalShare => "local_share",
+        AnsweredBy::LocalShare { .. } => "local_share",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",
     }

@@ -218,6 +218,13 @@ impl Ask<'_> {
         Some(Verdict { at: Some(answer.at), ..counted.by(AnsweredBy::Redis) })
     }
 
+    /// Has this gateway's share remember what Redis has let pass, so that it is no second quota should Redis go away.
+    pub(super) fn remember(&self, is_taken: bool, now: Instant) {
+        if let Some(shared) = self.policy.in_redis().filter(|_| is_taken) {
+            shared.remember(self.key, self.charge, now);
+        }
+    }
+
     /// Takes it as the policy's failure mode does.
     pub(super) fn fall_back(&self, now: Instant) -> Option<Verdict> {
         self.policy.in_redis().map(|shared| shared.fall_back(self.key, self.charge, now))
@@ -230,7 +237,11 @@ impl Ask<'_> {
             (Counter::Leased(leased), AnsweredBy::Lease(stamp)) => {
                 Some(leased.table().settle(self.key, self.charge, stamp, actual, now))
             }
-            _ => self.policy.in_redis()?.settle_fallback(self.key, self.charge, actual, since, now),
+            (_, AnsweredBy::LocalShare { gateways }) => {
+                let times = (since, now);
+                self.policy.in_redis()?.settle_fallback(self.key, self.charge, actual, gateways, times)
+            }
+            _ => None,
         }
     }
 

@@ -24,9 +24,11 @@ macro_rules! script {
 }
 
 const TAKE_SOURCE: &str = script!("script/take.lua");
+const LOOK_SOURCE: &str = script!("script/look.lua");
 const SETTLE_SOURCE: &str = script!("script/settle.lua");
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(TAKE_SOURCE));
+static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(LOOK_SOURCE));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(SETTLE_SOURCE));
 
 /// One policy's part of a call.
@@ -59,7 +61,16 @@ pub(super) struct Answer {
 
 /// The call that takes what all of `lines` say, or nothing. It has an [`Answer`] for each.
 pub(super) fn take(lines: &[Line]) -> ScriptInvocation<'static> {
-    let mut invocation = TAKE.prepare_invoke();
+    with(&TAKE, lines)
+}
+
+/// The call that says what taking would, and takes nothing.
+pub(super) fn look(lines: &[Line]) -> ScriptInvocation<'static> {
+    with(&LOOK, lines)
+}
+
+fn with(script: &'static Script, lines: &[Line]) -> ScriptInvocation<'static> {
+    let mut invocation = script.prepare_invoke();
     lines.iter().for_each(|line| add_take(&mut invocation, line));
     invocation
 }

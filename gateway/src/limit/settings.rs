@@ -290,7 +290,7 @@ impl Settings {
         Some(match on_failure {
             OnFailure::Open => AnsweredBy::Open,
             OnFailure::Closed => AnsweredBy::Closed,
-            OnFailure::LocalShare { .. } => AnsweredBy::LocalShare,
+            OnFailure::LocalShare { .. } => AnsweredBy::LocalShare { gateways: 1 },
         })
     }
 }

@@ -79,6 +79,14 @@ impl Shared {
         self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since)).await.ok() });
     }
 
+    /// Charges this gateway's share with what Redis has let pass.
+    pub(super) fn remember(&self, key: &[u8], charge: Charge, now: Instant) {
+        if let Fallback::LocalShare(here) = &self.fallback {
+            let nothing = Charge { cost: 0, ..charge };
+            here.settle_share(key, nothing, charge.cost, self.link.live_gateways(), now, now);
+        }
+    }
+
     /// What the failure mode answers.
     pub(super) fn fall_back(&self, key: &[u8], charge: Charge, now: Instant) -> Verdict {
         match &self.fallback {
@@ -89,25 +97,24 @@ impl Shared {
                 Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed, at: None }
             }
             Fallback::LocalShare(here) => {
-                here.take_share(key, charge, self.link.live_gateways(), now).by(AnsweredBy::LocalShare)
+                let gateways = self.link.live_gateways();
+                here.take_share(key, charge, gateways, now).by(AnsweredBy::LocalShare { gateways })
             }
         }
     }
 
-    /// What is left once what the failure mode took at `since` has cost `actual`.
+    /// What is left once what the failure mode took at `since`, its share being one of `gateways`, has cost `actual`.
     pub(super) fn settle_fallback(
         &self,
         key: &[u8],
         charge: Charge,
         actual: u32,
-        since: Instant,
-        now: Instant,
+        gateways: u32,
+        (since, now): (Instant, Instant),
     ) -> Option<Quota> {
         match &self.fallback {
             Fallback::Open | Fallback::Closed => None,
-            Fallback::LocalShare(here) => {
-                Some(here.settle_share(key, charge, actual, self.link.live_gateways(), since, now))
-            }
+            Fallback::LocalShare(here) => Some(here.settle_share(key, charge, actual, gateways, since, now)),
         }
     }
 }

@@ -81,7 +81,7 @@ async fn assert_every_mode_stands_in(policies: &Policies, key: &[u8]) {
     }
     for remaining in [Some(1), Some(0), None] {
         let local = take(policies, "local", key).await;
-        assert_eq!(local.answered_by, AnsweredBy::LocalShare);
+        assert_eq!(local.answered_by, AnsweredBy::LocalShare { gateways: 1 });
         let left = (local.outcome == Outcome::Allowed).then(|| local.quota.expect("counted").remaining);
         assert_eq!(left, remaining);
     }
@@ -353,13 +353,13 @@ async fn a_sliding_window_counts_the_same_in_redis_and_in_its_stead() {
     };
     let policies = compile(&[("log".to_owned(), file)].into(), &patient(server.port()));
     let day = Duration::from_secs(24 * 60 * 60);
-    for answered_by in [AnsweredBy::Redis, AnsweredBy::LocalShare] {
+    for (answered_by, key) in [(AnsweredBy::Redis, b"one"), (AnsweredBy::LocalShare { gateways: 1 }, b"two")] {
         for remaining in [1, 0] {
             let quota = Some(Quota { limit: 2, remaining, reset: day });
-            let verdict = take(&policies, "log", b"key").await;
+            let verdict = take(&policies, "log", key).await;
             assert_eq!((verdict.outcome, verdict.quota, verdict.answered_by), (Outcome::Allowed, quota, answered_by));
         }
-        let refused = take(&policies, "log", b"key").await;
+        let refused = take(&policies, "log", key).await;
         assert!(matches!(refused.outcome, Outcome::Refused { .. }) && refused.answered_by == answered_by);
         if answered_by == AnsweredBy::Redis {
             server.kill().expect("killed");

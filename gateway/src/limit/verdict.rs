@@ -53,7 +53,10 @@ pub enum AnsweredBy {
     /// This gateway for itself, by the policy's scope.
     Local,
     /// This gateway for itself, its share of the limit: Redis does not answer.
-    LocalShare,
+    LocalShare {
+        /// Among so many it was shared.
+        gateways: u32,
+    },
     /// Nobody: Redis does not answer and the policy fails open.
     Open,
     /// Nobody: Redis does not answer and the policy fails closed.
@@ -63,7 +66,7 @@ pub enum AnsweredBy {
 impl AnsweredBy {
     /// Whether what was taken can be given back here.
     pub(super) const fn is_here(self) -> bool {
-        matches!(self, Self::Local | Self::LocalShare | Self::Lease(_))
+        matches!(self, Self::Local | Self::LocalShare { .. } | Self::Lease(_))
     }
 
     /// Whether it is the answer of Redis, and nothing stood in for it.

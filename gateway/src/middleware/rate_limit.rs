@@ -191,7 +191,7 @@ const fn mode(answered_by: AnsweredBy) -> &'static str {
     match answered_by {
         AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
         AnsweredBy::Local => "local",
-        AnsweredBy::LocalShare => "local_share",
+        AnsweredBy::LocalShare { .. } => "local_share",
         AnsweredBy::Open => "open",
         AnsweredBy::Closed => "closed",
     }
