@@ -57,9 +57,9 @@ fn count(turns: u64, policy: &Arc<Policy>, keys: &[[u8; 17]]) {
     for _ in 0..turns {
         // A local policy answers at the first poll.
         black_box(next.next().and_then(|key| {
-            let charge = Charge { cost: 1, limit: policy.limit() };
-            let verdicts = decide(&[Some(Ask { policy, key, charge })]).now_or_never()?;
-            Some(InFlight::of(policy, key, charge, verdicts.first()?.as_ref()?))
+            let ask = || Ask { policy, key, charge: Charge { cost: 1, limit: policy.limit() } };
+            let verdicts = decide(&[Some(ask())]).now_or_never()?;
+            Some(InFlight::of(policy, &ask(), verdicts.first()?.as_ref()?))
         }));
     }
 }
