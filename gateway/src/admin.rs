@@ -91,8 +91,8 @@ impl Admin {
     /// Which of the services that are asked about requests have answered the last time. Nobody asks them without a request, so
     /// that this is no reason to take the gateway away.
     fn services(&self) -> Response<Vec<u8>> {
-        fn shown<'s>(services: impl Iterator<Item = (&'s str, bool)>) -> Value {
-            let state = |(name, answers): (&str, bool)| (name.to_owned(), json!({"answers": answers}));
+        fn shown<'s>(services: impl Iterator<Item = (&'s str, Option<bool>)>) -> Value {
+            let state = |(name, answers): (&str, Option<bool>)| (name.to_owned(), json!({"answers": answers}));
             Value::Object(services.map(state).collect())
         }
         let snapshot = self.shared.snapshot.load();

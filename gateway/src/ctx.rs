@@ -213,11 +213,6 @@ impl Identity {
     pub(crate) fn claim_at(&self, path: &ClaimPath) -> Option<Cow<'_, str>> {
         text_of(path.find(&self.claims)?)
     }
-
-    /// The claim at `path` if it is a whole number that is not negative.
-    pub(crate) fn number_at(&self, path: &ClaimPath) -> Option<u64> {
-        path.find(&self.claims)?.as_u64()
-    }
 }
 
 fn text_of(claim: &Value) -> Option<Cow<'_, str>> {

@@ -25,6 +25,7 @@ mod heads;
 mod host;
 mod http2;
 mod https;
+mod last_call;
 pub mod limit;
 mod metrics;
 pub mod middleware;

@@ -121,8 +121,10 @@ impl RouteMetrics {
         let duration =
             HistogramOpts::new("gateway_request_duration_seconds", "Time from a request's head to its last byte out");
         let rejections = Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by reason");
-        let doubts =
-            Opts::new("gateway_expression_errors_total", "Expressions that had no answer for a request, by route");
+        let doubts = Opts::new(
+            "gateway_expression_errors_total",
+            "Expressions without an answer for a request, and claims for a limit that are no number, by route",
+        );
         Ok(Self {
             requests: IntCounterVec::new(requests.const_label("route", name), &["status"])?,
             by_status: Default::default(),

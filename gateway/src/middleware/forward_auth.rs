@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -26,6 +25,7 @@ use crate::config::{Loaded, RemoteService};
 use crate::credential::shown_query;
 use crate::ctx::RequestContext;
 use crate::forwarded::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO};
+use crate::last_call::LastCall;
 use crate::reply::{Answer, REQUEST_ID, Rejection};
 
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -46,8 +46,7 @@ pub(crate) struct ForwardAuth {
     service: RemoteService,
     caller: Caller,
     cache: Option<Answers>,
-    /// Whether the last call has failed, so that an outage is told once.
-    failing: AtomicBool,
+    last_call: LastCall,
     outcomes: IntCounterVec,
 }
 
@@ -90,9 +89,9 @@ impl ForwardAuths {
         self.by_name.get(name)
     }
 
-    /// The name of each, and whether the last request that it was asked about has got an answer.
-    pub(crate) fn states(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.by_name.iter().map(|(name, step)| (name.as_str(), !step.failing.load(Ordering::Relaxed)))
+    /// The name of each, and whether the last request that it was asked about has got an answer; none before the first.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (&str, Option<bool>)> {
+        self.by_name.iter().map(|(name, step)| (name.as_str(), step.last_call.was_answered()))
     }
 
     /// Every header that some service tells upstreams something in.
@@ -134,7 +133,7 @@ impl ForwardAuth {
             file: file.clone(),
             service: service.clone(),
             cache,
-            failing: AtomicBool::new(false),
+            last_call: LastCall::never(),
             outcomes,
         })
     }
@@ -250,7 +249,7 @@ impl ForwardAuth {
     }
 
     fn tell_of_outages(&self, failure: Option<&CallFailure>) {
-        let was_failing = self.failing.swap(failure.is_some(), Ordering::Relaxed);
+        let was_failing = self.last_call.note(failure.is_some());
         match failure {
             Some(failure) if !was_failing => {
                 tracing::error!(provider = &*self.name, error = %Chain(failure), "no answer whether requests may go on");

@@ -70,7 +70,7 @@ impl IdentityProviders {
     }
 
     /// The issuers that are asked about tokens, and whether each has answered the last time.
-    pub(crate) fn introspections(&self) -> impl Iterator<Item = (&str, bool)> {
+    pub(crate) fn introspections(&self) -> impl Iterator<Item = (&str, Option<bool>)> {
         self.introspection.states()
     }
 

@@ -52,8 +52,8 @@ impl Counting {
         route: &RouteFile,
     ) -> Option<Self> {
         let key = Key::new(policy.key(), missing_key, told_apart, route)?;
-        let cost = Amount::new(policy.cost(), policy.cost_by(), route);
-        let limit = Amount::new(policy.limit(), policy.limit_by(), route);
+        let cost = Amount::cost(policy.cost(), policy.cost_by(), route);
+        let limit = Amount::limit(policy.limit(), policy.limit_by(), route);
         Some(Self { policy, key, cost, limit })
     }
 

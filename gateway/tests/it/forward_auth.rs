@@ -97,6 +97,9 @@ async fn without_an_answer_requests_are_refused_or_go_on_as_the_file_says() {
     let (upstream, service) = servers().await;
     let refusing = gateway(&upstream, &service.url(), "timeout: 300ms,", "", false);
     let allowing = gateway(&upstream, &service.url(), "timeout: 300ms, on_error: allow,", "", true);
+    let shown = async || refusing.admin("/services").await.1;
+    let nobody_asked = r#"{"forward_auth":{"sso":{"answers":null}},"token_introspection":{}}"#;
+    assert_eq!(shown().await, nobody_asked);
     for behaviour in [Behaviour::HangUp, Behaviour::Hang, Behaviour::Say("garbage\r\n\r\n")] {
         service.behave(behaviour);
         let answer = refusing.request(Method::GET, "/x/y").send().await.expect("an answer");
@@ -113,7 +116,6 @@ async fn without_an_answer_requests_are_refused_or_go_on_as_the_file_says() {
         assert_eq!(arrived.len(), before + 1, "only one of the two went on");
         assert_eq!(arrived.last().expect("a request").header("x-auth-user"), Vec::<&str>::new());
     }
-    let shown = async || refusing.admin("/services").await.1;
     assert_eq!(shown().await, r#"{"forward_auth":{"sso":{"answers":false}},"token_introspection":{}}"#);
     assert_eq!(refusing.admin("/ready").await.0, 200, "other gateways would ask the same service");
     service.behave(Behaviour::Answer);

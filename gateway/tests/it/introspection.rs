@@ -152,6 +152,8 @@ async fn without_an_answer_tokens_are_refused_with_503_and_known_ones_still_coun
     let upstream = Upstream::start().await.expect("starts");
     let issuer = Issuer::start(&active(|_| {})).await.expect("starts");
     let gateway = gateway(&upstream, &issuer, "timeout: 300ms");
+    let nobody_asked = r#"{"forward_auth":{},"token_introspection":{"opaque":{"answers":null}}}"#;
+    assert_eq!(gateway.admin("/services").await.1, nobody_asked);
     assert_eq!(answered(&gateway, "known").await, refused(200, ""));
     let failures: [(&str, &dyn Fn()); 6] = [
         ("hangs up", &|| issuer.hang_up()),

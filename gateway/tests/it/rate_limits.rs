@@ -89,12 +89,57 @@ async fn a_request_counts_as_many_as_the_file_or_an_expression_says() {
     );
     let gateway = gateway(&upstream, &limits, "e, c");
     assert_eq!(
-        statuses(&gateway, &["/a/?n=40", "/a/?n=900", "/a/?n=-4"]).await,
+        statuses(&gateway, &["/a/?n=40", "/a/?n=900", "/a/?n=0"]).await,
         [200; 3],
         "40, the most, and the usual"
     );
     assert_eq!(left(&gateway, "e").await, "r=9", "of nine the first policy does not let it take one");
     assert_eq!(left(&gateway, "c").await, "r=1");
+}
+
+#[tokio::test]
+async fn a_request_whose_cost_is_in_doubt_costs_the_most() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits = format!(
+        "  e: {{ scope: local, limit: 100, {IN_AN_HOUR}, cost_by: {{ value: \"= has(query.n) ? int(query.n) : 1\", \
+         max: 20 }} }}"
+    );
+    let gateway = gateway(&upstream, &limits, "e");
+    let doubtful = ["/a/?n=-4", "/a/?n=2&n=2", "/a/?n=99999999999999999999999", "/a/?n=two"];
+    assert_eq!(statuses(&gateway, &doubtful).await, [200; 4]);
+    assert_eq!(left(&gateway, "e").await, "r=19", "four times the most, and one");
+    assert_eq!(statuses(&gateway, &["/a/?n=", "/a/?n=19"]).await, [429, 200], "an empty one too");
+    assert_eq!(gateway.metric("gateway_expression_errors_total{route=\"a\"}").await, Some(5.0));
+}
+
+#[tokio::test]
+async fn a_claim_that_is_no_number_is_doubt_for_costs_and_the_usual_limit() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits = "  c: { scope: local, limit: 10, cost_by: { value: claim.cost, max: 6 }, window: 1h, key: claim.sub }\n  \
+                  l: { scope: local, limit: 4, limit_by: { value: claim.rpm, max: 3 }, window: 1h, key: claim.sub }";
+    let steps = "middleware: [{ jwt: { provider: us } }, { rate_limit: { policies: [c, l] } }]";
+    let gateway = gateway_with(&upstream, limits, steps);
+    for (user, claim, value, told) in [
+        ("a", "cost", json!("5"), "\"c\";r=5"),
+        ("b", "cost", json!(5.0), "\"c\";r=5"),
+        ("c", "cost", json!(0), "\"c\";r=9"),
+        ("d", "cost", json!(null), "\"c\";r=9"),
+        ("e", "cost", json!(-1), "\"c\";r=4"),
+        ("f", "cost", json!("many"), "\"c\";r=4"),
+        ("g", "rpm", json!(0), "\"l\";r=0"),
+        ("h", "rpm", json!("2"), "\"l\";r=1"),
+        ("i", "rpm", json!(["2"]), "\"l\";r=2"),
+    ] {
+        let token = token(|claims| {
+            claims["sub"] = json!(user);
+            claims[claim] = value.clone();
+        });
+        let request = gateway.request(Method::GET, "/a/").header("Authorization", format!("Bearer {token}"));
+        let answer = request.send().await.expect("an answer");
+        let quota = answer.headers().get("ratelimit").expect("a quota").to_str().expect("text");
+        assert!(quota.split(", ").any(|member| member.starts_with(&format!("{told};"))), "{claim} {value}: {quota}");
+    }
+    assert_eq!(gateway.metric("gateway_expression_errors_total{route=\"a\"}").await, Some(3.0));
 }
 
 #[tokio::test]
@@ -104,7 +149,7 @@ async fn each_plan_has_its_limit_and_none_more_than_the_most() {
         "  plans: { scope: local, limit: 1, limit_by: { value: claim.rpm, max: 3 }, window: 1h, key: claim.sub }";
     let steps = "middleware: [{ jwt: { provider: us } }, { rate_limit: { policies: [plans] } }]";
     let gateway = gateway_with(&upstream, limits, steps);
-    for (user, rpm, passes) in [("a", json!(2), 2), ("b", json!(9), 3), ("c", json!(null), 1), ("d", json!("2"), 1)] {
+    for (user, rpm, passes) in [("a", json!(2), 2), ("b", json!(9), 3), ("c", json!(null), 1), ("d", json!("2"), 2)] {
         let token = token(|claims| {
             claims["sub"] = json!(user);
             claims["rpm"] = rpm.clone();

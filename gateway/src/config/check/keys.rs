@@ -7,8 +7,10 @@ use common::names::did_you_mean;
 use super::claims::Claims;
 use super::expressions::{self, Moment};
 use super::shape::is_asserted;
-use crate::config::file::{GatewayFile, MissingKey, RateLimitFile, RouteFile};
-use crate::config::pattern::{KeyPart, Segment, Variable};
+use crate::config::file::{FigureFile, GatewayFile, MissingKey, RateLimitFile, RouteFile};
+use crate::config::pattern::{
+    Figure, HostMatch, HostPattern, KeyPart, Kind, PathMatch, PathPattern, Reference, Segment, Tail, Variable,
+};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
 
@@ -121,20 +123,55 @@ pub(super) fn warn_of_escapes<'f>(
 
 /// How a client that takes care is never held back by `policy`.
 fn escape(policy: &RateLimitFile, route: &RouteFile) -> Option<String> {
-    let any_host = route.matches.hosts.is_empty();
-    let is_free = |part: &&KeyPart| match part {
-        KeyPart::Header(_) | KeyPart::Cookie(_) => true,
-        KeyPart::Host => any_host,
-        KeyPart::Expression(expression) => expression.references().iter().any(|asked| match asked.variable {
-            Variable::Headers | Variable::Cookies | Variable::Query => true,
-            Variable::Host => any_host,
-            _ => false,
-        }),
-        _ => false,
-    };
-    if let Some(part) = policy.key.parts().iter().find(is_free) {
+    if let Some(part) = policy.key.parts().iter().find(|part| is_free(part, route)) {
         return Some(format!("whoever writes something else there (`{part}`) has a new quota"));
     }
     let is_skipped = policy.missing_key == Some(MissingKey::Skip) && policy.key.may_be_missing();
     is_skipped.then(|| "requests without this are not counted (`missing_key: skip`)".to_owned())
+}
+
+/// Whether clients may write in `part` what they like, as often as they like, and still be on `route`.
+fn is_free(part: &KeyPart, route: &RouteFile) -> bool {
+    let matches = &route.matches;
+    let is_exact = |host: &HostMatch| matches!(host, HostMatch::Pattern(HostPattern::Exact(_)));
+    let any_host = || matches.hosts.is_empty() || !matches.hosts.iter().all(is_exact);
+    let any_path = || {
+        let segments = matches.path.segments();
+        let fixed = segments.iter().all(|segment| matches!(segment, Segment::Literal(_)));
+        let PathMatch::Pattern(PathPattern { tail: Tail::Exact, .. }) = &matches.path else { return true };
+        !fixed
+    };
+    match part {
+        KeyPart::Header(_) | KeyPart::Cookie(_) | KeyPart::Param(_) => true,
+        KeyPart::Host => any_host(),
+        // With the address beside it too: each address has as many quotas as it likes.
+        KeyPart::Expression(expression) => {
+            // Of a truth value there are two.
+            let many = expression.kind() != Kind::Bool;
+            many && expression.references().iter().any(|asked| match asked.variable {
+                Variable::Headers | Variable::Cookies | Variable::Query | Variable::Params => true,
+                Variable::Host => any_host(),
+                Variable::Path => any_path(),
+                // Unlike the part `method`, an expression tells all words from each other.
+                Variable::Method => matches.methods.is_empty(),
+                Variable::ClientIp | Variable::Claims | Variable::Auth => false,
+            })
+        }
+        KeyPart::ClientAddress { .. } | KeyPart::Claim(_) | KeyPart::ApiKey | KeyPart::Route | KeyPart::Method => false,
+    }
+}
+
+/// Warns of a limit that clients choose themselves; `at` is the policy's place.
+pub(super) fn warn_of_chosen_limits(policy: &RateLimitFile, at: &KeyPath, report: &mut Report<'_>) {
+    let Some(FigureFile { value: Figure::Expression(expression), max }) = &policy.limit_by else { return };
+    let chosen = |asked: &&Reference| matches!(asked.variable, Variable::Headers | Variable::Cookies | Variable::Query);
+    if let Some(asked) = expression.references().iter().find(chosen) {
+        report.warning(
+            &at.key("limit_by").key("value"),
+            format!(
+                "clients write in `{}` what they like, and so choose their own limit, up to {max}; take it from a claim",
+                asked.variable.name()
+            ),
+        );
+    }
 }

@@ -38,6 +38,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
             }
         }
         keys::check(policy, &at, report);
+        keys::warn_of_chosen_limits(policy, &at, report);
         let scope = at.key("scope");
         if is_written && is_leased_in_vain(name, policy) {
             let message = "leases save few calls of so small or short a quota (they pay from a burst of 50 on that comes back in a \

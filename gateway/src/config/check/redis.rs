@@ -27,6 +27,7 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
         );
     }
     check_place(redis, &at, report);
+    check_logins(redis, &at, report);
     let key_prefix = &redis.key_prefix;
     if key_prefix.is_empty() || key_prefix.len() > 64 || !key_prefix.bytes().all(|b| b.is_ascii_graphic()) {
         report.problem(&at.key("key_prefix"), "a prefix has 1 to 64 visible ASCII characters");
@@ -68,6 +69,22 @@ fn check_place(redis: &RedisFile, at: &KeyPath, report: &mut Report<'_>) {
         check_nodes(&of.nodes, &cluster.key("nodes"), report);
         if redis.database != 0 {
             report.problem(&at.key("database"), "a cluster has database 0 alone; leave the key out");
+        }
+    }
+}
+
+/// Without a password no name is sent either, and the server would take the gateway for its default user.
+fn check_logins(redis: &RedisFile, at: &KeyPath, report: &mut Report<'_>) {
+    let own = redis.is_somewhere().then_some((at.clone(), &redis.username, &redis.password));
+    let of_sentinels = redis.sentinel.as_ref().map(|asked| (at.key("sentinel"), &asked.username, &asked.password));
+    for (at, username, password) in own.into_iter().chain(of_sentinels) {
+        let has_password = password.as_ref().is_some_and(|password| !password.as_secret().expose_secret().is_empty());
+        if username.is_some() && !has_password && report.is_written(&at.key("password")) {
+            report.problem(
+                &at.key("username"),
+                "its `password` is missing or empty, and without one Redis takes the gateway for its default user; write it, or \
+                 leave the name out",
+            );
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct RateLimitFile {
     /// Requests per window; with `in_flight`, at once.
     #[schemars(range(min = 1))]
     pub limit: u32,
-    /// What says so for each request, in place of `limit`, which is for those of whom it says nothing.
+    /// What says so for each request, in place of `limit`, which is for those of whom it says nothing or something doubtful.
     pub limit_by: Option<FigureFile>,
     /// The window. All but `in_flight` have one.
     pub window: Option<Span>,
@@ -37,7 +37,7 @@ pub struct RateLimitFile {
     /// As how many requests one counts; 1 when left out.
     #[schemars(range(min = 1))]
     pub cost: Option<u32>,
-    /// What says so for each request, in place of `cost`, which is for those of which it says nothing.
+    /// What says so for each request, in place of `cost`, which is for those of which it says nothing; in doubt its `max`.
     pub cost_by: Option<FigureFile>,
     /// How the upstream says it with its answer. Until then a request counts as above, and so does one of which nothing is said.
     pub cost_from_response: Option<ResponseCostFile>,

@@ -20,7 +20,7 @@ pub struct RedisFile {
     pub sentinel: Option<RedisSentinelFile>,
     /// A Redis Cluster.
     pub cluster: Option<RedisClusterFile>,
-    /// ACL user; the default user when left out.
+    /// ACL user, who has a password; the default user when left out.
     pub username: Option<String>,
     /// Its password; an empty one counts as none.
     pub password: Option<Secret>,
@@ -54,7 +54,7 @@ pub struct RedisSentinelFile {
     pub master: String,
     /// Where they are; as many as are known.
     pub nodes: Vec<RedisNodes>,
-    /// The ACL user that they know; their default user when left out.
+    /// The ACL user that they know, who has a password; their default user when left out.
     pub username: Option<String>,
     /// Its password; an empty one counts as none.
     pub password: Option<Secret>,

@@ -188,12 +188,26 @@ fn a_limit_that_a_client_escapes_is_warned_of_where_no_other_one_holds() {
         let about = |warning: &&String| warning.contains("rate_limits.each");
         loaded.warnings.iter().filter(about).cloned().collect::<Vec<_>>()
     };
-    let on_a_host = public().replace("match: {", "match: { hosts: [a.example],");
+    let where_it = |what: &str| public().replace("match: {", &format!("match: {{ {what},"));
+    let at = |path: &str| public().replace("/a/{id}", path);
+    let (on_a_host, below_a_host) = (where_it("hosts: [a.example]"), where_it("hosts: [a.example, '*.a.example']"));
+    let fitting_a_host = where_it("hosts: ['~a[.]example']");
     for (policy, route, told) in [
         ("key: header.x-tenant", public(), "whoever writes something else there (`header.x-tenant`) has a new quota"),
         ("key: [client_address, cookie.session]", public(), "(`cookie.session`) has a new quota"),
         ("key: host", public(), "(`host`) has a new quota"),
         ("key: \"= query.tenant\"", public(), "(`= query.tenant`) has a new quota"),
+        ("key: host", below_a_host.clone(), "(`host`) has a new quota"),
+        ("key: host", fitting_a_host, "(`host`) has a new quota"),
+        ("key: \"= host\"", below_a_host, "(`= host`) has a new quota"),
+        ("key: [client_address, param.id]", public(), "(`param.id`) has a new quota"),
+        ("key: \"= params.id\"", public(), "(`= params.id`) has a new quota"),
+        ("key: \"= path\"", public(), "(`= path`) has a new quota"),
+        ("key: \"= path\"", at("/a/*"), "(`= path`) has a new quota"),
+        ("key: \"= path\"", at("~/a.*"), "(`= path`) has a new quota"),
+        ("key: \"= client_ip + path\"", public(), "(`= client_ip + path`) has a new quota"),
+        ("key: \"= client_ip + headers.x\"", public(), "(`= client_ip + headers.x`) has a new quota"),
+        ("key: \"= client_ip + method\"", public(), "(`= client_ip + method`) has a new quota"),
         ("key: claim.sub, missing_key: skip", behind(JWT), "requests without this are not counted"),
     ] {
         let told_once = warnings(policy, &route, false);
@@ -201,12 +215,34 @@ fn a_limit_that_a_client_escapes_is_warned_of_where_no_other_one_holds() {
         assert_eq!(warnings(policy, &route, true), Vec::<String>::new(), "{policy}: another one holds");
     }
     for (policy, route) in [
-        ("key: host", on_a_host),
+        ("key: host", on_a_host.clone()),
+        ("key: \"= host + client_ip\"", on_a_host),
         ("key: claim.sub", behind(JWT)),
-        ("key: [client_address, param.id]", public()),
-        ("key: \"= client_ip + path\"", public()),
+        ("key: [client_address, method, route]", public()),
+        ("key: \"= client_ip + path\"", at("/a/b")),
+        ("key: \"= client_ip + method\"", where_it("methods: [GET, POST]")),
+        ("key: [client_address, \"= headers.x == 'a'\"]", public()),
     ] {
         assert_eq!(warnings(policy, &route, false), Vec::<String>::new(), "{policy}");
+    }
+}
+
+#[test]
+fn a_limit_that_clients_choose_is_warned_of() {
+    let warnings = |value: &str| {
+        let text = file(&format!("key: client_address, limit_by: {{ value: \"{value}\", max: 9 }}"), &behind(JWT));
+        let loaded = parse(&text, Path::new("f"), &env()).unwrap_or_else(|problems| panic!("{problems}"));
+        loaded.warnings.iter().filter(|warning| warning.contains("limit_by")).cloned().collect::<Vec<_>>()
+    };
+    for (value, named) in
+        [("= int(headers.x)", "headers"), ("= int(query.n)", "query"), ("= has(cookies.c) ? 9 : 1", "cookies")]
+    {
+        let told = warnings(value);
+        let expected = format!("rate_limits.each.limit_by.value: clients write in `{named}` what they like");
+        assert!(matches!(&*told, [only] if only.contains(&expected)), "{value}: {told:?}");
+    }
+    for value in ["claim.rpm", "= claims.plan == 'pro' ? 9 : 1", "= method == 'GET' ? 9 : 1"] {
+        assert_eq!(warnings(value), Vec::<String>::new(), "{value}");
     }
 }
 

@@ -3,13 +3,16 @@
 use std::sync::LazyLock;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use redis::Script;
+use redis::{Script, Value};
 use testkit::{RedisCluster, RedisOptions, RedisSentinels, RedisServer, RedisTls, eventually};
 
 use super::*;
 use crate::config::file::{RedisClusterFile, RedisFile, RedisSentinelFile};
 use crate::config::values::{RedisCertificates, RedisNodes, Secret, Span};
+use crate::limit::gcra::Gcra;
 use crate::limit::metrics::redis_seconds;
+use crate::limit::script::{self, Answer, CountsBy, Line};
+use crate::limit::verdict::Decision;
 
 /// Generous, because a loaded machine is no reason to fail.
 const SOON: Duration = Duration::from_secs(60);
@@ -73,8 +76,10 @@ async fn tls_with_a_client_certificate_and_an_acl_user_is_spoken() {
     let (ca, certificate, key) = issued();
     let (other_ca, ..) = issued();
     let tls = Some(RedisTls { certificate: certificate.clone(), key: key.clone(), clients: Some(ca.clone()) });
-    // What docs/redis.md says that a gateway needs.
-    let users = vec!["gateway on >hush ~test:* -@all +@read +@write +@scripting +@connection +time".to_owned()];
+    // What docs/redis.md says that a gateway needs, and no more.
+    let page = include_str!("../../../../docs/redis.md");
+    let user = page.lines().find_map(|line| line.strip_prefix("user ")).expect("an example");
+    let users = vec![user.replace("~gateway:*", "~test:*")];
     let server = RedisServer::start_with(RedisOptions { tls, users, ..RedisOptions::default() }).await.expect("Redis");
     let shown = |authorities: &str, identity: Option<(String, String)>| RedisFile {
         tls: true,
@@ -89,8 +94,25 @@ async fn tls_with_a_client_certificate_and_an_acl_user_is_spoken() {
     let identity = Some((certificate, key));
     let link = open(shown(&ca, identity.clone()));
     until_up(&link).await;
-    assert_eq!(count(&link, "test:key").await.expect("counted"), 1);
-    assert!(matches!(count(&link, "theirs").await, Err(NoAnswer::Failed(_))), "a key that the user may not touch");
+    let line = |key: &str| Line {
+        key: key.to_owned(),
+        counts_by: CountsBy {
+            algorithm: "gcra",
+            numbers: Gcra::new(2, Duration::from_secs(3600), 2, false).expect("a limit").numbers(),
+        },
+        cost: 1,
+        only_watches: false,
+    };
+    let take = async |key| link.run::<Vec<Answer>>(&script::take(&[line(key)])).await;
+    let taken = take("test:key").await.expect("taken");
+    let [Answer { decision: Decision { allowed: true, remaining: 1, .. }, at }] = &*taken else { panic!("{taken:?}") };
+    // What gives all of it back removes the key.
+    link.run::<Value>(&script::settle(&line("test:key"), 0, *at)).await.expect("given back");
+    for it_lives in [true, false] {
+        link.run::<u32>(&link.presence.says(it_lives)).await.expect("heard");
+    }
+    assert!(matches!(take("theirs").await, Err(NoAnswer::Failed(_))), "a key that the user may not touch");
+    assert!(matches!(count(&link, "test:key").await, Err(NoAnswer::Failed(_))), "a command that no gateway needs");
     until_down(&open(shown(&other_ca, identity.clone()))).await;
     until_down(&open(shown(&ca, None))).await;
     until_down(&open(RedisFile { password: secret("wrong"), ..shown(&ca, identity) })).await;

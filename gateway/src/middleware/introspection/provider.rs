@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -25,6 +24,7 @@ use crate::claim::claims_bytes;
 use crate::config::file::IntrospectionProviderFile;
 use crate::config::{IntrospectionService, Loaded};
 use crate::credential::{Place, places};
+use crate::last_call::LastCall;
 use crate::middleware::identity::Proof;
 use crate::middleware::jwt::ProviderError;
 use crate::reply::Rejection;
@@ -53,8 +53,7 @@ pub(crate) struct Introspection {
     places: Box<[Place]>,
     answers: Cache<Mark, Entry, ByBytes>,
     key: hmac::Key,
-    /// Whether the last call has failed, so that an outage is told once.
-    failing: AtomicBool,
+    last_call: LastCall,
     metrics: Metrics,
 }
 
@@ -135,9 +134,9 @@ impl Introspections {
         self.by_name.get(name)
     }
 
-    /// The name of each, and whether the last call has told what a token is.
-    pub(crate) fn states(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.by_name.iter().map(|(name, provider)| (name.as_str(), !provider.failing.load(Ordering::Relaxed)))
+    /// The name of each, and whether the last call has told what a token is; none before the first.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (&str, Option<bool>)> {
+        self.by_name.iter().map(|(name, provider)| (name.as_str(), provider.last_call.was_answered()))
     }
 
     /// Every header that some provider's claims are written to.
@@ -179,7 +178,7 @@ impl Introspection {
             places: places(&file.token_from),
             answers: Cache::with_weighter(entries, bytes, ByBytes),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random),
-            failing: AtomicBool::new(false),
+            last_call: LastCall::never(),
             metrics,
             settings,
         })
@@ -283,7 +282,7 @@ impl Introspection {
     }
 
     fn tell_of_outages(&self, failure: Option<&NoAnswer>) {
-        let was_failing = self.failing.swap(failure.is_some(), Ordering::Relaxed);
+        let was_failing = self.last_call.note(failure.is_some());
         match failure {
             Some(failure) if !was_failing => {
                 tracing::error!(provider = &*self.name, error = %Chain(failure), "tokens cannot be checked");
