@@ -15,7 +15,7 @@ pub use crate::client_addr::{ClientAddr, PeerAddr};
 use crate::config::file::ProofKind;
 use crate::credential::Hidden;
 use crate::forwarded::{Forwarded, Scheme};
-use crate::limit::{Charged, Policy, Verdict};
+use crate::limit::{self, Charged, Policy, Verdict};
 use crate::middleware::{CLIENT, Encoder, Prepared};
 use crate::mirror::RequestCopy;
 use crate::peer_certificate::PeerCertificate;
@@ -75,6 +75,8 @@ pub struct RequestContext {
     pub(crate) verdicts: Vec<Option<Verdict>>,
     /// What it was charged and only its answer makes final.
     pub(crate) charged: Vec<Charged>,
+    /// Its places among the requests that are under way of one key each.
+    pub(crate) in_flight: Vec<limit::InFlight>,
     /// The policy that would have held it back if it did more than watch.
     pub(crate) would_be_limited_by: Option<Arc<Policy>>,
     /// Which of several upstreams was chosen for it, where its route is split.
@@ -128,6 +130,7 @@ impl RequestContext {
             limited_by: None,
             verdicts: Vec::new(),
             charged: Vec::new(),
+            in_flight: Vec::new(),
             would_be_limited_by: None,
             chosen: None,
             cookie: None,

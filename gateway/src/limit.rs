@@ -8,11 +8,14 @@
 
 mod charged;
 mod decide;
+mod exact;
 mod gcra;
 mod headers;
 mod here;
+mod in_flight;
 mod lease;
 mod local;
+mod log;
 mod metrics;
 mod policy;
 mod redis_link;
@@ -28,13 +31,14 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
-use self::metrics::{PolicyMetrics, live_gateways, redis_seconds, redis_up};
+use self::metrics::{PolicyMetrics, in_flight_gauge, live_gateways, redis_seconds, redis_up};
 use self::settings::Settings;
 use crate::config::file::{RateLimitFile, RedisFile};
 
 pub use self::charged::Charged;
 pub use self::decide::{Verdicts, decide, decide_at_once};
 pub use self::headers::{Listed, QuotaHeaders};
+pub use self::in_flight::InFlight;
 pub use self::lease::Stamp;
 pub use self::policy::{Ask, Policy};
 pub(crate) use self::redis_link::LinkSettings;
@@ -126,6 +130,9 @@ impl Policies {
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         for policy in self.by_name.values() {
             policy.metrics().register(registry)?;
+            if let Some(table) = policy.in_flight() {
+                registry.register(Box::new(in_flight_gauge(policy.name(), table.under_way())?))?;
+            }
             if policy.is_leased() {
                 policy.metrics().lease().register(registry)?;
             }

@@ -269,7 +269,11 @@ impl ProxyHttp for Proxy {
         }
         // Of an attempt whose answer came no further.
         ctx.encoder = None;
-        ctx.charged.iter_mut().for_each(|charged| charged.read(&response.headers));
+        // However long the body takes: what is given back late is worth less.
+        for mut charged in ctx.charged.drain(..) {
+            charged.read(&response.headers);
+            charged.settle(Some(response.status));
+        }
         let (status, is_http_1_0) = (response.status, session.req_header().version == Version::HTTP_10);
         let is_open_ended = change_response(response, |headers| {
             if !ctx.verdicts.is_empty() {
@@ -358,7 +362,9 @@ impl ProxyHttp for Proxy {
         let route = ctx.route.as_ref();
         let metrics = route.map_or(&self.shared.metrics.unrouted, |route| &route.metrics);
         metrics.answered(status, elapsed.as_secs_f64());
-        ctx.charged.iter().for_each(|charged| charged.settle(status));
+        // What it means, not what stands on the wire: a refusal of ours may be told in another form (gRPC has 200 for all).
+        let outcome = ctx.rejection.as_ref().map(|rejection| rejection.describe().0).or(status);
+        ctx.charged.iter().for_each(|charged| charged.settle(outcome));
         if let Some(rejection) = &ctx.rejection {
             metrics.rejected(rejection.code());
         }

@@ -297,6 +297,10 @@ fn contradictions_between_blocks_are_told() {
     let redis_policy = "rate_limits: { l: { scope: redis, limit: 1, window: 1s, key: client_address } }\n";
     let limited =
         |limit: &str| with(&format!("rate_limits: {{ l: {{ scope: local, {limit}, key: client_address }} }}\n"));
+    let leased = |limit: &str| {
+        let policy = format!("{{ scope: leased, limit: 900, {limit}, key: client_address }}");
+        with(&format!("redis: {{ host: a }}\nrate_limits: {{ l: {policy} }}\n"))
+    };
     for (text, expected) in [
         ("server: {}".to_owned(), "routes: there is no route; a gateway needs at least one"),
         (
@@ -304,6 +308,32 @@ fn contradictions_between_blocks_are_told() {
             "rate_limits.l.limit: `limit` may be at most one request per microsecond",
         ),
         (limited("limit: 1, window: 1d, burst: 20000"), "rate_limits.l.burst: `burst` must come back within 31 years"),
+        (limited("limit: 1"), "f:1:16: rate_limits.l: the key `window` is missing"),
+        (
+            limited("limit: 9, algorithm: in_flight, window: 1s"),
+            "rate_limits.l.window: `window` is not for `algorithm: in_flight`",
+        ),
+        (
+            limited("limit: 9, algorithm: sliding_window, window: 1s, burst: 3"),
+            "rate_limits.l.burst: `burst` is not for `algorithm: sliding_window`",
+        ),
+        (
+            limited("limit: 10001, max_keys: 10, algorithm: sliding_window, window: 1s"),
+            "rate_limits.l.limit: `limit` may be at most 10000 with `algorithm: sliding_window`",
+        ),
+        (
+            limited("limit: 2000, algorithm: sliding_window, window: 1s"),
+            "rate_limits.l.max_keys: `max_keys` × `limit` may be at most 67108864",
+        ),
+        (
+            leased("algorithm: sliding_window, window: 1m"),
+            "rate_limits.l.algorithm: `algorithm: sliding_window` is only for the scopes `local` and `redis`",
+        ),
+        (leased("algorithm: in_flight"), "rate_limits.l.algorithm: `algorithm: in_flight` is only for scope `local`"),
+        (
+            leased("algorithm: sketch, window: 1m"),
+            "rate_limits.l.algorithm: `algorithm: sketch` is only for scope `local`",
+        ),
         (with(redis_policy), "rate_limits.l.scope: this scope needs Redis, and there is no `redis` block; add it"),
         (
             with(&redis_policy.replace("redis, limit: 1", "leased, limit: 90")),
@@ -356,6 +386,10 @@ fn contradictions_between_blocks_are_told() {
 fn what_only_looks_like_a_contradiction_is_taken() {
     for blocks in [
         "server: { listen: [\"127.0.0.1:0\", \"127.0.0.1:0\"], admin: \"127.0.0.1:0\" }",
+        "rate_limits: { l: { scope: local, limit: 9, algorithm: in_flight, max_keys: 5, cost: 2, key: client_address } }\n\
+         middleware: [rate_limit: { policies: [l] }]",
+        "rate_limits: { l: { scope: local, limit: 9, algorithm: sliding_window, window: 1m, only_statuses: [401], \
+         key: client_address } }\nmiddleware: [rate_limit: { policies: [l] }]",
         "redis:",
         "redis: { host: redis, password: \"${NONE:-}\", database: 3 }",
         "server: { threads: \"${NONE:-}\", shutdown_grace: 0s }",

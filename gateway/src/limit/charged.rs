@@ -16,6 +16,8 @@ pub struct Charged {
     answered_by: AnsweredBy,
     /// When it was asked for.
     since: Instant,
+    /// When Redis has charged it, by Redis' clock.
+    at: Option<u64>,
     /// What the upstream has said of it.
     told: Option<u32>,
 }
@@ -32,6 +34,7 @@ impl Charged {
             charge: ask.charge,
             answered_by: verdict.answered_by,
             since,
+            at: verdict.at,
             told: None,
         })
     }
@@ -58,7 +61,7 @@ impl Charged {
                 // Nobody is told any more what is left.
                 let _ = ask.settle_here(from, actual, self.since, Instant::now());
             }
-            AnsweredBy::Redis => ask.settle_in_redis(actual, self.since),
+            AnsweredBy::Redis => self.at.into_iter().for_each(|at| ask.settle_in_redis(actual, at)),
             AnsweredBy::Open | AnsweredBy::Closed => {}
         }
     }

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::lease::AtOnce;
 use super::policy::Ask;
 use super::redis_link::NoAnswer;
-use super::script::{self, Line};
+use super::script::{self, Answer, Line};
 use super::verdict::{Decision, Outcome, Verdict};
 
 /// What policies answer, in the order in which they were asked; nothing from one that does not count the request, or was not
@@ -25,9 +25,10 @@ pub type Verdicts = SmallVec<[Option<Verdict>; 4]>;
 /// Answers at once unless a policy is in Redis, and then within the link's deadline, whatever Redis does.
 pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     let now = Instant::now();
-    let mut verdicts = Verdicts::from_elem(None, asks.len());
-    let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
-    for (ask, verdict) in asks.iter().zip(&mut verdicts) {
+    let mut pending = Pending { asks, verdicts: Verdicts::from_elem(None, asks.len()) };
+    let verdicts = &mut pending.verdicts;
+    let mut passes = ask_each(asks, verdicts, |ask| ask.take_here(now));
+    for (ask, verdict) in asks.iter().zip(verdicts.iter_mut()) {
         let Some(ask) = ask.as_ref().filter(|ask| passes && ask.policy.is_leased()) else { continue };
         *verdict = ask.take_lease().await;
         passes = !verdict.is_some_and(|verdict| holds_back(ask, verdict));
@@ -35,17 +36,17 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     if passes && asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
         let said = take_in_redis(asks).await;
         let mut next = said.iter();
-        passes = ask_each(asks, &mut verdicts, |ask| match ask.policy.shared().and_then(|_| next.next())? {
-            Some(said) => ask.counted(said.decision),
+        passes = ask_each(asks, verdicts, |ask| match ask.policy.shared().and_then(|_| next.next())? {
+            Some(said) => ask.counted(said.answer),
             // The link has logged it, once for all requests, and the counters tell the rest.
             None => ask.fall_back(Instant::now()),
         });
         if !passes {
-            give_back_in_redis(asks, &mut verdicts, &said, now);
+            give_back_in_redis(asks, verdicts, &said);
         }
     }
-    conclude(asks, &mut verdicts, passes, now);
-    verdicts
+    conclude(asks, verdicts, passes, now);
+    std::mem::take(&mut pending.verdicts)
 }
 
 /// The same, if it can be said without waiting: no policy is in Redis, and of those that are leased something is here.
@@ -75,6 +76,26 @@ pub fn decide_at_once(asks: &[Option<Ask<'_>>]) -> Option<Verdicts> {
     }
     conclude(asks, &mut verdicts, passes, now);
     Some(verdicts)
+}
+
+/// What was said so far. If nobody waits for the rest any more, who has got a place among those in flight has ended. Nothing else
+/// that was taken is given back: the request was made.
+struct Pending<'a, 'r> {
+    asks: &'a [Option<Ask<'r>>],
+    verdicts: Verdicts,
+}
+
+impl Drop for Pending<'_, '_> {
+    fn drop(&mut self) {
+        for (ask, verdict) in self.asks.iter().zip(&self.verdicts) {
+            let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+            if verdict.outcome == Outcome::Allowed
+                && let Some(table) = ask.policy.in_flight()
+            {
+                table.give_back(ask.key, ask.charge);
+            }
+        }
+    }
 }
 
 /// Counts what came of it, and gives back what was taken of a request that is held back.
@@ -121,7 +142,7 @@ fn ask_each(
 /// What Redis says to one that is asked there.
 #[derive(Clone, Copy)]
 struct Said {
-    decision: Decision,
+    answer: Answer,
     /// Whether the call has taken it.
     is_taken: bool,
 }
@@ -150,29 +171,26 @@ async fn take_in_redis(asks: &[Option<Ask<'_>>]) -> SmallVec<[Option<Said>; 4]> 
 }
 
 /// What one call says to each of its lines.
-fn said(lines: &[Line], answer: Result<Vec<Decision>, NoAnswer>) -> impl Iterator<Item = Option<Said>> {
+fn said(lines: &[Line], answers: Result<Vec<Answer>, NoAnswer>) -> impl Iterator<Item = Option<Said>> {
     // One that Redis owes is no permission.
     const OWED: Decision = Decision { allowed: false, remaining: 0, reset: 0, wait: 1 };
-    let decisions = answer.ok();
-    let of = move |place: usize| Some(decisions.as_ref()?.get(place).copied().unwrap_or(OWED));
-    let passes =
-        lines.iter().enumerate().all(|(place, line)| line.only_watches || of(place).is_some_and(|own| own.allowed));
-    (0..lines.len()).map(move |place| of(place).map(|decision| Said { decision, is_taken: passes && decision.allowed }))
+    let answers = answers.ok();
+    let of = move |place: usize| {
+        let owed = Answer { decision: OWED, at: 0 };
+        Some(answers.as_ref()?.get(place).copied().unwrap_or(owed))
+    };
+    let is_allowed = |place: usize| of(place).is_some_and(|own| own.decision.allowed);
+    let passes = lines.iter().enumerate().all(|(place, line)| line.only_watches || is_allowed(place));
+    let said = move |answer: Answer| Said { answer, is_taken: passes && answer.decision.allowed };
+    (0..lines.len()).map(move |place| of(place).map(said))
 }
 
 /// Gives back what was taken in Redis although somebody else holds the request back.
-fn give_back_in_redis(
-    asks: &[Option<Ask<'_>>],
-    verdicts: &mut [Option<Verdict>],
-    said: &[Option<Said>],
-    since: Instant,
-) {
+fn give_back_in_redis(asks: &[Option<Ask<'_>>], verdicts: &mut [Option<Verdict>], said: &[Option<Said>]) {
     let asked = asks.iter().zip(verdicts).filter_map(|(ask, verdict)| Some((ask.as_ref()?, verdict)));
     for ((ask, verdict), said) in asked.filter(|(ask, _)| ask.policy.shared().is_some()).zip(said) {
-        if !said.is_some_and(|said| said.is_taken) {
-            continue;
-        }
-        ask.settle_in_redis(0, since);
+        let Some(said) = said.filter(|said| said.is_taken) else { continue };
+        ask.settle_in_redis(0, said.answer.at);
         if let Some(quota) = verdict.as_mut().and_then(|verdict| verdict.quota.as_mut()) {
             quota.remaining = (quota.remaining + u64::from(ask.charge.cost)).min(quota.limit);
         }

@@ -61,8 +61,11 @@ struct Texts {
     remaining: Box<str>,
     /// `"name";q=`
     quota: Box<str>,
-    /// `;w=60`; nothing when the window is no whole number of seconds, which the field cannot say.
+    /// `;w=60`; nothing when the window is no whole number of seconds, which the field cannot say, and a unit of its own in place
+    /// of it when requests are counted that are under way.
     window: Box<str>,
+    /// Whether there is a time at which there is more.
+    has_time: bool,
 }
 
 impl QuotaHeaders {
@@ -101,8 +104,10 @@ impl QuotaHeaders {
             let Some(texts) = &member.standard else { continue };
             begin(&mut field, &texts.remaining);
             put(&mut field, quota.remaining);
-            field.extend_from_slice(b";t=");
-            put(&mut field, member.until_more(*outcome, *quota));
+            if texts.has_time {
+                field.extend_from_slice(b";t=");
+                put(&mut field, member.until_more(*outcome, *quota));
+            }
         }
         if !field.is_empty()
             && let Ok(value) = HeaderValue::from_bytes(&field)
@@ -119,10 +124,17 @@ impl Member {
     fn of(listed: &Listed) -> Self {
         let Listed { policy, standard, legacy, retry_after } = listed;
         let (name, window) = (policy.name(), policy.window());
+        let is_in_flight = policy.in_flight().is_some();
+        let window = || match window.subsec_nanos() {
+            _ if is_in_flight => r#";qu="concurrent-requests""#.into(),
+            0 => format!(";w={}", window.as_secs()).into(),
+            _ => "".into(),
+        };
         let texts = || Texts {
             remaining: format!(r#""{name}";r="#).into(),
             quota: format!(r#""{name}";q="#).into(),
-            window: if window.subsec_nanos() == 0 { format!(";w={}", window.as_secs()).into() } else { "".into() },
+            window: window(),
+            has_time: !is_in_flight,
         };
         Self {
             standard: standard.then(texts),

@@ -35,7 +35,7 @@ impl PolicyMetrics {
         let degraded = IntCounterVec::new(degraded.const_label("policy", policy), &["mode"])?;
         let no_room = Opts::new(
             "gateway_rate_limit_no_room_total",
-            "Requests of keys with no room of their own in a full table, which counts them too much: raise max_keys.",
+            "Requests of keys with no room of their own in a full table, which counts them too much or refuses them: raise max_keys.",
         );
         let no_room = IntCounter::with_opts(no_room.const_label("policy", policy))?;
         let keyless = Opts::new(
@@ -116,6 +116,17 @@ impl PolicyMetrics {
             stood_in.inc();
         }
     }
+}
+
+/// What of a policy is under way. Asked for when it is shown.
+///
+/// # Errors
+/// Never: the name and the label are legal.
+pub(super) fn in_flight_gauge(policy: &str, count: u64) -> Result<IntGauge> {
+    let opts = Opts::new("gateway_rate_limit_in_flight", "What a policy counts as under way now.");
+    let gauge = IntGauge::with_opts(opts.const_label("policy", policy))?;
+    gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    Ok(gauge)
 }
 
 /// How long calls take that a link makes.

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::exact::Exact;
 use super::here::Here;
+use super::in_flight::InFlightTable;
 use super::lease::AtOnce;
-use super::local::LocalTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
-use super::script::Line;
+use super::script::{Answer, Line};
 use super::settings::{Counted, Late, PolicyProblem, Settings};
 use super::shared::{Leased, Shared};
-use super::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
+use super::verdict::{AnsweredBy, Charge, Quota, Verdict};
 use super::window::SlidingWindow;
 use crate::config::file::FigureFile;
 use crate::config::pattern::RateLimitKey;
@@ -49,11 +50,12 @@ impl Policy {
         control: &Handle,
     ) -> Result<Self, PolicyProblem> {
         let counter = match settings.counted {
-            Counted::Here { quotas, max_keys } => {
-                Counter::Here(Here::Gcra(LocalTable::new(quotas, max_keys, metrics.no_room().clone())))
-            }
+            Counted::Here { quotas, max_keys } => Counter::Here(quotas.table(max_keys, metrics.no_room())),
             Counted::Sketch => {
                 Counter::Here(Here::Sketch(SlidingWindow::new(u64::from(settings.limit), settings.window)))
+            }
+            Counted::InFlight { max_keys } => {
+                Counter::Here(Here::InFlight(InFlightTable::new(max_keys, metrics.no_room().clone())))
             }
             Counted::Shared { quotas, on_failure } => {
                 let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
@@ -61,8 +63,9 @@ impl Policy {
             }
             Counted::Leased { quotas, max_keys, on_failure } => {
                 let link = Arc::clone(link.ok_or(PolicyProblem::NoRedis)?);
-                let shared = Shared::new(&settings.name, quotas, on_failure, link, &metrics, control);
-                Counter::Leased(Box::new(Leased::new(shared, max_keys, &metrics)))
+                let exact = Exact::Gcra(quotas);
+                let shared = Shared::new(&settings.name, exact, on_failure, link, &metrics, control);
+                Counter::Leased(Box::new(Leased::new(shared, quotas, max_keys, &metrics)))
             }
         };
         Ok(Self { settings, counter, metrics })
@@ -102,7 +105,7 @@ impl Policy {
         self.settings.cost_by.as_ref()
     }
 
-    /// The window.
+    /// The window; nothing of what counts only what is under way.
     #[must_use]
     pub const fn window(&self) -> Duration {
         self.settings.window
@@ -134,6 +137,14 @@ impl Policy {
     /// What of a request's cost only its answer says.
     pub(super) const fn late(&self) -> Option<&Late> {
         self.settings.late.as_ref()
+    }
+
+    /// What it counts, if that is what is under way.
+    pub(super) const fn in_flight(&self) -> Option<&InFlightTable> {
+        match &self.counter {
+            Counter::Here(Here::InFlight(table)) => Some(table),
+            Counter::Here(_) | Counter::Shared(_) | Counter::Leased(_) => None,
+        }
     }
 
     pub(super) const fn metrics(&self) -> &PolicyMetrics {
@@ -201,9 +212,10 @@ impl Ask<'_> {
         self.policy.shared().map(|shared| shared.line(self.key, self.charge, self.policy.only_watches()))
     }
 
-    /// What Redis' `decision` is in words, if its policy counts there.
-    pub(super) fn counted(&self, decision: Decision) -> Option<Verdict> {
-        Some(self.policy.shared()?.counted(self.charge, decision).by(AnsweredBy::Redis))
+    /// What Redis' `answer` is in words, if its policy counts there.
+    pub(super) fn counted(&self, answer: Answer) -> Option<Verdict> {
+        let counted = self.policy.shared()?.counted(self.charge, answer.decision);
+        Some(Verdict { at: Some(answer.at), ..counted.by(AnsweredBy::Redis) })
     }
 
     /// Takes it as the policy's failure mode does.
@@ -211,7 +223,7 @@ impl Ask<'_> {
         self.policy.in_redis().map(|shared| shared.fall_back(self.key, self.charge, now))
     }
 
-    /// What is left once what was taken here at `since`, `from` what answered then, has cost `actual`; none if nothing was.
+    /// What is left once what was taken here, not before `since`, `from` what answered then, has cost `actual`; none if nothing was.
     pub(super) fn settle_here(&self, from: AnsweredBy, actual: u32, since: Instant, now: Instant) -> Option<Quota> {
         match (&self.policy.counter, from) {
             (Counter::Here(here), _) => Some(here.settle(self.key, self.charge, actual, since, now)),
@@ -222,8 +234,8 @@ impl Ask<'_> {
         }
     }
 
-    /// Has what was taken in Redis, no earlier than `since`, cost `actual`, soon.
-    pub(super) fn settle_in_redis(&self, actual: u32, since: Instant) {
+    /// Has what was taken in Redis, at `since` by Redis' clock, cost `actual`, soon.
+    pub(super) fn settle_in_redis(&self, actual: u32, since: u64) {
         if let Some(shared) = self.policy.shared() {
             shared.settle(shared.line(self.key, self.charge, false), actual, since);
         }

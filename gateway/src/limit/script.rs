@@ -5,7 +5,6 @@
 //! make large keys nor choose one that collides, and no address or subject stands in Redis.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use redis::{FromRedisValue, ParsingError, Script, ScriptInvocation, Value};
 use sha2::{Digest, Sha256};
@@ -15,7 +14,12 @@ use super::verdict::Decision;
 /// The script that ends with this, with all that limits count by.
 macro_rules! script {
     ($end:literal) => {
-        concat!(include_str!("script/head.lua"), include_str!("gcra/script.lua"), include_str!($end))
+        concat!(
+            include_str!("script/head.lua"),
+            include_str!("gcra/script.lua"),
+            include_str!("log/script.lua"),
+            include_str!($end)
+        )
     };
 }
 
@@ -45,7 +49,15 @@ pub(super) struct CountsBy {
     pub(super) numbers: [u64; 3],
 }
 
-/// The call that takes what all of `lines` say, or nothing. It answers with a [`Decision`] for each.
+/// What Redis says to one line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) decision: Decision,
+    /// When, by Redis' clock, in microseconds since the epoch.
+    pub(super) at: u64,
+}
+
+/// The call that takes what all of `lines` say, or nothing. It has an [`Answer`] for each.
 pub(super) fn take(lines: &[Line]) -> ScriptInvocation<'static> {
     let mut invocation = TAKE.prepare_invoke();
     lines.iter().for_each(|line| add_take(&mut invocation, line));
@@ -57,24 +69,22 @@ fn add_take(invocation: &mut ScriptInvocation<'_>, line: &Line) {
     invocation.arg(&line.counts_by.numbers);
 }
 
-/// The call after which what `line` has taken, at most `age` ago, has cost `actual`.
-pub(super) fn settle(line: &Line, actual: u32, age: Duration) -> ScriptInvocation<'static> {
+/// The call after which what `line` has taken, when Redis' clock was at `since`, has cost `actual`.
+pub(super) fn settle(line: &Line, actual: u32, since: u64) -> ScriptInvocation<'static> {
     let mut invocation = SETTLE.prepare_invoke();
-    add_settle(&mut invocation, line, actual, age);
+    add_settle(&mut invocation, line, actual, since);
     invocation
 }
 
-fn add_settle(invocation: &mut ScriptInvocation<'_>, line: &Line, actual: u32, age: Duration) {
-    // A day and a half is older than any quota's window, and far below 2^53.
-    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX).min(1 << 50);
-    invocation.key(&line.key).arg(line.counts_by.algorithm).arg(line.cost).arg(actual).arg(age);
+fn add_settle(invocation: &mut ScriptInvocation<'_>, line: &Line, actual: u32, since: u64) {
+    invocation.key(&line.key).arg(line.counts_by.algorithm).arg(line.cost).arg(actual).arg(since);
     invocation.arg(&line.counts_by.numbers);
 }
 
-impl FromRedisValue for Decision {
+impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (allowed, remaining, reset, wait) = redis::from_redis_value::<(u8, u64, u64, u64)>(value)?;
-        Ok(Self { allowed: allowed == 1, remaining, reset, wait })
+        let (allowed, remaining, reset, wait, at) = redis::from_redis_value::<(u8, u64, u64, u64, u64)>(value)?;
+        Ok(Self { decision: Decision { allowed: allowed == 1, remaining, reset, wait }, at })
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::exact::Exact;
 use super::gcra::Quotas;
-use super::lease;
 use super::verdict::AnsweredBy;
+use super::{lease, log};
 use crate::config::file::{FigureFile, RateLimitAlgorithm, RateLimitFile, RateLimitScope, RedisFailureMode};
 use crate::config::pattern::RateLimitKey;
 
@@ -16,6 +17,9 @@ const MIN_WINDOW: Duration = Duration::from_secs(1);
 const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys for which there is room unless the file says otherwise: some 3 MB.
 pub(crate) const DEFAULT_MAX_KEYS: usize = 65_536;
+/// What a log may come to here, in requests: half a gigabyte if all keys use their whole limit. With the keys for which there is room
+/// if the file says nothing of them, a limit of 1024.
+const MOST_LOGGED: u64 = 1 << 26;
 /// Longer names bloat every response.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -25,6 +29,7 @@ pub(super) struct Settings {
     pub(super) name: String,
     pub(super) limit: u32,
     pub(super) limit_by: Option<FigureFile>,
+    /// Zero where only what is under way counts.
     pub(super) window: Duration,
     pub(super) cost: u32,
     pub(super) cost_by: Option<FigureFile>,
@@ -47,9 +52,10 @@ pub(super) struct Late {
 /// Where and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
-    Here { quotas: Quotas, max_keys: usize },
+    Here { quotas: Exact, max_keys: usize },
     Sketch,
-    Shared { quotas: Quotas, on_failure: OnFailure },
+    InFlight { max_keys: usize },
+    Shared { quotas: Exact, on_failure: OnFailure },
     Leased { quotas: Quotas, max_keys: usize, on_failure: OnFailure },
 }
 
@@ -72,6 +78,9 @@ pub enum PolicyProblem {
     /// Too short or too long.
     #[error("`window` is not between 1s and 1day")]
     Window,
+    /// No window where there has to be one.
+    #[error("the key `window` is missing")]
+    NoWindow,
     /// The window of a sketch.
     #[error("the window of a sketch is in whole seconds")]
     PartOfSecond,
@@ -85,7 +94,7 @@ pub enum PolicyProblem {
     #[error("`{0}` is only for the scopes `redis` and `leased`")]
     OnlyForRedis(&'static str),
     /// A setting that what counts by a sketch, or not here at all, cannot honour.
-    #[error("`{0}` is only for what this gateway counts by `gcra`")]
+    #[error("`{0}` is only for what this gateway counts exactly")]
     OnlyForGcra(&'static str),
     /// A sketch in Redis.
     #[error("`algorithm: sketch` is only for scope `local`")]
@@ -93,6 +102,23 @@ pub enum PolicyProblem {
     /// A setting that an estimate cannot honour.
     #[error("`{0}` is only for what is counted exactly, not for a sketch")]
     NotForSketch(&'static str),
+    /// A setting that means nothing to the way of counting.
+    #[error("`{0}` is not for `algorithm: {1}`")]
+    NotFor(&'static str, &'static str),
+    /// What is under way, in Redis.
+    #[error("`algorithm: in_flight` is only for scope `local`")]
+    InFlightInRedis,
+    /// A sliding window of which parts would be taken ahead of need, and so before they are spent.
+    #[error("`algorithm: sliding_window` is only for the scopes `local` and `redis`")]
+    SlidingWindowLeased,
+    /// A limit that is too high to keep the time of each request.
+    #[error("`{0}` may be at most {max} with `algorithm: sliding_window`, which keeps the time of each request", max = log::MOST)]
+    TooManyToLog(&'static str),
+    /// More times than there is memory for.
+    #[error(
+        "`max_keys` × `limit` may be at most {MOST_LOGGED} with `algorithm: sliding_window`, which keeps the time of each request; `max_keys` is {0}"
+    )]
+    TooMuchToLog(usize),
     /// A request that costs more than there ever is.
     #[error(
         "`{0}` may be at most the number of requests that may come at once (`burst`, or else `limit`), or none would pass"
@@ -113,19 +139,22 @@ pub enum PolicyProblem {
 }
 
 impl PolicyProblem {
-    /// The key that it is about; none for the policy's name.
+    /// The key that it is about; none for the policy's name, and for what is not there.
     pub(crate) const fn key(&self) -> Option<&'static str> {
         match self {
-            Self::Name => None,
+            Self::Name | Self::NoWindow => None,
             Self::Zero(key)
             | Self::OnlyForRedis(key)
             | Self::OnlyForGcra(key)
             | Self::NotForSketch(key)
+            | Self::NotFor(key, _)
+            | Self::TooManyToLog(key)
             | Self::TooFast(key)
             | Self::CostTooHigh(key) => Some(key),
             Self::Window | Self::PartOfSecond => Some("window"),
+            Self::TooMuchToLog(_) => Some("max_keys"),
             Self::TooSlow => Some("burst"),
-            Self::SketchInRedis => Some("algorithm"),
+            Self::SketchInRedis | Self::InFlightInRedis | Self::SlidingWindowLeased => Some("algorithm"),
             Self::BurstOfMany => Some("burst"),
             Self::Statuses => Some("only_statuses"),
             Self::NoRedis | Self::TooSmallToLease => Some("scope"),
@@ -139,31 +168,52 @@ impl Settings {
     /// # Errors
     /// All that is wrong with it, but for what other blocks say.
     pub(super) fn read(name: &str, file: &RateLimitFile) -> Result<Self, Vec<PolicyProblem>> {
-        let window = file.window.get();
-        let is_sketch = file.algorithm == Some(RateLimitAlgorithm::Sketch);
+        let window = file.window.map(|window| window.get()).unwrap_or_default();
+        let algorithm = file.algorithm.unwrap_or_default();
+        let [is_sketch, is_log, is_in_flight] =
+            [RateLimitAlgorithm::Sketch, RateLimitAlgorithm::SlidingWindow, RateLimitAlgorithm::InFlight]
+                .map(|one| algorithm == one);
+        let is_gcra = algorithm == RateLimitAlgorithm::Gcra;
         let in_redis = file.scope.is_shared();
         let is_leased = file.scope == RateLimitScope::Leased;
         let has_table = !is_sketch
             && (!in_redis || is_leased || file.on_redis_failure.unwrap_or_default() == RedisFailureMode::LocalShare);
         let is_window = (MIN_WINDOW..=MAX_WINDOW).contains(&window);
         let most = |by: &Option<FigureFile>| by.as_ref().map(|by| by.max);
-        let is_too_fast = |limit: u32| is_window && !is_sketch && window.as_micros() < u128::from(limit);
-        let is_counted = is_window && !is_sketch && file.limit > 0 && file.burst != Some(0) && !is_too_fast(file.limit);
+        let is_too_fast = |limit: u32| is_window && is_gcra && window.as_micros() < u128::from(limit);
+        let is_counted = is_window && is_gcra && file.limit > 0 && file.burst != Some(0) && !is_too_fast(file.limit);
         let late = file.late();
         let quotas = |limit| Quotas::new(limit, window, file.burst, late.is_some()).filter(|_| is_counted);
-        let at_once = file.burst.unwrap_or(file.limit.max(most(&file.limit_by).unwrap_or(0)));
+        let highest = file.limit.max(most(&file.limit_by).unwrap_or(0));
+        let at_once = file.burst.unwrap_or(highest);
         let leased_at_once = quotas(file.limit).filter(|_| is_leased).map(|quotas| lease::burst_of(quotas.usual()));
         let at_once = match leased_at_once.flatten().and_then(|burst| u32::try_from(burst).ok()) {
             // Where requests have limits of their own, the largest of them counts.
             Some(burst) if file.limit_by.is_none() => burst,
             _ => at_once,
         };
+        let max_keys = file.max_keys.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize);
+        let logged = max_keys as u64 * u64::from(highest.min(log::MOST));
         let statuses = file.only_statuses.as_deref();
         let problems = [
             (!is_legal_name(name), PolicyProblem::Name),
             (file.limit == 0, PolicyProblem::Zero("limit")),
             (most(&file.limit_by) == Some(0), PolicyProblem::Zero("limit_by")),
-            (!is_window, PolicyProblem::Window),
+            (file.window.is_some() && !is_in_flight && !is_window, PolicyProblem::Window),
+            (file.window.is_none() && !is_in_flight, PolicyProblem::NoWindow),
+            (file.window.is_some() && is_in_flight, PolicyProblem::NotFor("window", "in_flight")),
+            (file.burst.is_some() && is_in_flight, PolicyProblem::NotFor("burst", "in_flight")),
+            (file.burst.is_some() && is_log, PolicyProblem::NotFor("burst", "sliding_window")),
+            (file.only_statuses.is_some() && is_in_flight, PolicyProblem::NotFor("only_statuses", "in_flight")),
+            (
+                file.cost_from_response.is_some() && is_in_flight,
+                PolicyProblem::NotFor("cost_from_response", "in_flight"),
+            ),
+            (is_in_flight && in_redis, PolicyProblem::InFlightInRedis),
+            (is_log && is_leased, PolicyProblem::SlidingWindowLeased),
+            (is_log && file.limit > log::MOST, PolicyProblem::TooManyToLog("limit")),
+            (is_log && most(&file.limit_by) > Some(log::MOST), PolicyProblem::TooManyToLog("limit_by")),
+            (is_log && has_table && logged > MOST_LOGGED, PolicyProblem::TooMuchToLog(max_keys)),
             (file.burst == Some(0), PolicyProblem::Zero("burst")),
             (file.burst.is_some() && file.limit_by.is_some(), PolicyProblem::BurstOfMany),
             (file.max_keys == Some(0), PolicyProblem::Zero("max_keys")),
@@ -191,9 +241,13 @@ impl Settings {
             (!in_redis && file.on_redis_failure.is_some(), PolicyProblem::OnlyForRedis("on_redis_failure")),
         ];
         let problems: Vec<_> = problems.into_iter().filter(|(is_so, _)| *is_so).map(|(_, problem)| problem).collect();
-        let max_keys = file.max_keys.map_or(DEFAULT_MAX_KEYS, |keys| keys as usize);
-        let counted = match quotas(file.limit) {
+        let quotas = match algorithm {
+            RateLimitAlgorithm::SlidingWindow => log::Window::new(window).map(Exact::SlidingWindow),
+            _ => quotas(file.limit).map(Exact::Gcra),
+        };
+        let counted = match quotas {
             _ if !problems.is_empty() => return Err(problems),
+            _ if is_in_flight => Counted::InFlight { max_keys },
             None => Counted::Sketch,
             Some(quotas) if in_redis => {
                 let on_failure = match file.on_redis_failure.unwrap_or_default() {
@@ -201,9 +255,9 @@ impl Settings {
                     RedisFailureMode::Open => OnFailure::Open,
                     RedisFailureMode::Closed => OnFailure::Closed,
                 };
-                match is_leased {
-                    true => Counted::Leased { quotas, max_keys, on_failure },
-                    false => Counted::Shared { quotas, on_failure },
+                match quotas {
+                    Exact::Gcra(quotas) if is_leased => Counted::Leased { quotas, max_keys, on_failure },
+                    quotas => Counted::Shared { quotas, on_failure },
                 }
             }
             Some(quotas) => Counted::Here { quotas, max_keys },
@@ -230,7 +284,7 @@ impl Settings {
     /// What answers while Redis does not; none for a local policy.
     pub(super) const fn failure_mode(&self) -> Option<AnsweredBy> {
         let on_failure = match self.counted {
-            Counted::Here { .. } | Counted::Sketch => return None,
+            Counted::Here { .. } | Counted::Sketch | Counted::InFlight { .. } => return None,
             Counted::Shared { on_failure, .. } | Counted::Leased { on_failure, .. } => on_failure,
         };
         Some(match on_failure {

@@ -5,20 +5,20 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
+use super::exact::Exact;
 use super::gcra::Quotas;
 use super::here::Here;
 use super::lease::LeaseTable;
-use super::local::LocalTable;
 use super::metrics::PolicyMetrics;
 use super::redis_link::RedisLink;
-use super::script::{self, CountsBy, Line, redis_key};
+use super::script::{self, Line, redis_key};
 use super::settings::OnFailure;
 use super::verdict::{AnsweredBy, Charge, Counted, Decision, Outcome, Quota, Verdict};
 
 /// One policy's quotas in Redis.
 pub(super) struct Shared {
     link: Arc<RedisLink>,
-    quotas: Quotas,
+    quotas: Exact,
     key_prefix: String,
     fallback: Fallback,
     /// Where calls are made that no request waits for.
@@ -42,18 +42,17 @@ enum Fallback {
 impl Shared {
     pub(super) fn new(
         name: &str,
-        quotas: Quotas,
+        quotas: Exact,
         on_failure: OnFailure,
         link: Arc<RedisLink>,
         metrics: &PolicyMetrics,
         control: &Handle,
     ) -> Self {
         let key_prefix = format!("{}:limit:{name}:", link.settings().key_prefix());
-        let table = |max_keys| LocalTable::new(quotas, max_keys, metrics.no_room().clone());
         let fallback = match on_failure {
             OnFailure::Open => Fallback::Open,
             OnFailure::Closed => Fallback::Closed,
-            OnFailure::LocalShare { max_keys } => Fallback::LocalShare(Here::Gcra(table(max_keys))),
+            OnFailure::LocalShare { max_keys } => Fallback::LocalShare(quotas.table(max_keys, metrics.no_room())),
         };
         Self { link, quotas, key_prefix, fallback, control: control.clone() }
     }
@@ -64,28 +63,31 @@ impl Shared {
 
     /// What Redis is asked for `charge` of the quota of `key`.
     pub(super) fn line(&self, key: &[u8], charge: Charge, only_watches: bool) -> Line {
-        let numbers = self.quotas.of(charge.limit).numbers();
-        let counts_by = CountsBy { algorithm: "gcra", numbers };
+        let counts_by = self.quotas.counts_by(charge.limit);
         Line { key: redis_key(&self.key_prefix, key), counts_by, cost: charge.cost, only_watches }
     }
 
     /// A decision of Redis' in words.
     pub(super) fn counted(&self, charge: Charge, decision: Decision) -> Counted {
-        decision.counted(self.quotas.of(charge.limit).burst())
+        decision.counted(self.quotas.most(charge.limit))
     }
 
-    /// Puts right in Redis, soon, what was taken as `line` no earlier than `since` and has cost `actual`. If Redis is away by
+    /// Puts right in Redis, soon, what was taken as `line` at `since`, by Redis' clock, and has cost `actual`. If Redis is away by
     /// then, it stays as it is: counted too much rather than too little.
-    pub(super) fn settle(&self, line: Line, actual: u32, since: Instant) {
+    pub(super) fn settle(&self, line: Line, actual: u32, since: u64) {
         let link = Arc::clone(&self.link);
-        self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since.elapsed())).await.ok() });
+        self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since)).await.ok() });
     }
 
     /// What the failure mode answers.
     pub(super) fn fall_back(&self, key: &[u8], charge: Charge, now: Instant) -> Verdict {
         match &self.fallback {
-            Fallback::Open => Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open },
-            Fallback::Closed => Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed },
+            Fallback::Open => {
+                Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open, at: None }
+            }
+            Fallback::Closed => {
+                Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed, at: None }
+            }
             Fallback::LocalShare(here) => {
                 here.take_share(key, charge, self.link.live_gateways(), now).by(AnsweredBy::LocalShare)
             }
@@ -111,11 +113,11 @@ impl Shared {
 }
 
 impl Leased {
-    /// `shared`, with leases for at most `max_keys` keys.
-    pub(super) fn new(shared: Shared, max_keys: usize, metrics: &PolicyMetrics) -> Self {
-        let Shared { link, quotas, key_prefix, control, .. } = &shared;
+    /// `shared`, which counts by `quotas`, with leases for at most `max_keys` keys.
+    pub(super) fn new(shared: Shared, quotas: Quotas, max_keys: usize, metrics: &PolicyMetrics) -> Self {
+        let Shared { link, key_prefix, control, .. } = &shared;
         let counters = (metrics.lease().clone(), metrics.no_room().clone());
-        let table = LeaseTable::new(*quotas, max_keys, Arc::clone(link), key_prefix.clone(), counters, control);
+        let table = LeaseTable::new(quotas, max_keys, Arc::clone(link), key_prefix.clone(), counters, control);
         Self { table, shared }
     }
 

@@ -74,9 +74,9 @@ async fn until_up(policies: &Policies) {
 /// Each mode's answers while Redis is down, to three requests with a limit of two.
 async fn assert_every_mode_stands_in(policies: &Policies, key: &[u8]) {
     for _ in 0..3 {
-        let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open };
+        let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open, at: None };
         assert_eq!(take(policies, "open", key).await, open);
-        let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed };
+        let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed, at: None };
         assert_eq!(take(policies, "closed", key).await, closed);
     }
     for remaining in [Some(1), Some(0), None] {
@@ -324,21 +324,133 @@ async fn a_reload_keeps_what_did_not_change() {
 }
 
 #[tokio::test]
+async fn the_largest_logs_that_can_be_are_let_through() {
+    let log = |scope, limit, max_keys, on_redis_failure| RateLimitFile {
+        algorithm: Some(RateLimitAlgorithm::SlidingWindow),
+        max_keys,
+        on_redis_failure,
+        ..RateLimitFile::new(scope, limit, Span::from_secs(1), RateLimitKey::client_address())
+    };
+    let redis = RateLimitScope::Redis;
+    for file in [
+        log(RateLimitScope::Local, 1024, None, None),
+        log(RateLimitScope::Local, 10_000, Some(6710), None),
+        // Nothing is kept here.
+        log(redis, 10_000, None, Some(RedisFailureMode::Open)),
+    ] {
+        assert_eq!(problems("log", &file), []);
+    }
+    let fallback = log(redis, 10_000, None, Some(RedisFailureMode::LocalShare));
+    assert_eq!(problems("log", &fallback), [PolicyProblem::TooMuchToLog(65_536)]);
+}
+
+#[tokio::test]
+async fn a_sliding_window_counts_the_same_in_redis_and_in_its_stead() {
+    let mut server = RedisServer::start().await.expect("Redis");
+    let file = RateLimitFile {
+        algorithm: Some(RateLimitAlgorithm::SlidingWindow),
+        ..in_redis(2, RedisFailureMode::LocalShare)
+    };
+    let policies = compile(&[("log".to_owned(), file)].into(), &patient(server.port()));
+    let day = Duration::from_secs(24 * 60 * 60);
+    for answered_by in [AnsweredBy::Redis, AnsweredBy::LocalShare] {
+        for remaining in [1, 0] {
+            let quota = Some(Quota { limit: 2, remaining, reset: day });
+            let verdict = take(&policies, "log", b"key").await;
+            assert_eq!((verdict.outcome, verdict.quota, verdict.answered_by), (Outcome::Allowed, quota, answered_by));
+        }
+        let refused = take(&policies, "log", b"key").await;
+        assert!(matches!(refused.outcome, Outcome::Refused { .. }) && refused.answered_by == answered_by);
+        if answered_by == AnsweredBy::Redis {
+            server.kill().expect("killed");
+            until_down(&policies).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_no_decision_any_more_leaves_the_place_in_flight_that_he_got() {
+    let server = RedisServer::start().await.expect("Redis");
+    let in_flight = RateLimitFile {
+        algorithm: Some(RateLimitAlgorithm::InFlight),
+        window: None,
+        ..RateLimitFile::new(RateLimitScope::Local, 2, Span::from_secs(1), RateLimitKey::client_address())
+    };
+    let mut files = every_mode();
+    files.insert("at-once".to_owned(), in_flight);
+    let leased = RateLimitFile::new(RateLimitScope::Leased, 1000, Span::from_secs(1), RateLimitKey::client_address());
+    files.insert("leased".to_owned(), leased);
+    let policies = compile(&files, &patient(server.port()));
+    until_up(&policies).await;
+    let [at_once, shared, leased] = ["at-once", "closed", "leased"].map(|name| policies.get(name).expect("compiled"));
+    let ask = |policy| Ask { policy, key: b"key", charge: Charge { cost: 1, limit: 2 } };
+    let another = InFlight::of(at_once, &ask(at_once), &take_from(at_once, b"key").await);
+    server.stall().expect("stalled");
+    for in_redis in [shared, leased] {
+        let asks = [Some(ask(at_once)), Some(ask(in_redis))];
+        assert!(decide_at_once(&asks).is_none(), "Redis has to be asked");
+        let waiting = tokio::time::timeout(Duration::from_millis(50), decide(&asks)).await;
+        assert!(waiting.is_err(), "Redis is stalled");
+    }
+    server.resume().expect("resumed");
+    assert_eq!(take_from(at_once, b"key").await.outcome, Outcome::Allowed);
+    assert_ne!(take_from(at_once, b"key").await.outcome, Outcome::Allowed, "the other one's place is taken still");
+    drop(another);
+    assert_eq!(take_from(at_once, b"key").await.outcome, Outcome::Allowed);
+}
+
+#[tokio::test]
+async fn a_place_in_flight_is_given_back_once_when_the_request_has_ended_or_another_policy_refuses() {
+    let in_flight = RateLimitFile {
+        algorithm: Some(RateLimitAlgorithm::InFlight),
+        window: None,
+        ..RateLimitFile::new(RateLimitScope::Local, 2, Span::from_secs(1), RateLimitKey::client_address())
+    };
+    let narrow = RateLimitFile::new(RateLimitScope::Local, 1, Span::from_secs(3600), RateLimitKey::client_address());
+    let files = [("at-once".to_owned(), in_flight), ("narrow".to_owned(), narrow)].into();
+    let policies = Policies::compile(&files, None, &Handle::current(), None).expect("legal");
+    let [at_once, narrow] = ["at-once", "narrow"].map(|name| policies.get(name).expect("compiled"));
+    let charge = |policy: &Policy| Charge { cost: 1, limit: policy.limit() };
+    let ask = |policy| Ask { policy, key: b"key", charge: charge(policy) };
+    let begin = async || {
+        let verdict = take_from(at_once, b"key").await;
+        InFlight::of(at_once, &ask(at_once), &verdict)
+    };
+    let first = begin().await;
+    assert!(first.is_some());
+    for (left, refused) in [(Some(0), false), (Some(1), true)] {
+        let verdicts = decide(&[Some(ask(at_once)), Some(ask(narrow))]).await;
+        assert_eq!(verdicts[1].expect("asked").outcome != Outcome::Allowed, refused);
+        assert_eq!(verdicts[0].and_then(|verdict| verdict.quota).map(|quota| quota.remaining), left);
+        if !refused {
+            drop(InFlight::of(at_once, &ask(at_once), &verdicts[0].expect("asked")));
+        }
+    }
+    let second = begin().await;
+    assert!(second.is_some() && begin().await.is_none());
+    drop(first);
+    assert!(begin().await.is_some());
+    drop(second);
+}
+
+#[tokio::test]
 async fn policies_that_cannot_be_are_refused_by_name() {
     let good = || in_redis(2, RedisFailureMode::Open);
     let local = || RateLimitFile { scope: RateLimitScope::Local, on_redis_failure: None, ..good() };
     let sketch = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..local() };
+    let log = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::SlidingWindow), ..local() };
+    let in_flight = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::InFlight), window: None, ..local() };
     let cases = [
         ("per \"user\"", local(), PolicyProblem::Name),
         ("", local(), PolicyProblem::Name),
         ("größe", local(), PolicyProblem::Name),
         ("api", RateLimitFile { limit: 0, ..local() }, PolicyProblem::Zero("limit")),
-        ("api", RateLimitFile { window: Span::from_secs(0), ..local() }, PolicyProblem::Window),
-        ("api", RateLimitFile { window: Span::from_secs(u64::MAX), ..local() }, PolicyProblem::Window),
+        ("api", RateLimitFile { window: Some(Span::from_secs(0)), ..local() }, PolicyProblem::Window),
+        ("api", RateLimitFile { window: Some(Span::from_secs(u64::MAX)), ..local() }, PolicyProblem::Window),
         ("api", RateLimitFile { burst: Some(0), ..good() }, PolicyProblem::Zero("burst")),
         (
             "api",
-            RateLimitFile { limit: 1_000_001, window: Span::from_secs(1), ..good() },
+            RateLimitFile { limit: 1_000_001, window: Some(Span::from_secs(1)), ..good() },
             PolicyProblem::TooFast("limit"),
         ),
         ("api", RateLimitFile { limit: 1, burst: Some(20_000), ..local() }, PolicyProblem::TooSlow),
@@ -347,6 +459,24 @@ async fn policies_that_cannot_be_are_refused_by_name() {
         ("api", RateLimitFile { max_keys: Some(1), ..sketch() }, PolicyProblem::OnlyForGcra("max_keys")),
         ("api", RateLimitFile { max_keys: Some(1), ..good() }, PolicyProblem::OnlyForGcra("max_keys")),
         ("api", RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..good() }, PolicyProblem::SketchInRedis),
+        ("api", RateLimitFile { window: None, ..good() }, PolicyProblem::NoWindow),
+        ("api", RateLimitFile { burst: Some(1), ..log() }, PolicyProblem::NotFor("burst", "sliding_window")),
+        ("api", RateLimitFile { limit: 10_001, max_keys: Some(1), ..log() }, PolicyProblem::TooManyToLog("limit")),
+        ("api", RateLimitFile { limit: 1025, ..log() }, PolicyProblem::TooMuchToLog(65_536)),
+        ("api", RateLimitFile { limit: 10_000, max_keys: Some(6711), ..log() }, PolicyProblem::TooMuchToLog(6711)),
+        ("api", RateLimitFile { scope: RateLimitScope::Redis, ..in_flight() }, PolicyProblem::InFlightInRedis),
+        ("api", RateLimitFile { burst: Some(1), ..in_flight() }, PolicyProblem::NotFor("burst", "in_flight")),
+        (
+            "api",
+            RateLimitFile { window: Some(Span::from_secs(1)), ..in_flight() },
+            PolicyProblem::NotFor("window", "in_flight"),
+        ),
+        (
+            "api",
+            RateLimitFile { only_statuses: Some(vec![401]), ..in_flight() },
+            PolicyProblem::NotFor("only_statuses", "in_flight"),
+        ),
+        ("api", RateLimitFile { cost: Some(3), ..in_flight() }, PolicyProblem::CostTooHigh("cost")),
         (
             "api",
             RateLimitFile { on_redis_failure: Some(RedisFailureMode::Open), ..local() },

@@ -13,6 +13,8 @@ pub struct Verdict {
     pub quota: Option<Quota>,
     /// Who counted, or which failure mode stood in.
     pub answered_by: AnsweredBy,
+    /// When Redis has counted it, by Redis' clock, in microseconds since the epoch; none if Redis has not.
+    pub at: Option<u64>,
 }
 
 /// Whether a request may go on.
@@ -36,7 +38,8 @@ pub struct Quota {
     pub limit: u64,
     /// Requests that would be allowed at this moment.
     pub remaining: u64,
-    /// Until the whole quota is there again (`gcra`), or until the present window ends (counted by a `sketch`).
+    /// Until the whole quota is there again (`gcra`; and `sliding_window`, where that is when the last request leaves the window),
+    /// or until the present window ends (`sketch`). Of requests in flight nobody knows, and it is a second.
     pub reset: Duration,
 }
 
@@ -115,6 +118,6 @@ impl Decision {
 
 impl Counted {
     pub(super) const fn by(self, answered_by: AnsweredBy) -> Verdict {
-        Verdict { outcome: self.outcome, quota: Some(self.quota), answered_by }
+        Verdict { outcome: self.outcome, quota: Some(self.quota), answered_by, at: None }
     }
 }

@@ -20,7 +20,7 @@ use key::{CountsAs, Key};
 
 use crate::config::file::{MissingKey, RouteFile};
 use crate::ctx::RequestContext;
-use crate::limit::{AnsweredBy, Ask, Charge, Charged, Outcome, Policy, Verdict, decide, decide_at_once};
+use crate::limit::{AnsweredBy, Ask, Charge, Charged, InFlight, Outcome, Policy, Verdict, decide, decide_at_once};
 use crate::reply::Rejection;
 
 /// The step that counts a request against a list of policies.
@@ -112,16 +112,23 @@ impl RateLimit {
     ) -> Flow {
         let mut flow = Flow::Continue;
         let mut charged = Vec::new();
-        for ((counting, ask), verdict) in self.countings.iter().zip(self.asks(counts)).zip(verdicts) {
+        let asks = self.asks(counts);
+        let judged = || self.countings.iter().zip(&asks).zip(verdicts);
+        for ((counting, ask), verdict) in judged() {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
-                None => charged.extend(Charged::of(&counting.policy, &ask, verdict, since)),
+                None => charged.extend(Charged::of(&counting.policy, ask, verdict, since)),
             }
         }
         self.note(verdicts, ctx);
         if matches!(flow, Flow::Continue) {
             ctx.charged.append(&mut charged);
+            // Of what one has refused, all places have been given back.
+            for ((counting, ask), verdict) in judged() {
+                let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
+                ctx.in_flight.extend(InFlight::of(&counting.policy, ask, verdict));
+            }
         }
         flow
     }

@@ -226,6 +226,27 @@ async fn only_some_answers_count_and_those_under_way_count_until_they_are_there(
 }
 
 #[tokio::test]
+async fn a_refusal_counts_in_whatever_form_it_is_told() {
+    let upstream = Upstream::start().await.expect("starts");
+    let limits = format!(
+        "  guesses: {{ scope: local, limit: 2, {IN_AN_HOUR}, only_statuses: [401] }}\n\
+         api_keys: {{ ours: {{ keys: [{{ client: one, \
+         sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad }}] }} }}"
+    );
+    let steps = "middleware: [{ rate_limit: { policies: [guesses] } }, { api_key: { provider: ours } }]";
+    let gateway = gateway_with(&upstream, &limits, steps);
+    for kind in ["application/grpc-web", "application/grpc-web+proto", "text/plain", "application/grpc-web"] {
+        let guess = gateway.request(Method::POST, "/a/").header("X-Api-Key", "wrong").header("Content-Type", kind);
+        guess.send().await.expect("an answer");
+    }
+    let outcomes = async |outcome| {
+        gateway.metric(&format!(r#"gateway_rate_limit_requests_total{{outcome="{outcome}",policy="guesses"}}"#)).await
+    };
+    assert_eq!((outcomes("allowed").await, outcomes("refused").await), (Some(2.0), Some(2.0)));
+    assert!(upstream.arrived().is_empty());
+}
+
+#[tokio::test]
 async fn an_upstream_says_what_a_request_has_cost() {
     let upstream = Upstream::start().await.expect("starts");
     let limits = format!(

@@ -26,6 +26,8 @@ const OFFERED: f64 = 1200.0;
 const LOOK: Duration = Duration::from_millis(50);
 /// Within which everything has to be shared again.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
+/// Of all requests, how many failure modes may answer where limits count as shared: on a full machine Redis is late at times.
+const FEW: f64 = 0.01;
 /// By which the slowest hundredth may take longer while Redis is away.
 const LONGER: Duration = Duration::from_millis(15);
 /// At the beginning, when the burst passes and connections are new.
@@ -117,7 +119,7 @@ fn text(outages: &[(String, Outage)]) -> String {
     format!(
         "{GATEWAYS} gateways share a limit of {} requests per second and are asked for {} by one client. Redis is killed (SIGKILL), and \
          started anew, empty, {away:.0} s later; the limit has the failure mode that it has when nothing is said. Failure modes have \
-         answered {} requests. Before: without the first {} s, in which the burst passes.\n\n{}",
+         answered {} requests. Limits are shared again when they answer fewer than one in a hundred. Before: without the first {} s, in which the burst passes.\n\n{}",
         whole(RATE),
         whole(OFFERED),
         degraded.join(", "),
@@ -148,9 +150,9 @@ fn targets(title: &str, outage: &Outage) -> Vec<Target> {
     let seen = outage.seen_in((Duration::ZERO, Duration::MAX));
     let bad = seen.failed + seen.lost;
     let longer = outage.slowest_second(away) - outage.slowest_second((WARM_UP, times.killed));
-    let passed = outage.seen_in(away).passed as f64;
+    let passed = outage.passed_within(away) as f64;
     let may_pass = (RATE * (1.0 + seconds(away))).floor();
-    let back = outage.back_after();
+    let back = outage.back_after(OFFERED * FEW);
     vec![
         Target {
             what: format!("{title}: answers 5xx, others than 200 and 429, and none"),
@@ -193,7 +195,7 @@ fn panels(title: &str, outage: &Outage) -> [Panel; 2] {
     };
     let mark = |at: Duration, what: &str| Mark { at: at.as_secs_f64(), what: what.to_owned() };
     let marks = || {
-        let back = outage.back_after().map(|after| mark(times.begun_anew + after, "shared again"));
+        let back = outage.back_after(OFFERED * FEW).map(|after| mark(times.begun_anew + after, "shared again"));
         [mark(times.killed, "Redis is killed"), mark(times.begun_anew, "")].into_iter().chain(back).collect()
     };
     [
@@ -231,7 +233,7 @@ mod tests {
         let look = |at, degraded| Look { at: MS(at), degraded };
         let outage = Outage {
             answers: answers.to_vec(),
-            looks: vec![look(3000, 0.0), look(5000, 50.0), look(9000, 50.0)],
+            looks: vec![look(3000, 0.0), look(5000, 50.0), look(6100, 50.0), look(9000, 50.0)],
             times: Times { killed: MS(4000), begun_anew: MS(6000), end: MS(10_000) },
         };
         targets("x", &outage).iter().map(|target| target.is_met).collect()

@@ -7,7 +7,7 @@ use crate::config::report::Report;
 use crate::limit::{PolicyProblem, is_leased_in_vain, problems};
 
 /// What of a policy is judged together.
-const TOGETHER: [&str; 11] = [
+const TOGETHER: [&str; 12] = [
     "scope",
     "algorithm",
     "limit",
@@ -18,6 +18,7 @@ const TOGETHER: [&str; 11] = [
     "cost",
     "cost_by",
     "only_statuses",
+    "cost_from_response",
     "on_redis_failure",
 ];
 
@@ -28,6 +29,9 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
         let at = KeyPath::default().key("rate_limits").key(name);
         let is_written = TOGETHER.iter().all(|key| report.is_written(&at.key(key)));
         for problem in problems(name, policy) {
+            if problem == PolicyProblem::NoWindow {
+                report.problem(&at, problem.to_string());
+            }
             // Names are checked with those of all blocks.
             if let Some(key) = problem.key().filter(|_| is_written || problem == PolicyProblem::Window) {
                 report.problem(&at.key(key), problem.to_string());

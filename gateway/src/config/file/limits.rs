@@ -12,20 +12,21 @@ use crate::config::values::{EditableHeader, QuotaFields, Span};
 pub struct RateLimitFile {
     /// Where it is counted.
     pub scope: RateLimitScope,
-    /// Requests per window.
+    /// Requests per window; with `in_flight`, at once.
     #[schemars(range(min = 1))]
     pub limit: u32,
     /// What says so for each request, in place of `limit`, which is for those of whom it says nothing or something doubtful.
     pub limit_by: Option<FigureFile>,
-    /// The window.
-    pub window: Span,
-    /// How many of them may come at once; `limit` when left out.
+    /// The window. All but `in_flight` have one.
+    pub window: Option<Span>,
+    /// How many of them may come at once; `limit` when left out. Only for `gcra`.
     #[schemars(range(min = 1))]
     pub burst: Option<u32>,
     /// How it is counted; `gcra` when left out.
     pub algorithm: Option<RateLimitAlgorithm>,
     /// For how many keys that are not at rest this gateway has room; 65,536 when left out. With more of them, new ones are
-    /// counted too much, and nobody too little; where they are leased, Redis is asked for each of their requests.
+    /// counted too much, and nobody too little; with `in_flight`, new ones are refused; where they are leased, Redis is asked for
+    /// each of their requests.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_keys: Option<u32>,
     /// What requests are counted by: `client_address`, `api_key`, `claim.<name>`, `header.<name>`, `cookie.<name>`,
@@ -136,6 +137,10 @@ pub enum RateLimitAlgorithm {
     /// Exactly, without windows: the Generic Cell Rate Algorithm.
     #[default]
     Gcra,
+    /// Exactly in every window, wherever it begins: the times of all requests that passed. The limit is at most 10,000.
+    SlidingWindow,
+    /// How many requests are under way at once. Only for scope `local`.
+    InFlight,
     /// A sliding window over two count-min sketches: 1 MiB for any number of keys, an estimate that counts too much when
     /// very many of them are active. Only for scope `local`.
     Sketch,
@@ -170,7 +175,7 @@ impl RateLimitFile {
             scope,
             limit,
             limit_by: None,
-            window,
+            window: Some(window),
             burst: None,
             algorithm: None,
             max_keys: None,

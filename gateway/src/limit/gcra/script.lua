@@ -31,10 +31,11 @@ algorithms.gcra = {
     }
   end,
   write = gcra_write,
-  settle = function(key, now, cost, actual, age, interval, burst, overdraft)
+  settle = function(key, now, cost, actual, interval, burst, overdraft, since)
     local tat = gcra_tat(key, now, interval, burst, overdraft)
     local more = interval * (math.min(actual, burst + overdraft) - math.min(cost, burst))
     -- What is given back is worth less by its age (see gcra.rs).
+    local age = math.max(now - since, 0)
     tat = tat + (more < 0 and math.min(more + age, 0) or more)
     tat = math.min(math.max(tat, now), now + interval * (burst + overdraft))
     gcra_write(key, now, gcra_state(tat, now, interval, burst))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{AnsweredBy, Policies};
 use super::*;
-use crate::config::file::{RateLimitFile, RateLimitScope};
+use crate::config::file::{RateLimitAlgorithm, RateLimitFile, RateLimitScope};
 use crate::config::pattern::RateLimitKey;
 use crate::config::values::Span;
 
@@ -12,9 +12,16 @@ fn policies(windows: &[(&str, u32, Span)]) -> Vec<Arc<Policy>> {
     let file = |limit, window| RateLimitFile::new(RateLimitScope::Local, limit, window, RateLimitKey::client_address());
     let files: BTreeMap<_, _> =
         windows.iter().map(|&(name, limit, window)| (name.to_owned(), file(limit, window))).collect();
+    let compiled = compiled(&files);
+    let place = |name: &str| files.keys().position(|key| key == name).expect("a file");
+    windows.iter().map(|(name, ..)| Arc::clone(&compiled[place(name)])).collect()
+}
+
+/// The policies of `files`, by their names.
+fn compiled(files: &BTreeMap<String, RateLimitFile>) -> Vec<Arc<Policy>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let compiled = Policies::compile(&files, None, runtime.handle(), None).expect("legal");
-    windows.iter().map(|(name, ..)| Arc::clone(compiled.get(name).expect("compiled"))).collect()
+    let compiled = Policies::compile(files, None, runtime.handle(), None).expect("legal");
+    files.keys().map(|name| Arc::clone(compiled.get(name).expect("compiled"))).collect()
 }
 
 fn two_policies() -> QuotaHeaders {
@@ -89,7 +96,7 @@ fn a_limit_that_is_another_for_each_request_is_told_as_it_is() {
 
 fn verdict(outcome: Outcome, limit: u64, remaining: u64, reset_millis: u64) -> Option<Verdict> {
     let quota = Quota { limit, remaining, reset: Duration::from_millis(reset_millis) };
-    Some(Verdict { outcome, quota: Some(quota), answered_by: AnsweredBy::Local })
+    Some(Verdict { outcome, quota: Some(quota), answered_by: AnsweredBy::Local, at: None })
 }
 
 fn written(headers: &QuotaHeaders, verdicts: &[Option<Verdict>]) -> BTreeMap<String, String> {
@@ -118,6 +125,20 @@ fn the_tightest_policy_comes_first_and_gives_the_plain_numbers() {
 }
 
 #[test]
+fn of_requests_in_flight_no_time_is_told_and_their_unit_is() {
+    let file = RateLimitFile {
+        algorithm: Some(RateLimitAlgorithm::InFlight),
+        window: None,
+        ..RateLimitFile::new(RateLimitScope::Local, 8, Span::from_secs(1), RateLimitKey::client_address())
+    };
+    let policy = compiled(&[("at-once".to_owned(), file)].into()).remove(0);
+    let headers = prepared([Listed { policy, standard: true, legacy: false, retry_after: true }]);
+    let fields = written(&headers, &[verdict(Outcome::Refused { retry_after: Duration::from_secs(1) }, 8, 0, 1000)]);
+    assert_eq!(fields["ratelimit-policy"], r#""at-once";q=8;qu="concurrent-requests""#);
+    assert_eq!((&*fields["ratelimit"], &*fields["retry-after"]), (r#""at-once";r=0"#, "1"));
+}
+
+#[test]
 fn a_refusal_says_when_to_come_back_rounded_up() {
     let refused = |millis| Outcome::Refused { retry_after: Duration::from_millis(millis) };
     for (millis, seconds) in [(1, "1"), (1000, "1"), (1001, "2")] {
@@ -130,9 +151,9 @@ fn a_refusal_says_when_to_come_back_rounded_up() {
 
 #[test]
 fn a_quota_that_nobody_counted_is_not_invented() {
-    let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open };
+    let open = Verdict { outcome: Outcome::Allowed, quota: None, answered_by: AnsweredBy::Open, at: None };
     assert_eq!(written(&two_policies(), &[Some(open)]).into_keys().collect::<Vec<_>>(), ["ratelimit-policy"]);
-    let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed };
+    let closed = Verdict { outcome: Outcome::Unavailable, quota: None, answered_by: AnsweredBy::Closed, at: None };
     let fields = written(&two_policies(), &[Some(closed)]);
     assert_eq!(fields.get("retry-after").map(String::as_str), Some("1"));
     assert_eq!(fields.get("ratelimit"), None);

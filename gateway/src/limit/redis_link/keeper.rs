@@ -11,8 +11,7 @@ use super::server::{Live, Server};
 use super::settings::LinkSettings;
 use crate::config::values::RedisNode;
 use crate::limit::gcra::Gcra;
-use crate::limit::script::{self, CountsBy, Line};
-use crate::limit::verdict::Decision;
+use crate::limit::script::{self, Answer, CountsBy, Line};
 
 /// Between two attempts to connect, and between two pings of a connection that works.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(250);
@@ -78,7 +77,7 @@ async fn connect(
     if let Some(key) = probe_key {
         let counts_by = CountsBy { algorithm: "gcra", numbers: Gcra::PROBE.numbers() };
         let probe = script::take(&[Line { key, counts_by, cost: 1, only_watches: false }]);
-        probe.invoke_async::<Vec<Decision>>(&mut connection).await.map_err(NoAnswer::Failed)?;
+        probe.invoke_async::<Vec<Answer>>(&mut connection).await.map_err(NoAnswer::Failed)?;
     }
     Ok((Live::new(connection), node))
 }

@@ -4,7 +4,7 @@
 -- KEYS    one for each policy
 -- ARGV    for each: algorithm, 1 if it only watches or else 0, cost, a, b, c
 --
--- Returns for each { 1 if allowed or else 0, remaining requests, microseconds until the whole quota is there, microseconds to wait }.
+-- Returns for each { 1 if allowed or else 0, remaining requests, microseconds until the whole quota is there, microseconds to wait, the time }.
 
 local PER_KEY = 6
 local looks, is_refused = {}, false
@@ -24,6 +24,6 @@ for i, key in ipairs(KEYS) do
     local a, b, c = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
     algorithms[ARGV[at + 1]].write(key, now, state, a, b, c)
   end
-  answers[i] = { look.wait == 0 and 1 or 0, state.remaining, state.reset, look.wait }
+  answers[i] = { look.wait == 0 and 1 or 0, state.remaining, state.reset, look.wait, now }
 end
 return answers

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::latency::percentile;
 use crate::open_loop::Answer;
 
-/// For how long no failure mode must have answered, so that it is taken to be over.
+/// For how long failure modes must have answered next to nothing, so that the outage is taken to be over.
 const CALM: Duration = Duration::from_secs(1);
 
 /// When what happened, from the beginning on.
@@ -64,6 +64,12 @@ impl Outage {
         seen
     }
 
+    /// How many certainly passed in the span: they were due and answered in it.
+    pub(super) fn passed_within(&self, (from, to): Span) -> usize {
+        let within = |answer: &&Answer| answer.due >= from && answer.due + answer.took <= to;
+        self.answers.iter().filter(within).filter(|answer| answer.status == Some(200)).count()
+    }
+
     /// In each whole second of the span.
     pub(super) fn by_second(&self, (from, to): Span) -> Vec<Seen> {
         let second = |number| from + Duration::from_secs(number);
@@ -82,15 +88,16 @@ impl Outage {
         of(self.looks.last()) - of(self.looks.first())
     }
 
-    /// How long after Redis was started anew a failure mode has answered for the last time; none if it was asked to the
-    /// end.
-    pub(super) fn back_after(&self) -> Option<Duration> {
+    /// How long after Redis was started anew failure modes answered no more than `allowed` requests in the second that
+    /// followed; none if that was never so.
+    pub(super) fn back_after(&self, allowed: f64) -> Option<Duration> {
         let begun_anew = self.times.begun_anew;
-        let increases =
-            self.looks.iter().zip(self.looks.iter().skip(1)).filter(|(one, next)| next.degraded > one.degraded);
-        let last = increases.map(|(_, next)| next.at).next_back().unwrap_or(begun_anew);
-        let is_over = self.looks.last().is_some_and(|look| look.at > last + CALM);
-        is_over.then(|| last.saturating_sub(begun_anew))
+        let is_calm = |look: &&Look| {
+            let later = self.looks.iter().find(|later| later.at >= look.at + CALM);
+            later.is_some_and(|later| later.degraded - look.degraded <= allowed)
+        };
+        let first = self.looks.iter().filter(|look| look.at >= begun_anew).find(is_calm)?;
+        Some(first.at.saturating_sub(begun_anew))
     }
 }
 
@@ -132,6 +139,12 @@ mod tests {
     }
 
     #[test]
+    fn only_what_was_due_and_answered_in_a_span_has_certainly_passed_in_it() {
+        let all = [(0, 2, 200), (1, 1, 200), (2, 1, 429), (3, 6, 200), (4, 6, 200), (5, 1, 0)];
+        assert_eq!(outage(&all, &[]).passed_within((MS(1), MS(9))), 2);
+    }
+
+    #[test]
     fn one_slow_second_shows() {
         let all: Vec<_> = (0..30).map(|number| (number * 100, if number < 20 { 1 } else { 40 }, 200)).collect();
         let outage = outage(&all, &[]);
@@ -141,11 +154,12 @@ mod tests {
 
     #[test]
     fn limits_are_shared_again_when_failure_modes_answer_no_more() {
-        let back = |looks: &[(u64, f64)]| outage(&[], looks).back_after();
-        let looks = [(3000, 1.0), (5000, 50.0), (6500, 90.0), (6600, 91.0), (7000, 91.0), (9000, 91.0)];
-        assert_eq!(back(&looks), Some(MS(600)));
-        assert_eq!(outage(&[], &looks).degraded(), 90.0);
-        assert_eq!(back(&[(8000, 1.0), (9000, 2.0), (9900, 3.0)]), None, "to the very end");
-        assert_eq!(back(&[(3000, 0.0), (5000, 50.0), (5500, 50.0), (9000, 50.0)]), Some(MS(0)));
+        let back = |looks: &[(u64, f64)]| outage(&[], looks).back_after(12.0);
+        let looks =
+            [(3000, 1.0), (5900, 50.0), (6100, 100.0), (6500, 190.0), (7100, 200.0), (7600, 200.0), (8200, 201.0)];
+        assert_eq!(back(&looks), Some(MS(500)));
+        assert_eq!(outage(&[], &looks).degraded(), 200.0);
+        assert_eq!(back(&[(8000, 100.0), (9000, 200.0), (9900, 300.0)]), None, "to the very end");
+        assert_eq!(back(&[(4000, 50.0), (5500, 50.0), (6000, 50.0), (7000, 50.0)]), Some(MS(0)));
     }
 }
