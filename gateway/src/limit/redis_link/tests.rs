@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use redis::{Script, Value};
+use redis::Script;
 use testkit::{RedisCluster, RedisOptions, RedisSentinels, RedisServer, RedisTls, eventually};
 
 use super::*;
@@ -12,8 +12,7 @@ use crate::config::values::{RedisCertificates, RedisNodes, Secret, Span};
 use crate::limit::gcra::Gcra;
 use crate::limit::log::Window;
 use crate::limit::metrics::redis_seconds;
-use crate::limit::script::{self, CountsBy, Line};
-use crate::limit::verdict::Decision;
+use crate::limit::script::{self, Answer, CountsBy, Line};
 
 /// Generous, because a loaded machine is no reason to fail.
 const SOON: Duration = Duration::from_secs(60);
@@ -104,18 +103,20 @@ async fn tls_with_a_client_certificate_and_an_acl_user_is_spoken() {
         cost: 1,
         only_watches: false,
     };
-    let take = async |line: &Line| link.run::<Vec<Decision>>(&script::take(std::slice::from_ref(line))).await;
+    let take = async |line: &Line| link.run::<[Answer; 1]>(&script::take(std::slice::from_ref(line))).await;
     for (algorithm, numbers) in [("gcra", gcra), ("sliding_window", sliding)] {
         let own = line(&format!("test:{algorithm}"), algorithm, numbers);
+        let mut taken = Vec::new();
         for remaining in [1, 0] {
-            let taken = take(&own).await.expect("taken");
-            let [Decision { allowed: true, remaining: left, .. }] = &*taken else { panic!("{taken:?}") };
-            assert_eq!(*left, remaining, "{algorithm}");
+            let [Answer { decision, at }] = take(&own).await.expect("taken");
+            assert_eq!((decision.allowed, decision.remaining), (true, remaining), "{algorithm}");
+            taken.push(at);
         }
-        assert!(matches!(&*take(&own).await.expect("refused"), [Decision { allowed: false, .. }]), "{algorithm}");
-        // What gives back all that there is removes the key.
-        for _ in 0..2 {
-            link.run::<Value>(&script::settle(&own, 0, Duration::ZERO)).await.expect("given back");
+        let [Answer { decision, .. }] = take(&own).await.expect("refused");
+        assert!(!decision.allowed, "{algorithm}");
+        // To give back all that there is removes the key.
+        for at in taken {
+            link.run::<()>(&script::settle(&own, 0, at)).await.expect("given back");
         }
     }
     for it_lives in [true, false] {
