@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use common::revocations::redis::{Publisher, Reader};
+use common::revocations::{Revocation, Revoked};
 use futures::future::join_all;
 use reqwest::Method;
-use testkit::{RedisCluster, RedisSentinels, RedisServer, Upstream, eventually};
+use testkit::{RedisCluster, RedisOptions, RedisSentinels, RedisServer, Upstream, eventually};
 
 use crate::support::{Gateway, PATIENCE};
 
@@ -254,4 +256,23 @@ async fn late_calls(gateway: &Gateway) -> f64 {
     };
     series("gateway_redis_call_duration_seconds_count")
         - series("gateway_redis_call_duration_seconds_bucket{le=\"0.1\"}")
+}
+
+#[tokio::test]
+async fn the_acl_user_of_the_documentation_hears_revocations() {
+    let page = include_str!("../../../docs/redis.md");
+    let user = page.lines().find_map(|line| line.strip_prefix("user ")).expect("an example");
+    let more = page.split_once("for revocations\n  `").and_then(|(_, rest)| rest.split('`').next()).expect("more");
+    let users = vec![format!("{user} {more}")];
+    let redis = RedisServer::start_with(RedisOptions { users, ..RedisOptions::default() }).await.expect("Redis");
+    let client = |login: &str| redis::Client::open(format!("redis://{login}127.0.0.1:{}", redis.port()));
+    let mut publisher = Publisher::connect(&client("").expect("an address")).await.expect("connects");
+    let mut reader = Reader::connect(&client("gateway:hush@").expect("an address")).await.expect("connects");
+    let of_token = |id: &str| Revocation { revoked: Revoked::Token(id.to_owned()), until: 4_000_000_000 };
+    publisher.fill(&[of_token("a")]).await.expect("filled");
+    let mut known = Vec::new();
+    let mut place = reader.snapshot(|revocation| known.push(revocation)).await.expect("all of them");
+    assert_eq!(known, [of_token("a")]);
+    publisher.add(&[of_token("b")]).await.expect("added");
+    assert_eq!(reader.next(&mut place).await.expect("the next one"), [of_token("b")]);
 }

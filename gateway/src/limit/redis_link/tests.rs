@@ -3,16 +3,16 @@
 use std::sync::LazyLock;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use redis::{Script, Value};
+use redis::Script;
 use testkit::{RedisCluster, RedisOptions, RedisSentinels, RedisServer, RedisTls, eventually};
 
 use super::*;
 use crate::config::file::{RedisClusterFile, RedisFile, RedisSentinelFile};
 use crate::config::values::{RedisCertificates, RedisNodes, Secret, Span};
 use crate::limit::gcra::Gcra;
+use crate::limit::log::Window;
 use crate::limit::metrics::redis_seconds;
 use crate::limit::script::{self, Answer, CountsBy, Line};
-use crate::limit::verdict::Decision;
 
 /// Generous, because a loaded machine is no reason to fail.
 const SOON: Duration = Duration::from_secs(60);
@@ -94,24 +94,36 @@ async fn tls_with_a_client_certificate_and_an_acl_user_is_spoken() {
     let identity = Some((certificate, key));
     let link = open(shown(&ca, identity.clone()));
     until_up(&link).await;
-    let line = |key: &str| Line {
+    let hour = Duration::from_secs(3600);
+    let gcra = Gcra::new(2, hour, 2, false).expect("a limit").numbers();
+    let sliding = Window::new(hour).expect("a window").numbers(2);
+    let line = |key: &str, algorithm, numbers| Line {
         key: key.to_owned(),
-        counts_by: CountsBy {
-            algorithm: "gcra",
-            numbers: Gcra::new(2, Duration::from_secs(3600), 2, false).expect("a limit").numbers(),
-        },
+        counts_by: CountsBy { algorithm, numbers },
         cost: 1,
         only_watches: false,
     };
-    let take = async |key| link.run::<Vec<Answer>>(&script::take(&[line(key)])).await;
-    let taken = take("test:key").await.expect("taken");
-    let [Answer { decision: Decision { allowed: true, remaining: 1, .. }, at }] = &*taken else { panic!("{taken:?}") };
-    // What gives all of it back removes the key.
-    link.run::<Value>(&script::settle(&line("test:key"), 0, *at)).await.expect("given back");
+    let take = async |line: &Line| link.run::<[Answer; 1]>(&script::take(std::slice::from_ref(line))).await;
+    for (algorithm, numbers) in [("gcra", gcra), ("sliding_window", sliding)] {
+        let own = line(&format!("test:{algorithm}"), algorithm, numbers);
+        let mut taken = Vec::new();
+        for remaining in [1, 0] {
+            let [Answer { decision, at }] = take(&own).await.expect("taken");
+            assert_eq!((decision.allowed, decision.remaining), (true, remaining), "{algorithm}");
+            taken.push(at);
+        }
+        let [Answer { decision, .. }] = take(&own).await.expect("refused");
+        assert!(!decision.allowed, "{algorithm}");
+        // To give back all that there is removes the key.
+        for at in taken {
+            link.run::<()>(&script::settle(&own, 0, at)).await.expect("given back");
+        }
+    }
     for it_lives in [true, false] {
         link.run::<u32>(&link.presence.says(it_lives)).await.expect("heard");
     }
-    assert!(matches!(take("theirs").await, Err(NoAnswer::Failed(_))), "a key that the user may not touch");
+    let theirs = take(&line("theirs", "gcra", gcra)).await;
+    assert!(matches!(theirs, Err(NoAnswer::Failed(_))), "a key that the user may not touch");
     assert!(matches!(count(&link, "test:key").await, Err(NoAnswer::Failed(_))), "a command that no gateway needs");
     until_down(&open(shown(&other_ca, identity.clone()))).await;
     until_down(&open(shown(&ca, None))).await;
