@@ -90,6 +90,19 @@ fn limits_and_revocations_need_one_of_them() {
     }
 }
 
+/// Names stand in keys, and what is in braces there decides which node of a cluster has a key.
+#[test]
+fn a_policy_whose_keys_would_all_be_on_one_node_is_refused() {
+    for scope in ["redis", "leased"] {
+        let limit = format!("{{ scope: {scope}, limit: 100, window: 1m, key: client_address }}");
+        let with_name = |name: &str| {
+            report(&with(&format!("redis: {{ cluster: {{ nodes: ['a:1'] }} }}\nrate_limits: {{ {name}: {limit} }}")))
+        };
+        assert!(with_name("'{l}'").contains("a name has up to 63 of a-z, 0-9, `-` and `_`"), "{}", with_name("'{l}'"));
+        assert!(!with_name("l").contains("a name has"), "{}", with_name("l"));
+    }
+}
+
 /// A word of old that would quietly mean something else now.
 #[test]
 fn a_limit_that_would_count_whole_in_each_gateway_is_refused() {

@@ -18,9 +18,9 @@ use hashbrown::HashTable;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 
 use super::batch::{GiveBack, Stamp};
@@ -28,9 +28,9 @@ use super::holding::{Answer, Ask, Holding, Reply};
 use super::metrics::LeaseMetrics;
 use super::terms::Terms;
 use crate::limit::gcra::Quotas;
-use crate::limit::redis_link::RedisLink;
+use crate::limit::redis_link::{NoAnswer, RedisLink};
 use crate::limit::script::redis_key;
-use crate::limit::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
+use crate::limit::verdict::{AnsweredBy, Charge, Decision, Outcome, Quota, Verdict};
 
 /// Threads that ask for different keys meet in one of so many.
 const SHARDS: usize = 64;
@@ -38,8 +38,10 @@ const SHARDS: usize = 64;
 const RETURNS_AT_ONCE: usize = 32;
 /// Between two looks at all keys; a lease that lives shorter is over by then.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
-/// So often at least.
+/// So often at least, unless there is so much to look at.
 const LONGEST_SWEEP: Duration = Duration::from_millis(250);
+/// Calls and looks at keys have the same thread: this many times as long as a look took, there is none.
+const PAUSE_PER_SWEEP: u32 = 9;
 
 /// The leases of one policy.
 pub(in crate::limit) struct LeaseTable {
@@ -95,7 +97,7 @@ enum Step {
     Answer(Verdict),
     Unanswered,
     /// Waits for the answer to its own call.
-    Asked(JoinHandle<Option<Verdict>>),
+    Asked(oneshot::Receiver<Option<Verdict>>),
     /// Waits for somebody else's, and comes again.
     Wait(OwnedNotified),
     /// Asks for itself alone.
@@ -160,7 +162,9 @@ impl LeaseTable {
         let verdict = entry.verdict(answer, now);
         let call = entry.call(answer);
         drop(shard);
-        call.into_iter().for_each(|call| drop(leases.make(call)));
+        if let Some(call) = call {
+            leases.make(call, None);
+        }
         verdict.map_or(AtOnce::Unanswered, AtOnce::Answer)
     }
 
@@ -173,9 +177,16 @@ impl LeaseTable {
             match leases.step(key, charge, has_waited) {
                 Step::Answer(verdict) => return Some(verdict),
                 Step::Unanswered => return None,
-                Step::Asked(call) => return call.await.ok().flatten(),
+                Step::Asked(mut answer) => {
+                    if let Ok(answer) = timeout_at(deadline, &mut answer).await {
+                        return answer.ok().flatten();
+                    }
+                    // From now on what the call brings is for others, unless it has come just now.
+                    answer.close();
+                    return answer.try_recv().ok().flatten();
+                }
                 Step::Wait(answered) => timeout_at(deadline, answered).await.ok()?,
-                Step::Alone => return leases.take_alone(key, charge).await,
+                Step::Alone => return timeout_at(deadline, leases.take_alone(key, charge)).await.ok().flatten(),
             }
             has_waited = true;
         }
@@ -214,12 +225,8 @@ impl LeaseTable {
 
 impl Drop for LeaseTable {
     fn drop(&mut self) {
-        let now = self.leases.micros(Instant::now());
-        let returns = self.leases.each(|entry| entry.returns(|holding| holding.give_back(now)));
-        if !returns.is_empty() {
-            let leases = Arc::clone(&self.leases);
-            self.leases.control.spawn(async move { leases.give_back(returns).await });
-        }
+        let leases = Arc::clone(&self.leases);
+        self.leases.control.spawn(async move { leases.give_all_back().await });
     }
 }
 
@@ -253,10 +260,16 @@ impl Leases {
         }
         let (verdict, call) = (entry.verdict(answer, now), entry.call(answer));
         drop(shard);
-        match (answer, call.map(|call| self.make(call))) {
-            (Answer::Ask(_), Some(call)) => Step::Asked(call),
-            _ => verdict.map_or(Step::Unanswered, Step::Answer),
+        match (answer, call) {
+            (Answer::Ask(_), Some(call)) => {
+                let (waits, answer) = oneshot::channel();
+                self.make(call, Some(waits));
+                return Step::Asked(answer);
+            }
+            (_, Some(call)) => self.make(call, None),
+            (_, None) => {}
         }
+        verdict.map_or(Step::Unanswered, Step::Answer)
     }
 
     /// Puts a key without anything into `shard`, if there is room and anything of it can be leased.
@@ -276,15 +289,18 @@ impl Leases {
         true
     }
 
-    /// Makes a call, on the control runtime, and gives what it says to the request that waits for it.
-    fn make(self: &Arc<Self>, call: Call) -> JoinHandle<Option<Verdict>> {
+    /// Makes a call, on the control runtime, and gives what it says to the request that `waits` for it.
+    fn make(self: &Arc<Self>, call: Call, waits: Option<oneshot::Sender<Option<Verdict>>>) {
         let leases = Arc::clone(self);
         self.control.spawn(async move {
             leases.metrics.takes.inc();
             let reply = leases.link.run(&call.terms.take(&call.redis_key, call.ask)).await;
             // The link has logged why there is none.
-            leases.note(&call, reply.ok())
-        })
+            let verdict = leases.note(&call, reply.ok());
+            if let Some(Err(Some(unheard))) = waits.map(|waits| waits.send(verdict)) {
+                leases.unspend(&call, unheard).await;
+            }
+        });
     }
 
     fn note(&self, call: &Call, reply: Option<Reply>) -> Option<Verdict> {
@@ -307,6 +323,19 @@ impl Leases {
         answered.notify_waiters();
         self.metrics.add(tally);
         verdict
+    }
+
+    /// The request that had `call` made has gone before it heard of `verdict`: what it has spent is there for others.
+    async fn unspend(&self, call: &Call, verdict: Verdict) {
+        let (Outcome::Allowed, AnsweredBy::Lease(spent)) = (verdict.outcome, verdict.answered_by) else { return };
+        let now = self.micros(Instant::now());
+        let give_back = match entry_of(&mut self.shard(call.name).0.lock(), call.name) {
+            Some(entry) => entry.holding.unspend(spent, call.ask.need, now),
+            None => GiveBack::worthwhile(call.terms, spent, call.ask.need, now),
+        };
+        let (redis_key, terms) = (Arc::clone(&call.redis_key), call.terms);
+        let returns = give_back.map(|give_back| Return { redis_key, terms, give_back });
+        self.give_back(returns.into_iter().collect()).await;
     }
 
     /// As with scope `redis`: a call for one request.
@@ -340,13 +369,12 @@ impl Leases {
     /// Sends each once, whatever becomes of it.
     async fn give_back(&self, returns: Vec<Return>) {
         let give_back = |Return { redis_key, terms, give_back }| async move {
-            let worth = match self.link.is_up() {
-                true => {
-                    self.metrics.returns.inc();
-                    self.link.run::<u64>(&terms.give_back(&redis_key, give_back)).await.unwrap_or(0)
-                }
-                false => 0,
-            };
+            // Where a cluster is not whole, that is for the node to say which has the key.
+            let answer = self.link.run::<u64>(&terms.give_back(&redis_key, give_back)).await;
+            if !matches!(answer, Err(NoAnswer::Down(_))) {
+                self.metrics.returns.inc();
+            }
+            let worth = answer.unwrap_or(0);
             let returned = worth / terms.interval.max(1);
             self.metrics.returned.inc_by(returned);
             self.metrics.lost.inc_by(give_back.tokens.saturating_sub(returned));
@@ -354,29 +382,54 @@ impl Leases {
         stream::iter(returns).for_each_concurrent(RETURNS_AT_ONCE, give_back).await;
     }
 
-    /// Looks at all keys: what is not asked for any more is given back, and what has nothing is forgotten.
-    fn sweep(&self) -> Vec<Return> {
-        let now = self.micros(Instant::now());
-        let returns = self.each(|entry| {
-            let returns = entry.returns(|holding| holding.tick(now));
-            self.metrics.add(entry.holding.tally());
-            returns
-        });
+    /// Gives back what is not asked for any more, and forgets keys that have nothing.
+    async fn sweep(&self) -> Vec<Return> {
+        self.walk(Holding::tick, Holding::is_forgettable).await
+    }
+
+    /// Gives back everything.
+    async fn give_all_back(&self) {
+        let returns = self.walk(Holding::give_back, |_, _| false).await;
+        self.give_back(returns).await;
+    }
+
+    /// Looks at all keys once, and lets calls go first after each shard: takes what `next` gives back of each, until there is
+    /// none, and forgets it then if it `is_over`.
+    async fn walk(
+        &self,
+        next: impl Fn(&mut Holding, u64) -> Option<GiveBack>,
+        is_over: impl Fn(&Holding, u64) -> bool,
+    ) -> Vec<Return> {
+        let mut returns = Vec::new();
         for shard in &self.shards {
-            let mut shard = shard.0.lock();
-            let before = shard.len();
-            shard.retain(|entry| !entry.holding.is_forgettable(now));
-            self.keys.fetch_sub(before - shard.len(), Ordering::Relaxed);
+            if self.keys.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            self.look(shard, &next, &is_over, &mut returns);
+            yield_now().await;
         }
         returns
     }
 
-    fn each(&self, returns: impl Fn(&mut Entry) -> Vec<Return>) -> Vec<Return> {
-        let mut all = Vec::new();
-        for shard in &self.shards {
-            all.extend(shard.0.lock().iter_mut().flat_map(&returns));
-        }
-        all
+    fn look(
+        &self,
+        shard: &Shard,
+        next: impl Fn(&mut Holding, u64) -> Option<GiveBack>,
+        is_over: impl Fn(&Holding, u64) -> bool,
+        returns: &mut Vec<Return>,
+    ) {
+        let now = self.micros(Instant::now());
+        let mut shard = shard.0.lock();
+        let before = shard.len();
+        shard.retain(|entry| {
+            while let Some(give_back) = next(&mut entry.holding, now) {
+                let (redis_key, terms) = (Arc::clone(&entry.redis_key), entry.holding.terms());
+                returns.push(Return { redis_key, terms, give_back });
+            }
+            self.metrics.add(entry.holding.tally());
+            !is_over(&entry.holding, now)
+        });
+        self.keys.fetch_sub(before - shard.len(), Ordering::Relaxed);
     }
 }
 
@@ -398,14 +451,6 @@ impl Entry {
             }
             _ => None,
         }
-    }
-
-    /// All that `next` gives back.
-    fn returns(&mut self, mut next: impl FnMut(&mut Holding) -> Option<GiveBack>) -> Vec<Return> {
-        let terms = self.holding.terms();
-        let holding = &mut self.holding;
-        let give_backs = std::iter::from_fn(|| next(holding));
-        give_backs.map(|give_back| Return { redis_key: Arc::clone(&self.redis_key), terms, give_back }).collect()
     }
 }
 
@@ -433,10 +478,14 @@ const fn quota(terms: Terms, (remaining, reset): (u64, u64)) -> Quota {
 }
 
 async fn sweep(leases: Weak<Leases>, every: Duration) {
+    let mut pause = every;
     loop {
-        sleep(every).await;
+        sleep(pause).await;
         let Some(leases) = leases.upgrade() else { return };
-        leases.give_back(leases.sweep()).await;
+        let began = Instant::now();
+        let returns = leases.sweep().await;
+        pause = every.max(began.elapsed() * PAUSE_PER_SWEEP);
+        leases.give_back(returns).await;
     }
 }
 

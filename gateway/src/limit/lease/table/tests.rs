@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use futures::FutureExt as _;
 use redis::AsyncTypedCommands as _;
-use testkit::{RedisServer, eventually};
+use testkit::{RedisCluster, RedisServer, eventually};
 
 use super::*;
-use crate::config::file::{RateLimitFile, RateLimitScope, RedisFailureMode, RedisFile};
+use crate::config::file::{RateLimitFile, RateLimitScope, RedisClusterFile, RedisFailureMode, RedisFile};
 use crate::config::pattern::RateLimitKey;
 use crate::config::values::Span;
+use crate::limit::metrics::redis_seconds;
 use crate::limit::policy::{Ask, Policy};
+use crate::limit::redis_link::LinkSettings;
 use crate::limit::verdict::Outcome;
 use crate::limit::{Policies, decide, decide_at_once};
 
@@ -136,7 +139,11 @@ async fn the_first_request_of_a_key_takes_one_and_waits_for_redis() {
 async fn refusals_say_how_long_to_wait_and_cost_no_call_each() {
     let server = RedisServer::start().await.expect("Redis");
     let policies = gateway(file(60, Span::from_secs(3_600)), &server);
-    while is_allowed(&take(&policies, b"key", 1).await) {}
+    let mut allowed = 0;
+    while is_allowed(&take(&policies, b"key", 1).await) {
+        allowed += 1;
+        assert!(allowed < 100, "without end");
+    }
     let before = calls(&server).await;
     for _ in 0..100 {
         let asks = [Some(ask(&policies, b"key", 1))];
@@ -288,4 +295,78 @@ async fn nothing_is_left_in_redis_once_the_quota_is_whole() {
     let is_empty = async || connection.clone().keys("*:lease:*").await.expect("keys").is_empty();
     eventually(SOON, "the key expires", is_empty).await.expect("in time");
     assert!(is_allowed(&take(&policies, b"key", 5).await));
+}
+
+/// A table alone, of two requests a second and 7,200 at once; its keys have names that begin with `key_prefix`.
+fn table(redis: RedisFile, key_prefix: &str) -> LeaseTable {
+    let patient = RedisFile { timeout: Span::from_secs(10), key_prefix: "test".to_owned(), ..redis };
+    let seconds = redis_seconds().expect("a legal name");
+    let link = RedisLink::open(LinkSettings::read(&patient), seconds, &Handle::current(), None).expect("usable");
+    let quotas = Quotas::new(CHARGE.limit, Duration::from_secs(3_600), None, false).expect("expressible");
+    let counters = (LeaseMetrics::new("api").expect("legal"), IntCounter::new("no_room", "none").expect("legal"));
+    LeaseTable::new(quotas, 65_536, Arc::new(link), key_prefix.to_owned(), counters, &Handle::current())
+}
+
+const CHARGE: Charge = Charge { cost: 1, limit: 7_200 };
+
+fn at(server: &RedisServer) -> RedisFile {
+    RedisFile { host: "127.0.0.1".to_owned(), port: server.port(), ..RedisFile::default() }
+}
+
+/// What waits for the only thread meanwhile would wait for all keys else.
+#[tokio::test]
+async fn a_look_at_all_keys_lets_others_go_first_again_and_again() {
+    let server = RedisServer::start().await.expect("Redis");
+    let table = table(at(&server), "test:");
+    assert!(table.leases.sweep().now_or_never().is_some(), "where there is no key, there is nothing to look at");
+    assert!(table.take(b"key", CHARGE).await.is_some());
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            yield_now().await;
+        }
+    });
+    table.leases.sweep().await;
+    other.abort();
+    let turns = turns.load(Ordering::Relaxed);
+    assert!(turns >= SHARDS / 2, "{turns}");
+}
+
+#[tokio::test]
+async fn what_comes_for_a_request_that_has_gone_is_there_for_the_next() {
+    let server = RedisServer::start().await.expect("Redis");
+    let table = table(at(&server), "test:");
+    let leases = &table.leases;
+    let Step::Asked(answer) = leases.step(b"key", CHARGE, false) else { panic!("nothing is there") };
+    drop(answer);
+    let has_some = async || {
+        let mut shard = leases.shard(leases.name(b"key", CHARGE)).0.lock();
+        let entry = entry_of(&mut shard, leases.name(b"key", CHARGE)).expect("there");
+        !entry.holding.would_wait(1, leases.micros(Instant::now()))
+    };
+    eventually(SOON, "it has come", has_some).await.expect("in time");
+    let AtOnce::Answer(verdict) = table.take_at_once(b"key", CHARGE, Instant::now()) else { panic!("it is there") };
+    assert!(is_allowed(&verdict), "{verdict:?}");
+    assert_eq!(leases.metrics.takes.get(), 1);
+}
+
+#[tokio::test]
+async fn what_a_node_has_granted_goes_back_to_it_while_another_is_away() {
+    let mut cluster = RedisCluster::start().await.expect("a cluster");
+    let nodes = vec![cluster.addrs().join(",").try_into().expect("nodes")];
+    let file = RedisFile { cluster: Some(RedisClusterFile { nodes }), ..RedisFile::default() };
+    // Its slot is 5061, which the first node has.
+    let table = table(file, "test:{bar}:");
+    let link = Arc::clone(&table.leases.link);
+    eventually(SOON, "all nodes are up", async || link.is_up()).await.expect("in time");
+    cluster.nodes[2].kill().expect("killed");
+    eventually(SOON, "one is down", async || !link.is_up()).await.expect("in time");
+    for _ in 0..3_000 {
+        assert!(is_allowed(&table.take(b"key", CHARGE).await.expect("an answer")));
+    }
+    let counters = &table.leases.metrics;
+    eventually(SOON, "it is given back", async || counters.returned.get() > 0).await.expect("in time");
+    assert!(!link.is_up());
 }
