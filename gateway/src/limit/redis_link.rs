@@ -151,8 +151,13 @@ impl RedisLink {
 
     /// Runs a script within the deadline. Its keys can all go into one call (see [`Self::groups`]).
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
-        let _measured = self.seconds.start_timer();
-        self.reach.run(script).await
+        let measured = self.seconds.start_timer();
+        let answer = self.reach.run(script).await;
+        if matches!(answer, Err(NoAnswer::Down(_))) {
+            // Nobody was called.
+            measured.stop_and_discard();
+        }
+        answer
     }
 
     /// Which of `keys` can go into one call together, each group by their places among them; nothing when all can. In a

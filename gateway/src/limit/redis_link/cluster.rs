@@ -1,24 +1,26 @@
 //! A Redis Cluster: which node has a key, and what happens when it does not have it any more.
 //!
 //! The keeper asks the nodes every second, and at once when one sends a call on, who has which slots; it keeps one connection
-//! to each master. A call goes to the node that has its key's slot. Sent on (MOVED, ASK), it goes on within its deadline, once.
-//! Each node has a breaker of its own, so one that is away costs only the keys it has.
+//! to each master. A call goes to the node that has its key's slot. Sent on (MOVED, ASK), it goes on within its deadline, once;
+//! to a node that is not known yet if a connection to it is made by then. Each node has a breaker of its own, so one that is
+//! away costs only the keys it has, and nothing those that send calls on to it.
 //!
 //! Why not the client library's cluster connection: any call that is sent on or fails has it ask for the slots anew, and
 //! until that has ended, with a connection made to every node or given up, no call of anybody is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::telemetry::Chain;
+use futures::future::select_ok;
 use parking_lot::Mutex;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Arg, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, ScriptInvocation};
 use redis::{ServerErrorKind, Value, from_redis_value};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant as Deadline, sleep_until, timeout};
 
 use super::NoAnswer;
 use super::keeper::{self, Finder, PROBE_INTERVAL, jittered};
@@ -29,21 +31,25 @@ use crate::config::values::RedisNode;
 
 /// How often the nodes are asked who has what.
 const QUESTION_INTERVAL: Duration = Duration::from_secs(1);
-/// The same when a call was sent on: many are at once then.
+/// The same at least, however many calls are sent on.
 const LEAST_PAUSE: Duration = Duration::from_millis(20);
 /// How long a node may take to say, with a connection made to it.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// Nodes without slots to which calls were sent on; each has a connection until the slots have moved.
 const MOST_GUESTS: usize = 8;
+/// When one to which no more calls are sent on is forgotten.
+const GUESTS_STAY: Duration = Duration::from_secs(5);
 
 /// What requests and the keeper share.
 pub(super) struct Cluster {
     timeout: Duration,
     probe_prefix: String,
     map: watch::Sender<Map>,
-    /// Nodes that calls were sent on to and that have no slots yet.
-    guests: Mutex<BTreeSet<RedisNode>>,
-    /// Wakes the keeper.
+    /// Nodes that calls were sent on to and that have no slots yet, and when the last was.
+    guests: Mutex<BTreeMap<RedisNode, Instant>>,
+    /// Has the keeper connect to a new one.
+    guest_came: Notify,
+    /// Has the keeper ask anew.
     is_old: Notify,
 }
 
@@ -61,8 +67,11 @@ struct Slots {
     ranges: Vec<Range>,
     /// Who has each of them.
     owners: Vec<Arc<Server>>,
-    servers: BTreeMap<RedisNode, Arc<Server>>,
+    masters: Servers,
+    guests: Servers,
 }
+
+type Servers = BTreeMap<RedisNode, Arc<Server>>;
 
 /// From the first slot to the last, and who has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +91,7 @@ impl Cluster {
             probe_prefix: format!("{}:probe", settings.key_prefix()),
             map: watch::Sender::new(Map::Starting),
             guests: Mutex::default(),
+            guest_came: Notify::new(),
             is_old: Notify::new(),
         })
     }
@@ -104,25 +114,33 @@ impl Cluster {
     /// Whether every slot is had by a node that is up.
     pub(super) fn is_up(&self) -> bool {
         match &*self.map.borrow() {
-            Map::Known(slots) => slots.is_whole() && slots.servers.values().all(|server| server.is_up()),
+            Map::Known(slots) => slots.is_whole() && slots.masters.values().all(|server| server.is_up()),
             Map::Starting | Map::Unknown(_) => false,
         }
     }
 
-    /// Whether every slot is had, and every node answers in time.
+    /// Whether every slot is had, and every node that has one answers in time.
     pub(super) async fn check(&self) -> Result<(), NoAnswer> {
         let slots = timeout(self.timeout, self.slots()).await;
         let slots = slots.unwrap_or(Err(NoAnswer::Deadline(self.timeout)))?;
         if !slots.is_whole() {
             return Err(NoAnswer::Down("some slots of the cluster are had by no node".into()));
         }
-        futures::future::try_join_all(slots.servers.values().map(|server| server.ping())).await.map(drop)
+        futures::future::try_join_all(slots.masters.values().map(|server| server.ping())).await.map(drop)
+    }
+
+    #[cfg(test)]
+    pub(super) fn guests(&self) -> usize {
+        match &*self.map.borrow() {
+            Map::Known(slots) => slots.guests.len(),
+            Map::Starting | Map::Unknown(_) => 0,
+        }
     }
 
     /// Ends it: nobody is to use it any more.
     pub(super) fn end(&self, why: &str) {
         if let Map::Known(slots) = self.map.send_replace(Map::Unknown(why.into())) {
-            slots.servers.values().for_each(|server| server.end(why));
+            slots.servers().for_each(|(_, server)| server.end(why));
         }
     }
 
@@ -153,20 +171,30 @@ impl Cluster {
     /// The node to which a call was sent on; waits for the keeper to connect to one that is not known yet.
     async fn place_at(&self, node: &RedisNode) -> Result<Place, NoAnswer> {
         let find = |map: &Map| match map {
-            Map::Known(slots) => slots.servers.get(node).cloned(),
+            Map::Known(slots) => slots.at(node),
             Map::Starting | Map::Unknown(_) => None,
         };
-        if find(&self.map.borrow()).is_none() {
-            let mut guests = self.guests.lock();
-            if guests.len() < MOST_GUESTS {
-                guests.insert(node.clone());
-            }
-        }
         self.is_old.notify_one();
+        if !matches!(&*self.map.borrow(), Map::Known(slots) if slots.masters.contains_key(node)) {
+            self.welcome(node);
+        }
         let server = self.map.subscribe().wait_for(|map| find(map).is_some()).await.ok().and_then(|map| find(&map));
         let server = server.ok_or_else(|| NoAnswer::Down("a node of the cluster is not known".into()))?;
         let live = server.live().await?;
         Ok((server, live))
+    }
+
+    /// Has the keeper connect to `node`, if it does not yet, and stay so while calls are sent on to it.
+    fn welcome(&self, node: &RedisNode) {
+        let mut guests = self.guests.lock();
+        let is_known = guests.contains_key(node);
+        if is_known || guests.len() < MOST_GUESTS {
+            guests.insert(node.clone(), Instant::now());
+        }
+        drop(guests);
+        if !is_known {
+            self.guest_came.notify_one();
+        }
     }
 
     /// A key to write to at the server at `node`; none if that has no slot.
@@ -189,6 +217,14 @@ impl Slots {
 
     fn server_of(&self, slot: u16) -> Option<Arc<Server>> {
         self.owners.get(self.range_of(slot)?.0).cloned()
+    }
+
+    fn at(&self, node: &RedisNode) -> Option<Arc<Server>> {
+        self.masters.get(node).or_else(|| self.guests.get(node)).cloned()
+    }
+
+    fn servers(&self) -> impl Iterator<Item = (&RedisNode, &Arc<Server>)> {
+        self.masters.iter().chain(&self.guests)
     }
 
     fn is_whole(&self) -> bool {
@@ -236,6 +272,8 @@ impl ConnectionLike for Call<'_> {
             });
             let Some((addr, asks)) = sent_on else { return answer };
             let Some(node) = self.node(&addr) else { return answer };
+            // It has answered: that another is late is no fault of its own.
+            self.place = None;
             let place = self.cluster.place_at(&node).await;
             let mut connection = self.at(place)?;
             if !asks {
@@ -269,7 +307,7 @@ impl Call<'_> {
         }
         let (server, _) = self.place.as_ref()?;
         let Map::Known(slots) = &*self.cluster.map.borrow() else { return None };
-        let same = slots.servers.iter().find(|(_, own)| Arc::ptr_eq(own, server));
+        let same = slots.servers().find(|(_, own)| Arc::ptr_eq(own, server));
         same.map(|(node, _)| RedisNode { host: node.host.clone(), port })
     }
 }
@@ -297,6 +335,7 @@ pub(super) async fn owner_of(slot: u16, seeds: &[RedisNode], settings: &LinkSett
 pub(super) async fn keep(cluster: &Arc<Cluster>, seeds: &[RedisNode], settings: &LinkSettings) {
     let mut keepers = Keepers { running: BTreeMap::new(), tasks: JoinSet::new() };
     for turn in 0_usize.. {
+        let asked = Deadline::now();
         let known = match ask(cluster, seeds, settings, turn).await {
             Ok(ranges) => {
                 keepers.follow(cluster, ranges, settings);
@@ -310,9 +349,14 @@ pub(super) async fn keep(cluster: &Arc<Cluster>, seeds: &[RedisNode], settings: 
                 !is_known
             }),
         };
-        tokio::select! {
-            () = sleep(jittered(if known { QUESTION_INTERVAL } else { PROBE_INTERVAL })) => {}
-            () = cluster.is_old.notified() => sleep(LEAST_PAUSE).await,
+        let mut next = Deadline::now() + jittered(if known { QUESTION_INTERVAL } else { PROBE_INTERVAL });
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => break,
+                // Calls wait for it that have no time to ask first.
+                () = cluster.guest_came.notified() => keepers.follow_the_same(cluster, settings),
+                () = cluster.is_old.notified() => next = next.min(asked + LEAST_PAUSE),
+            }
         }
     }
 }
@@ -326,34 +370,45 @@ struct Keepers {
 impl Keepers {
     /// Puts `ranges` in the place of what was known, and has a keeper for each node of them and for the guests.
     fn follow(&mut self, cluster: &Arc<Cluster>, ranges: Vec<Range>, settings: &LinkSettings) {
-        let masters: BTreeSet<RedisNode> = ranges.iter().map(|range| range.node.clone()).collect();
-        let mut guests = cluster.guests.lock();
-        guests.retain(|guest| !masters.contains(guest));
-        let nodes: BTreeSet<RedisNode> = masters.union(&guests).cloned().collect();
-        drop(guests);
         let server = |node: &RedisNode| match self.running.get(node) {
             Some((server, _)) => Arc::clone(server),
             None => Server::new(node.to_string(), settings.timeout),
         };
-        let servers: BTreeMap<_, _> = nodes.iter().map(|node| (node.clone(), server(node))).collect();
+        let with_server = |node: &RedisNode| (node.clone(), server(node));
+        let nodes: BTreeSet<&RedisNode> = ranges.iter().map(|range| &range.node).collect();
+        let masters: Servers = nodes.into_iter().map(with_server).collect();
+        let mut asked = cluster.guests.lock();
+        asked.retain(|guest, last| !masters.contains_key(guest) && last.elapsed() < GUESTS_STAY);
+        let guests: Servers = asked.keys().map(with_server).collect();
+        drop(asked);
         // Before the keepers begin: they look there for a key to write to.
-        let owners = ranges.iter().filter_map(|range| servers.get(&range.node).cloned()).collect();
-        cluster.map.send_replace(Map::Known(Slots { ranges, owners, servers: servers.clone() }));
+        let owners = ranges.iter().filter_map(|range| masters.get(&range.node).cloned()).collect();
+        let slots = Slots { ranges, owners, masters, guests };
+        cluster.map.send_replace(Map::Known(slots.clone()));
         self.running.retain(|node, (server, keeper)| {
-            let stays = servers.contains_key(node);
+            let stays = slots.at(node).is_some();
             if !stays {
                 keeper.abort();
                 server.end("it has no slots of the cluster any more");
             }
             stays
         });
-        for (node, server) in servers {
-            if !self.running.contains_key(&node) {
-                let keeper = keep_node(Arc::clone(cluster), node.clone(), Arc::clone(&server), settings.clone());
-                self.running.insert(node, (server, self.tasks.spawn(keeper)));
+        for (node, server) in slots.servers() {
+            if !self.running.contains_key(node) {
+                let keeper = keep_node(Arc::clone(cluster), node.clone(), Arc::clone(server), settings.clone());
+                self.running.insert(node.clone(), (Arc::clone(server), self.tasks.spawn(keeper)));
             }
         }
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Has a keeper for guests who came since.
+    fn follow_the_same(&mut self, cluster: &Arc<Cluster>, settings: &LinkSettings) {
+        let ranges = match &*cluster.map.borrow() {
+            Map::Known(slots) => slots.ranges.clone(),
+            Map::Starting | Map::Unknown(_) => return,
+        };
+        self.follow(cluster, ranges, settings);
     }
 }
 
@@ -369,7 +424,7 @@ async fn ask(
     turn: usize,
 ) -> Result<Vec<Range>, RedisError> {
     let known: Vec<(RedisNode, Arc<Server>)> = match &*cluster.map.borrow() {
-        Map::Known(slots) => slots.servers.iter().map(|(node, own)| (node.clone(), Arc::clone(own))).collect(),
+        Map::Known(slots) => slots.masters.iter().map(|(node, own)| (node.clone(), Arc::clone(own))).collect(),
         Map::Starting | Map::Unknown(_) => Vec::new(),
     };
     for (node, server) in known.iter().cycle().skip(turn % known.len().max(1)).take(known.len()) {
@@ -381,18 +436,22 @@ async fn ask(
     ask_anew(seeds.iter().chain(known.iter().map(|(node, _)| node)), settings).await
 }
 
-/// The same over connections that are made for the question.
+/// The same over connections that are made for the question, to all at once: those that are away delay nobody.
 async fn ask_anew(nodes: impl Iterator<Item = &RedisNode>, settings: &LinkSettings) -> Result<Vec<Range>, RedisError> {
-    let mut failure: Option<RedisError> = None;
-    for node in nodes {
-        let answer = timeout(ANSWERS_WITHIN, async { ask_over(&mut settings.connect(node).await?, node).await });
-        match answer.await {
-            Ok(Ok(ranges)) => return Ok(ranges),
-            Ok(Err(error)) => failure = Some(error),
-            Err(_) => failure = Some((ErrorKind::Io, "a node of the cluster did not answer in time").into()),
-        }
+    let answers: Vec<_> = nodes
+        .map(|node| {
+            Box::pin(async move {
+                let answer =
+                    timeout(ANSWERS_WITHIN, async { ask_over(&mut settings.connect(node).await?, node).await });
+                let late = || (ErrorKind::Io, "a node of the cluster did not answer in time").into();
+                answer.await.unwrap_or_else(|_| Err(late()))
+            })
+        })
+        .collect();
+    if answers.is_empty() {
+        return Err((ErrorKind::Client, "there is no node to ask").into());
     }
-    Err(failure.unwrap_or_else(|| (ErrorKind::Client, "there is no node to ask").into()))
+    select_ok(answers).await.map(|(ranges, _)| ranges)
 }
 
 async fn ask_over(connection: &mut MultiplexedConnection, asked: &RedisNode) -> Result<Vec<Range>, RedisError> {

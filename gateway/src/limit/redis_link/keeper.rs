@@ -65,8 +65,8 @@ pub(super) fn jittered(span: Duration) -> Duration {
     span + span.mul_f64(rand::random_range(0.0..1.0))
 }
 
-/// A connection over which the limiter's own script has run. So a Redis that accepts connections but may not be written to
-/// (a replica, a user without the right) stays down.
+/// A connection over which the limiter's own script has run, and once more within the deadline of requests. So a Redis that
+/// accepts connections but may not be written to (a replica, a user without the right), or is too slow, stays down.
 async fn connect(
     finder: &mut Finder,
     settings: &LinkSettings,
@@ -78,6 +78,9 @@ async fn connect(
         let counts_by = CountsBy { algorithm: "gcra", numbers: Gcra::PROBE.numbers() };
         let probe = script::take(&[Line { key, counts_by, cost: 1, only_watches: false }]);
         probe.invoke_async::<Vec<Answer>>(&mut connection).await.map_err(NoAnswer::Failed)?;
+        // The first may have taken its time: it brings the script along.
+        let again = timeout(settings.timeout, probe.invoke_async::<Vec<Answer>>(&mut connection)).await;
+        again.map_err(|_| NoAnswer::Deadline(settings.timeout))?.map_err(NoAnswer::Failed)?;
     }
     Ok((Live::new(connection), node))
 }

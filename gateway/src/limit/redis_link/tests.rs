@@ -1,10 +1,13 @@
 //! Against real servers, sentinels and clusters, whose parts are killed and come back.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use redis::Script;
 use testkit::{RedisCluster, RedisOptions, RedisSentinels, RedisServer, RedisTls, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::config::file::{RedisClusterFile, RedisFile, RedisSentinelFile};
@@ -21,7 +24,11 @@ const SOON: Duration = Duration::from_secs(60);
 static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('INCR', KEYS[1])"));
 
 fn open(file: RedisFile) -> RedisLink {
-    let patient = RedisFile { timeout: Span::from_secs(10), key_prefix: "test".to_owned(), ..file };
+    open_with_deadline(file, Span::from_secs(10))
+}
+
+fn open_with_deadline(file: RedisFile, timeout: Span) -> RedisLink {
+    let patient = RedisFile { timeout, key_prefix: "test".to_owned(), ..file };
     let settings = LinkSettings::read(&patient);
     RedisLink::open(settings, redis_seconds().expect("a legal name"), &Handle::current(), None).expect("usable")
 }
@@ -197,13 +204,46 @@ fn key_at(index: u16, number: u32) -> String {
     (0..).map(|n| format!("test:{number}:{n}")).find(is_there).expect("many")
 }
 
+fn of_cluster(seeds: &[String]) -> RedisFile {
+    RedisFile { cluster: Some(RedisClusterFile { nodes: nodes(seeds) }), ..RedisFile::default() }
+}
+
 async fn cluster() -> (RedisCluster, RedisLink) {
     let cluster = RedisCluster::start().await.expect("a cluster");
     // One is enough: it knows the others.
-    let cluster_file = RedisClusterFile { nodes: nodes(&cluster.addrs()[..1]) };
-    let link = open(RedisFile { cluster: Some(cluster_file), ..RedisFile::default() });
+    let link = open(of_cluster(&cluster.addrs()[..1]));
     until_up(&link).await;
     (cluster, link)
+}
+
+/// Has a fourth node join, which has no slots.
+async fn fourth(cluster: &mut RedisCluster) {
+    let bus_port = testkit::free_port().expect("a port");
+    let lines = vec![
+        "cluster-enabled yes".to_owned(),
+        "cluster-config-file nodes.conf".to_owned(),
+        format!("cluster-port {bus_port}"),
+    ];
+    let node = RedisServer::start_with(RedisOptions { lines, ..RedisOptions::default() }).await.expect("Redis");
+    let mut meet = redis::cmd("CLUSTER");
+    meet.arg("MEET").arg("127.0.0.1").arg(node.port()).arg(bus_port);
+    meet.exec_async(&mut cluster.nodes[0].connect().await.expect("a connection")).await.expect("met");
+    cluster.nodes.push(node);
+    let ids = futures::future::try_join_all(cluster.nodes.iter().map(RedisCluster::id_of)).await.expect("ids");
+    let all_know_all = async || {
+        for node in &cluster.nodes {
+            let mut connection = node.connect().await.expect("a connection");
+            let mut ask = redis::cmd("CLUSTER");
+            let known: String = ask.arg("NODES").query_async(&mut connection).await.expect("an answer");
+            let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await.expect("an answer");
+            let knows = |id: &String| known.lines().any(|line| line.starts_with(id) && !line.contains("handshake"));
+            if !ids.iter().all(knows) || !info.contains("cluster_state:ok") {
+                return false;
+            }
+        }
+        true
+    };
+    eventually(SOON, "all know of it", all_know_all).await.expect("in time");
 }
 
 #[tokio::test]
@@ -244,6 +284,113 @@ async fn a_node_that_is_away_costs_the_keys_that_it_has_and_no_others() {
     cluster.nodes[2].restart().await.expect("restarted");
     until_up(&link).await;
     assert_eq!(count(&link, &lost).await.expect("counted"), 1);
+}
+
+#[tokio::test]
+async fn calls_are_sent_on_to_a_node_that_was_not_known_and_it_is_forgotten_again() {
+    let (mut cluster, link) = cluster().await;
+    fourth(&mut cluster).await;
+    let Reach::Cluster(own) = &link.reach else { panic!("a cluster") };
+    let moving = key_at(0, 1);
+    cluster.begin_to_move(slot_of(moving.as_bytes()), 0, 3).await.expect("moves");
+    assert_eq!(count(&link, &moving).await.expect("asked there"), 1);
+    assert_eq!(own.guests(), 1);
+    // It is none of those that have slots.
+    cluster.nodes[3].kill().expect("killed");
+    assert!(link.is_up());
+    link.check().await.expect("all that have slots answer");
+    eventually(SOON, "it is forgotten", async || own.guests() == 0).await.expect("in time");
+}
+
+#[tokio::test]
+async fn a_node_that_sends_calls_on_to_one_that_hangs_stays_up() {
+    let (mut cluster, _) = cluster().await;
+    fourth(&mut cluster).await;
+    let link = open_with_deadline(of_cluster(&cluster.addrs()[..1]), Span::from_secs(1));
+    until_up(&link).await;
+    let moving = key_at(0, 1);
+    cluster.begin_to_move(slot_of(moving.as_bytes()), 0, 3).await.expect("moves");
+    cluster.nodes[3].stall().expect("stalled");
+    let answers = futures::future::join_all((0..8).map(|_| count(&link, &moving))).await;
+    // What was a fault of the first node would have taken it down with the third answer.
+    let stays = count(&link, &key_at(0, 2)).await;
+    cluster.nodes[3].resume().expect("goes on");
+    assert!(answers.iter().all(|answer| matches!(answer, Err(NoAnswer::Deadline(_)))), "{answers:?}");
+    assert!(!matches!(stays, Err(NoAnswer::Down(_))), "{stays:?}");
+}
+
+/// What accepts connections and never says anything.
+fn silent() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let addr = listener.local_addr().expect("bound").to_string();
+    (listener, addr)
+}
+
+#[tokio::test]
+async fn nodes_that_hang_delay_nobody_who_asks_the_others_too() {
+    let cluster = RedisCluster::start().await.expect("a cluster");
+    let hanging = [(); 6].map(|()| silent());
+    let mut seeds: Vec<String> = hanging.iter().map(|(_, addr)| addr.clone()).collect();
+    seeds.extend_from_slice(&cluster.addrs()[..1]);
+    let settings = LinkSettings::read(&of_cluster(&seeds));
+    // One after the other they would take six seconds.
+    let connected = timeout(Duration::from_secs(5), settings.connect_for("key")).await;
+    assert!(matches!(connected, Ok(Ok(_))));
+}
+
+/// A Redis whose every answer comes `late`, and how many connections were made to it.
+async fn slow(server: &RedisServer, late: Duration) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let (port, to) = (listener.local_addr().expect("bound").port(), server.port());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let (mut asks, mut hears) = client.into_split();
+                let (mut says, mut is_asked) =
+                    TcpStream::connect(("127.0.0.1", to)).await.expect("a connection").into_split();
+                let questions = tokio::io::copy(&mut asks, &mut is_asked);
+                let answers = async {
+                    let mut piece = [0; 4096];
+                    while let Ok(length @ 1..) = says.read(&mut piece).await {
+                        sleep(late).await;
+                        if hears.write_all(&piece[..length]).await.is_err() {
+                            break;
+                        }
+                    }
+                };
+                tokio::select! { _ = questions => {}, () = answers => {} }
+            });
+        }
+    });
+    (port, connections)
+}
+
+#[tokio::test]
+async fn a_redis_that_is_slower_than_the_deadline_stays_down() {
+    let server = RedisServer::start().await.expect("Redis");
+    let (port, connections) = slow(&server, Duration::from_millis(300)).await;
+    let link = open_with_deadline(at(port), Span::from_millis(20));
+    // Each but the last has been proved, or was not.
+    let tried = async || {
+        assert!(!link.is_up());
+        connections.load(Ordering::Relaxed) > 3
+    };
+    eventually(SOON, "it is tried again", tried).await.expect("in time");
+}
+
+#[tokio::test]
+async fn calls_that_nobody_made_are_not_measured() {
+    let link = open(at(testkit::free_port().expect("a port")));
+    until_down(&link).await;
+    assert!(matches!(count(&link, "key").await, Err(NoAnswer::Down(_))));
+    assert_eq!(link.seconds().get_sample_count(), 0);
+    let server = RedisServer::start().await.expect("Redis");
+    let link = open(at(server.port()));
+    count(&link, "key").await.expect("counted");
+    assert_eq!(link.seconds().get_sample_count(), 1);
 }
 
 #[tokio::test]
