@@ -168,7 +168,7 @@ impl World {
             let set = world.random.random_range(0..world.ends);
             world.schedule(set, Event::ClockIsSet);
         }
-        world.to_its_end()
+        world.until_its_end()
     }
 
     /// Four gateways that are asked for `load` times the limit in all, evenly, without faults.
@@ -189,7 +189,7 @@ impl World {
             world.schedule(gateway as u64 * gap / 4, Event::Request { gateway, phase: 0 });
             world.schedule(world.terms.life / 4, Event::Tick { gateway });
         }
-        world.to_its_end()
+        world.until_its_end()
     }
 
     fn new(random: StdRng, faults: Faults, terms: Terms, promise: Promise, ends: u64) -> Self {
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    fn to_its_end(mut self) -> Ran {
+    fn until_its_end(mut self) -> Ran {
         while let Some(Reverse((at, _, event))) = self.events.pop() {
             if at > self.ends {
                 break;
