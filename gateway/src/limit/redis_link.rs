@@ -30,6 +30,7 @@ use redis::{FromRedisValue, RedisError, ScriptInvocation};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::cluster::Cluster;
 use self::keeper::{Finder, PROBE_INTERVAL};
@@ -40,8 +41,10 @@ pub(crate) use self::settings::LinkSettings;
 use self::settings::Place;
 use self::slot::slot_of;
 
-/// How long an orderly end may take to say so in Redis.
+/// How long an orderly end may take to say so in Redis, with all that is done before.
 const LEAVES_WITHIN: Duration = Duration::from_millis(500);
+/// How long it waits for those who give back what is Redis'.
+const RETURNS_WITHIN: Duration = Duration::from_millis(250);
 
 /// The link to Redis that the policies share.
 pub struct RedisLink {
@@ -50,6 +53,8 @@ pub struct RedisLink {
     presence: Arc<Presence>,
     seconds: Histogram,
     retired: CancellationToken,
+    /// Tasks that have something to do once it is retired.
+    returns: TaskTracker,
     /// Whether this gateway has been taken out of those that live.
     left: CancellationToken,
 }
@@ -97,9 +102,12 @@ impl RedisLink {
         let assumed = before.map_or(0, Self::live_gateways).max(settings.expected_gateways);
         let presence = Arc::new(Presence::new(settings.key_prefix(), assumed));
         let (retired, left) = (CancellationToken::new(), CancellationToken::new());
-        let kept = keep_until(reach.clone(), settings.clone(), Arc::clone(&presence), retired.clone(), left.clone());
-        control.spawn(kept);
-        Ok(Self { settings, reach, presence, seconds, retired, left })
+        let returns = TaskTracker::new();
+        // What it waits for is the tasks that there are by then.
+        returns.close();
+        let ended = (retired.clone(), returns.clone(), left.clone());
+        control.spawn(keep_until(reach.clone(), settings.clone(), Arc::clone(&presence), ended));
+        Ok(Self { settings, reach, presence, seconds, retired, returns, left })
     }
 
     /// Makes and watches over no connection any more, takes this gateway out of those that live, and closes what it has as soon
@@ -113,6 +121,14 @@ impl RedisLink {
         self.retire();
         // Redis may be away, and then it forgets this gateway by itself.
         let _ = timeout(LEAVES_WITHIN, self.left.cancelled()).await;
+    }
+
+    /// Runs a task, made with what tells it that the link is retired, which is then given a moment for what it has to give back.
+    pub(super) fn spawn_returning<F>(&self, control: &Handle, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.returns.spawn_on(task(self.retired.clone()), control);
     }
 
     /// Whether requests can use all of it now.
@@ -203,13 +219,14 @@ async fn keep_until(
     reach: Reach,
     settings: LinkSettings,
     presence: Arc<Presence>,
-    retired: CancellationToken,
-    left: CancellationToken,
+    (retired, returns, left): (CancellationToken, TaskTracker, CancellationToken),
 ) {
     tokio::select! {
         _ = async { tokio::join!(keep(&reach, &settings), beat(&reach, &presence)) } => {}
         () = retired.cancelled() => {}
     }
+    // What is not given back by then is a waste, no more.
+    let _ = timeout(RETURNS_WITHIN, returns.wait()).await;
     // If Redis is away, it forgets this gateway by itself.
     let _ = reach.run::<u32>(&presence.says(false)).await;
     left.cancel();

@@ -58,8 +58,10 @@ async fn gateways_never_pass_more_than_the_limit_together_and_ask_redis_for_one_
     let passed = first + second;
     assert!(passed as u128 <= most, "{passed} of {most}");
     assert!(passed >= 588, "{passed}");
-    let calls = calls(&redis).await;
-    assert!(calls as usize * 100 < 2 * EACH, "{calls} calls");
+    // They grow with time, too: each gateway asks twice a second for a key that is used up, and says once that it lives.
+    let (calls, seconds) = (calls(&redis).await, began.elapsed().as_secs() + 1);
+    let asked = 2 * EACH as u64;
+    assert!(calls <= asked / 100 + 2 * 8 * seconds, "{calls} calls in {seconds} s");
     for (gateway, passed) in gateways.iter().zip([first, second]) {
         let allowed = r#"gateway_rate_limit_requests_total{outcome="allowed",policy="api"}"#;
         assert_eq!(gateway.metric(allowed).await, Some(passed as f64));
@@ -77,7 +79,11 @@ async fn clients_are_told_of_a_leased_quota() {
     let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
     assert_eq!(header("ratelimit-policy"), r#""api";q=60;w=3600"#);
     assert_eq!((header("x-ratelimit-limit"), header("x-ratelimit-remaining")), ("59".to_owned(), "58".to_owned()));
-    while gateway.get("/a/").await.0 == 200 {}
+    let mut more = 0;
+    while gateway.get("/a/").await.0 == 200 {
+        more += 1;
+        assert!(more < 60, "without end");
+    }
     let answer = gateway.request(Method::GET, "/a/").send().await.expect("an answer");
     assert_eq!(answer.status(), 429);
     let wait: u64 = answer.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
@@ -96,6 +102,7 @@ async fn answers_that_do_not_count_are_given_back_to_the_lease() {
     let mut failures = 0;
     while gateway.get("/a/").await.0 == 401 {
         failures += 1;
+        assert!(failures < 100, "without end");
     }
     assert!((1..=59).contains(&failures), "{failures}");
 }

@@ -21,7 +21,8 @@ use tokio::runtime::Handle;
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
-use tokio::time::{Instant as Deadline, sleep, timeout_at};
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::batch::{GiveBack, Stamp};
 use super::holding::{Answer, Ask, Holding, Reply};
@@ -144,7 +145,7 @@ impl LeaseTable {
         });
         let life = Duration::from_micros(Terms::of(quotas.usual()).life);
         let every = (life / 4).clamp(SHORTEST_SWEEP, LONGEST_SWEEP);
-        control.spawn(sweep(Arc::downgrade(&leases), every));
+        leases.link.spawn_returning(control, |retired| sweep(Arc::downgrade(&leases), every, retired));
         Self { leases }
     }
 
@@ -477,15 +478,18 @@ const fn quota(terms: Terms, (remaining, reset): (u64, u64)) -> Quota {
     Quota { limit: terms.burst, remaining, reset: Duration::from_micros(reset) }
 }
 
-async fn sweep(leases: Weak<Leases>, every: Duration) {
+/// Looks at all keys again and again, until the link is retired, and then gives everything back.
+async fn sweep(leases: Weak<Leases>, every: Duration, retired: CancellationToken) {
     let mut pause = every;
-    loop {
-        sleep(pause).await;
+    while timeout(pause, retired.cancelled()).await.is_err() {
         let Some(leases) = leases.upgrade() else { return };
         let began = Instant::now();
         let returns = leases.sweep().await;
         pause = every.max(began.elapsed() * PAUSE_PER_SWEEP);
         leases.give_back(returns).await;
+    }
+    if let Some(leases) = leases.upgrade() {
+        leases.give_all_back().await;
     }
 }
 

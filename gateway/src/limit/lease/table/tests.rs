@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::FutureExt as _;
 use redis::AsyncTypedCommands as _;
 use testkit::{RedisCluster, RedisServer, eventually};
+use tokio::time::sleep;
 
 use super::*;
 use crate::config::file::{RateLimitFile, RateLimitScope, RedisClusterFile, RedisFailureMode, RedisFile};
@@ -239,6 +240,17 @@ async fn what_a_policy_has_when_it_ends_goes_back_to_redis() {
     drop(policies);
     let is_back = async || counters.returned.get() + counters.lost.get() > 0;
     eventually(SOON, "it is given back", is_back).await.expect("in time");
+}
+
+#[tokio::test]
+async fn what_a_gateway_has_when_it_stops_is_back_in_redis_by_then() {
+    let server = RedisServer::start().await.expect("Redis");
+    let policies = gateway(file(7_200, Span::from_secs(3_600)), &server);
+    want_much(&policies, b"key").await;
+    let (leased, spent) = (tokens(&policies, "leased"), 3_000);
+    policies.leave().await;
+    let returned = tokens(&policies, "returned");
+    assert!(returned > 0 && spent + returned <= leased, "{spent} and {returned} of {leased}");
 }
 
 #[tokio::test]
