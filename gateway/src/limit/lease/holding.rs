@@ -123,9 +123,12 @@ impl Holding {
     /// Whether a request that takes `cost` tokens would have to wait for a call.
     pub(super) fn would_wait(&mut self, cost: u64, now: u64) -> bool {
         self.end_what_is_over(now);
+        // This one counts too: it may be the one for which it is worth asking again.
+        let mut pace = self.pace;
+        pace.count();
         let is_refused = match self.is_asking {
             true => self.waiting >= MOST_WAITING,
-            false => self.pace.may_ask_from(cost) > now,
+            false => pace.may_ask_from(cost) > now,
         };
         self.left() < cost && !is_refused
     }

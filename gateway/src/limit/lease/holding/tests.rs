@@ -46,6 +46,27 @@ fn the_first_request_of_a_key_asks_for_what_it_needs() {
     assert_eq!(holding.tally(), Tally { leased: 3, spent: 3, ..Tally::default() });
 }
 
+/// Whoever is told that he need not wait, is answered.
+#[test]
+fn what_is_said_of_a_request_beforehand_is_so() {
+    let mut holding = Holding::new(TERMS, START);
+    let (mut now, mut calls) = (START, 0);
+    for number in 0..20_000_u64 {
+        now += 20;
+        let would_wait = holding.would_wait(1, now);
+        let answer = holding.request(1, now);
+        assert_eq!(would_wait, matches!(answer, Answer::Ask(_) | Answer::Wait), "{number}: {answer:?}");
+        if let Answer::Ask(ask) | Answer::Pass { ask: Some(ask), .. } = answer {
+            calls += 1;
+            // Now and then there is little.
+            let tokens = if calls % 3 == 0 { ask.need } else { 0 };
+            let wait = if tokens == 0 { TERMS.interval } else { 0 };
+            holding.answered(ask, Reply { wait, ..grants(tokens, 0) }, now, 7);
+        }
+    }
+    assert!(calls > 10, "{calls}");
+}
+
 #[test]
 fn a_busy_key_leases_what_it_needs_and_spends_it_without_a_call() {
     let mut holding = Holding::new(TERMS, START);
