@@ -82,6 +82,8 @@ async fn a_place_is_given_back_once_however_the_request_ends() {
     // One that stays, so that a place given back twice would be missed.
     let stays = hold(&gateway, GET).await;
     until_under_way(&gateway, 1.0).await;
+    // Or it would be the one that is let go below.
+    eventually(PATIENCE, "it has arrived", async || upstream.arrived().len() == 1).await.expect("in time");
 
     upstream.behave(Behaviour::Hold);
     let answered = async {
@@ -176,6 +178,8 @@ async fn a_panic_gives_the_place_back() {
     upstream.behave(Behaviour::Hang);
     let stays = hold(&gateway, GET).await;
     until_under_way(&gateway, 1.0).await;
+    // Or it would be the one that is let go below.
+    eventually(PATIENCE, "it has arrived", async || upstream.arrived().len() == 1).await.expect("in time");
     upstream.behave(Behaviour::Answer);
     let panics = gateway.request(Method::GET, "/a/").header("X-Panic", "1");
     panics.send().await.expect_err("the connection ends");
