@@ -1,6 +1,6 @@
 //! How many requests a key may make: the gateway's rate limits, knowing nothing of HTTP servers or sessions.
 //!
-//! All policies of a request are asked together ([`decide`]), each with a key and a charge, and each answers with a [`Verdict`].
+//! All policies of a request are asked together ([`decide()`]), each with a key and a charge, and each answers with a [`Verdict`].
 //! A [`Policy`] counts either in this process or in Redis for all gateways together, exactly both ways (or here by an
 //! estimate in constant memory, or with leases from Redis, if it is told to); while Redis does not answer it does what its
 //! failure mode says. What only

@@ -4,11 +4,11 @@
 //! part of a second (a lease). Over all gateways together no more passes than the policy's rate `r` and burst `B` allow, in
 //! any span of time, exactly; and a key that is busy costs a call in hundreds of requests.
 //!
-//! **Why never more.** A token counts in Redis when it is taken, and may be spent until `τ` later ([`Terms::life`]). What is
+//! **Why never more.** A token counts in Redis when it is taken, and may be spent until `τ` later (`Terms::life`). What is
 //! spent within `[s, t]` was therefore taken within `[s − τ, t]`. A GCRA with burst `B'` lets at most `B' + (t − s + τ) × r`
 //! be taken in that span; with `B' = B − ⌈r × τ⌉` these are at most `B + (t − s) × r`, which is what conforms to `r` and `B`.
 //! A gateway counts a lease's life from *before* it sent the call, on its own monotonic clock, so no two clocks are ever
-//! compared, and it stops a little early ([`Terms::spendable`]), so that clocks may differ in rate by more than a per cent. The
+//! compared, and it stops a little early (`Terms::spendable`), so that clocks may differ in rate by more than a per cent. The
 //! request for which a call is made is spent by the call itself, at the moment when Redis takes it, as with scope `redis`.
 //!
 //! **What is given back.** To take back `n` tokens from the TAT as if they had never been taken is *not* safe: some of what
