@@ -93,15 +93,12 @@ pub enum PolicyProblem {
     /// A setting that a local policy cannot honour.
     #[error("`{0}` is only for the scopes `redis` and `leased`")]
     OnlyForRedis(&'static str),
-    /// A setting that what counts by a sketch, or not here at all, cannot honour.
+    /// A setting of a table where there is none.
     #[error("`{0}` is only for what this gateway counts exactly")]
-    OnlyForGcra(&'static str),
+    OnlyForTables(&'static str),
     /// A sketch in Redis.
     #[error("`algorithm: sketch` is only for scope `local`")]
     SketchInRedis,
-    /// A setting that an estimate cannot honour.
-    #[error("`{0}` is only for what is counted exactly, not for a sketch")]
-    NotForSketch(&'static str),
     /// A setting that means nothing to the way of counting.
     #[error("`{0}` is not for `algorithm: {1}`")]
     NotFor(&'static str, &'static str),
@@ -145,8 +142,7 @@ impl PolicyProblem {
             Self::Name | Self::NoWindow => None,
             Self::Zero(key)
             | Self::OnlyForRedis(key)
-            | Self::OnlyForGcra(key)
-            | Self::NotForSketch(key)
+            | Self::OnlyForTables(key)
             | Self::NotFor(key, _)
             | Self::TooManyToLog(key)
             | Self::TooFast(key)
@@ -231,13 +227,13 @@ impl Settings {
             (leased_at_once == Some(None), PolicyProblem::TooSmallToLease),
             (is_sketch && in_redis, PolicyProblem::SketchInRedis),
             (is_sketch && window.subsec_nanos() != 0, PolicyProblem::PartOfSecond),
-            (is_sketch && file.burst.is_some(), PolicyProblem::NotForSketch("burst")),
-            (is_sketch && file.cost.is_some(), PolicyProblem::NotForSketch("cost")),
-            (is_sketch && file.cost_by.is_some(), PolicyProblem::NotForSketch("cost_by")),
-            (is_sketch && file.limit_by.is_some(), PolicyProblem::NotForSketch("limit_by")),
-            (is_sketch && file.only_statuses.is_some(), PolicyProblem::NotForSketch("only_statuses")),
-            (is_sketch && file.cost_from_response.is_some(), PolicyProblem::NotForSketch("cost_from_response")),
-            (!has_table && file.max_keys.is_some(), PolicyProblem::OnlyForGcra("max_keys")),
+            (is_sketch && file.burst.is_some(), PolicyProblem::NotFor("burst", "sketch")),
+            (is_sketch && file.cost.is_some(), PolicyProblem::NotFor("cost", "sketch")),
+            (is_sketch && file.cost_by.is_some(), PolicyProblem::NotFor("cost_by", "sketch")),
+            (is_sketch && file.limit_by.is_some(), PolicyProblem::NotFor("limit_by", "sketch")),
+            (is_sketch && file.only_statuses.is_some(), PolicyProblem::NotFor("only_statuses", "sketch")),
+            (is_sketch && file.cost_from_response.is_some(), PolicyProblem::NotFor("cost_from_response", "sketch")),
+            (!has_table && file.max_keys.is_some(), PolicyProblem::OnlyForTables("max_keys")),
             (!in_redis && file.on_redis_failure.is_some(), PolicyProblem::OnlyForRedis("on_redis_failure")),
         ];
         let problems: Vec<_> = problems.into_iter().filter(|(is_so, _)| *is_so).map(|(_, problem)| problem).collect();
@@ -307,3 +303,6 @@ fn is_legal_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::exact::Exact;
 use super::gcra::Quotas;
@@ -15,6 +16,9 @@ use super::script::{self, Line, redis_key};
 use super::settings::OnFailure;
 use super::verdict::{AnsweredBy, Charge, Counted, Decision, Outcome, Quota, Verdict};
 
+/// More wait for an answer only where Redis is about to count as down.
+const MOST_SETTLING: usize = 1024;
+
 /// One policy's quotas in Redis.
 pub(super) struct Shared {
     link: Arc<RedisLink>,
@@ -23,6 +27,8 @@ pub(super) struct Shared {
     fallback: Fallback,
     /// Where calls are made that no request waits for.
     control: Handle,
+    /// How many of them may be under way.
+    settling: Arc<Semaphore>,
 }
 
 /// One policy's quotas in Redis, leased.
@@ -54,7 +60,8 @@ impl Shared {
             OnFailure::Closed => Fallback::Closed,
             OnFailure::LocalShare { max_keys } => Fallback::LocalShare(quotas.table(max_keys, metrics.no_room())),
         };
-        Self { link, quotas, key_prefix, fallback, control: control.clone() }
+        let settling = Arc::new(Semaphore::new(MOST_SETTLING));
+        Self { link, quotas, key_prefix, fallback, control: control.clone(), settling }
     }
 
     pub(super) const fn link(&self) -> &Arc<RedisLink> {
@@ -73,17 +80,23 @@ impl Shared {
     }
 
     /// Puts right in Redis, soon, what was taken as `line` at `since`, by Redis' clock, and has cost `actual`. If Redis is away by
-    /// then, it stays as it is: counted too much rather than too little.
+    /// then, or behind with too many of these, it stays as it is: what was to be given back counts too much, and what has cost more
+    /// than was thought, too little.
     pub(super) fn settle(&self, line: Line, actual: u32, since: u64) {
+        let Ok(permit) = Arc::clone(&self.settling).try_acquire_owned() else { return };
         let link = Arc::clone(&self.link);
-        self.control.spawn(async move { link.run::<()>(&script::settle(&line, actual, since)).await.ok() });
+        self.control.spawn(async move {
+            // It has been logged, once for all, if there is no answer.
+            let _ = link.run::<()>(&script::settle(&line, actual, since)).await;
+            drop(permit);
+        });
     }
 
     /// Charges this gateway's share with what Redis has let pass.
     pub(super) fn remember(&self, key: &[u8], charge: Charge, now: Instant) {
         if let Fallback::LocalShare(here) = &self.fallback {
-            let nothing = Charge { cost: 0, ..charge };
-            here.settle_share(key, nothing, charge.cost, self.link.live_gateways(), now, now);
+            // A share that is used up stays so.
+            here.take_share(key, charge, self.link.live_gateways(), now);
         }
     }
 

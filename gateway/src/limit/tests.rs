@@ -57,7 +57,7 @@ async fn take(policies: &Policies, name: &str, key: &[u8]) -> Verdict {
 }
 
 async fn take_from(policy: &Policy, key: &[u8]) -> Verdict {
-    let charge = Charge { cost: 1, limit: policy.limit() };
+    let charge = Charge { cost: policy.cost(), limit: policy.limit() };
     decide(&[Some(Ask { policy, key, charge })]).await[0].expect("an answer")
 }
 
@@ -345,6 +345,27 @@ async fn the_largest_logs_that_can_be_are_let_through() {
 }
 
 #[tokio::test]
+async fn what_redis_has_let_pass_is_no_second_quota_when_it_goes_away() {
+    let mut server = RedisServer::start().await.expect("Redis");
+    let file = |algorithm| RateLimitFile { algorithm: Some(algorithm), ..in_redis(2, RedisFailureMode::LocalShare) };
+    let files = [("gcra", RateLimitAlgorithm::Gcra), ("log", RateLimitAlgorithm::SlidingWindow)];
+    let files = files.map(|(name, algorithm)| (name.to_owned(), file(algorithm)));
+    let policies = compile(&files.into(), &patient(server.port()));
+    for name in ["gcra", "gcra", "log", "log"] {
+        let verdict = take(&policies, name, b"key").await;
+        assert_eq!((verdict.outcome, verdict.answered_by), (Outcome::Allowed, AnsweredBy::Redis));
+    }
+    server.kill().expect("killed");
+    until_down(&policies).await;
+    for name in ["gcra", "log"] {
+        let verdict = take(&policies, name, b"key").await;
+        assert!(matches!(verdict.outcome, Outcome::Refused { .. }), "{name}: {verdict:?}");
+        assert_eq!(verdict.answered_by, AnsweredBy::LocalShare { gateways: 1 });
+        assert_eq!(take(&policies, name, b"another key").await.outcome, Outcome::Allowed, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_sliding_window_counts_the_same_in_redis_and_in_its_stead() {
     let mut server = RedisServer::start().await.expect("Redis");
     let file = RateLimitFile {
@@ -434,64 +455,13 @@ async fn a_place_in_flight_is_given_back_once_when_the_request_has_ended_or_anot
 }
 
 #[tokio::test]
-async fn policies_that_cannot_be_are_refused_by_name() {
-    let good = || in_redis(2, RedisFailureMode::Open);
-    let local = || RateLimitFile { scope: RateLimitScope::Local, on_redis_failure: None, ..good() };
-    let sketch = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..local() };
-    let log = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::SlidingWindow), ..local() };
-    let in_flight = || RateLimitFile { algorithm: Some(RateLimitAlgorithm::InFlight), window: None, ..local() };
-    let cases = [
-        ("per \"user\"", local(), PolicyProblem::Name),
-        ("", local(), PolicyProblem::Name),
-        ("größe", local(), PolicyProblem::Name),
-        ("api", RateLimitFile { limit: 0, ..local() }, PolicyProblem::Zero("limit")),
-        ("api", RateLimitFile { window: Some(Span::from_secs(0)), ..local() }, PolicyProblem::Window),
-        ("api", RateLimitFile { window: Some(Span::from_secs(u64::MAX)), ..local() }, PolicyProblem::Window),
-        ("api", RateLimitFile { burst: Some(0), ..good() }, PolicyProblem::Zero("burst")),
-        (
-            "api",
-            RateLimitFile { limit: 1_000_001, window: Some(Span::from_secs(1)), ..good() },
-            PolicyProblem::TooFast("limit"),
-        ),
-        ("api", RateLimitFile { limit: 1, burst: Some(20_000), ..local() }, PolicyProblem::TooSlow),
-        ("api", RateLimitFile { max_keys: Some(0), ..local() }, PolicyProblem::Zero("max_keys")),
-        ("api", RateLimitFile { burst: Some(1), ..sketch() }, PolicyProblem::NotForSketch("burst")),
-        ("api", RateLimitFile { max_keys: Some(1), ..sketch() }, PolicyProblem::OnlyForGcra("max_keys")),
-        ("api", RateLimitFile { max_keys: Some(1), ..good() }, PolicyProblem::OnlyForGcra("max_keys")),
-        ("api", RateLimitFile { algorithm: Some(RateLimitAlgorithm::Sketch), ..good() }, PolicyProblem::SketchInRedis),
-        ("api", RateLimitFile { window: None, ..good() }, PolicyProblem::NoWindow),
-        ("api", RateLimitFile { burst: Some(1), ..log() }, PolicyProblem::NotFor("burst", "sliding_window")),
-        ("api", RateLimitFile { limit: 10_001, max_keys: Some(1), ..log() }, PolicyProblem::TooManyToLog("limit")),
-        ("api", RateLimitFile { limit: 1025, ..log() }, PolicyProblem::TooMuchToLog(65_536)),
-        ("api", RateLimitFile { limit: 10_000, max_keys: Some(6711), ..log() }, PolicyProblem::TooMuchToLog(6711)),
-        ("api", RateLimitFile { scope: RateLimitScope::Redis, ..in_flight() }, PolicyProblem::InFlightInRedis),
-        ("api", RateLimitFile { burst: Some(1), ..in_flight() }, PolicyProblem::NotFor("burst", "in_flight")),
-        (
-            "api",
-            RateLimitFile { window: Some(Span::from_secs(1)), ..in_flight() },
-            PolicyProblem::NotFor("window", "in_flight"),
-        ),
-        (
-            "api",
-            RateLimitFile { only_statuses: Some(vec![401]), ..in_flight() },
-            PolicyProblem::NotFor("only_statuses", "in_flight"),
-        ),
-        ("api", RateLimitFile { cost: Some(3), ..in_flight() }, PolicyProblem::CostTooHigh("cost")),
-        (
-            "api",
-            RateLimitFile { on_redis_failure: Some(RedisFailureMode::Open), ..local() },
-            PolicyProblem::OnlyForRedis("on_redis_failure"),
-        ),
-        ("api", good(), PolicyProblem::NoRedis),
-    ];
-    for (name, file, expected) in cases {
-        let files = [(name.to_owned(), file)].into();
-        match Policies::compile(&files, None, &Handle::current(), None) {
-            Err(LimitError::Policy { policy, problem }) => assert_eq!((policy.as_str(), problem), (name, expected)),
-            Err(other) => panic!("{expected:?}, not {other:?}"),
-            Ok(_) => panic!("{expected:?}, not accepted"),
-        }
-    }
+async fn a_policy_in_redis_is_refused_by_name_where_there_is_none() {
+    let files = [("api".to_owned(), in_redis(2, RedisFailureMode::Open))].into();
+    let refused = Policies::compile(&files, None, &Handle::current(), None).err();
+    assert!(
+        matches!(&refused, Some(LimitError::Policy { policy, problem: PolicyProblem::NoRedis }) if policy == "api"),
+        "{refused:?}"
+    );
 }
 
 /// What was logged.
