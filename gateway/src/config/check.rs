@@ -3,6 +3,7 @@
 
 mod claims;
 mod client_certificates;
+mod client_identity;
 mod conditions;
 mod expressions;
 mod forward_auth;

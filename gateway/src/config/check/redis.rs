@@ -1,16 +1,16 @@
 //! Checks the block `redis`, and reads its certificates.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
-use super::span_is_within;
 use super::tls::text;
+use super::{client_identity, span_is_within};
 use crate::config::file::{GatewayFile, RedisFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{Authorities, BadCertificate, ClientIdentity, RedisCertificates, RedisNodes};
+use crate::config::values::{Authorities, RedisCertificates, RedisNodes};
 
 /// Each sentinel has a connection of its own.
 const MOST_NODES: usize = 64;
@@ -112,35 +112,10 @@ fn check_tls(redis: &RedisFile, directory: &Path, at: &KeyPath, report: &mut Rep
         read.map_err(|bad| report.problem(&at, bad.to_string())).ok()?;
         Some(pem.expose_secret().to_owned())
     });
-    RedisCertificates { authorities, identity: identity(redis, directory, at, report) }
-}
-
-fn identity(
-    redis: &RedisFile,
-    directory: &Path,
-    at: &KeyPath,
-    report: &mut Report<'_>,
-) -> Option<(String, SecretString)> {
-    let mut read =
-        |path: &PathBuf, key: &str| -> Option<SecretString> { text(&directory.join(path), &at.key(key), report) };
-    match (&redis.certificate_file, &redis.key_file) {
-        (None, None) => None,
-        (Some(_), None) => {
-            report.problem(&at.key("certificate_file"), "its `key_file` is missing");
-            None
-        }
-        (None, Some(_)) => {
-            report.problem(&at.key("key_file"), "the `certificate_file` it is for is missing");
-            None
-        }
-        (Some(certificate), Some(key)) => {
-            let (certificate, key) = (read(certificate, "certificate_file"), read(key, "key_file"));
-            let (certificate, key) = (certificate?, key?);
-            if let Err(bad) = ClientIdentity::from_pem(certificate.expose_secret(), &key) {
-                let of_key = matches!(bad, BadCertificate::NoKey | BadCertificate::OtherKey);
-                report.problem(&at.key(if of_key { "key_file" } else { "certificate_file" }), bad.to_string());
-            }
-            Some((certificate.expose_secret().to_owned(), key))
-        }
-    }
+    let files = client_identity::Files {
+        certificate: ("certificate_file", redis.certificate_file.as_ref()),
+        key: ("key_file", redis.key_file.as_ref()),
+    };
+    let shown = client_identity::read(files, directory, at, report);
+    RedisCertificates { authorities, identity: shown.map(|shown| shown.pem) }
 }

@@ -1,18 +1,17 @@
 //! Checks how targets are spoken to over TLS, and reads the files for it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 use rustls_pki_types::ServerName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret as _;
 
 use super::tls::{LEAST_INTERVAL, text};
-use super::{DAY, may_be_never};
-use crate::config::file::{GatewayFile, UpstreamTlsFile};
+use super::{DAY, client_identity, may_be_never};
+use crate::config::file::GatewayFile;
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{Authorities, BadCertificate, ClientIdentity, UpstreamTls};
+use crate::config::values::{Authorities, UpstreamTls};
 
 /// What the upstreams with a block `tls` are spoken to with, by name.
 pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_>) -> BTreeMap<String, UpstreamTls> {
@@ -37,7 +36,12 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
             report.warning(&at.key("verify"), "whoever is on the way to the targets can read and change everything");
         }
         let authorities = tls.ca.as_ref().and_then(|path| authorities(path, directory, &at.key("ca"), report));
-        all.insert(name.clone(), UpstreamTls { authorities, identity: identity(tls, directory, &at, report) });
+        let files = client_identity::Files {
+            certificate: ("certificate", tls.certificate.as_ref()),
+            key: ("key", tls.key.as_ref()),
+        };
+        let identity = client_identity::read(files, directory, &at, report).map(|shown| shown.identity);
+        all.insert(name.clone(), UpstreamTls { authorities, identity });
     }
     all
 }
@@ -45,34 +49,4 @@ pub(super) fn check(file: &GatewayFile, directory: &Path, report: &mut Report<'_
 fn authorities(path: &Path, directory: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<Authorities> {
     let pem = text(&directory.join(path), at, report)?;
     Authorities::from_pem(pem.expose_secret(), None).map_err(|bad| report.problem(at, bad.to_string())).ok()
-}
-
-fn identity(tls: &UpstreamTlsFile, directory: &Path, at: &KeyPath, report: &mut Report<'_>) -> Option<ClientIdentity> {
-    let mut read =
-        |path: &PathBuf, key: &str| -> Option<SecretString> { text(&directory.join(path), &at.key(key), report) };
-    match (&tls.certificate, &tls.key) {
-        (None, None) => None,
-        (Some(_), None) => {
-            report.problem(&at.key("certificate"), "its `key` is missing");
-            None
-        }
-        (None, Some(_)) => {
-            report.problem(&at.key("key"), "the `certificate` it is for is missing");
-            None
-        }
-        (Some(certificate), Some(key)) => {
-            let (certificate, key) = (read(certificate, "certificate"), read(key, "key"));
-            let identity = ClientIdentity::from_pem(certificate?.expose_secret(), &key?);
-            let told = |bad: BadCertificate| {
-                let key = matches!(bad, BadCertificate::NoKey | BadCertificate::OtherKey);
-                report.problem(&at.key(if key { "key" } else { "certificate" }), bad.to_string());
-            };
-            let identity = identity.map_err(told).ok()?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            if let Err(bad) = identity.certificate().counts_at(i64::try_from(now).unwrap_or(i64::MAX)) {
-                report.warning(&at.key("certificate"), bad.to_string());
-            }
-            Some(identity)
-        }
-    }
 }
