@@ -4,6 +4,7 @@
 //! Each run is a world of its own, made from a seed: what it does is the same each time. All that was spent is afterwards held
 //! against the limit's promise by [`reference`], which knows nothing of leases.
 
+mod faults;
 mod reference;
 mod world;
 
@@ -12,8 +13,9 @@ use super::bucket::Bucket;
 use super::holding::{Answer, Ask, Holding};
 use super::terms::Terms;
 
+use self::faults::{Broken, Faults};
 use self::reference::{Promise, Spent};
-use self::world::{Broken, Faults, World};
+use self::world::World;
 
 /// Seeds whose worlds are run.
 const SEEDS: u64 = 400;
