@@ -1,16 +1,14 @@
 //! A real master with two replicas, watched over by three real sentinels.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::process::Child;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
 use tempfile::TempDir;
 
-use crate::redis_server::spawn;
+use crate::redis_server::{connect, spawn};
 use crate::{RedisOptions, RedisServer, eventually, free_port};
 
 /// Sentinels find each other by what they publish every two seconds.
@@ -159,13 +157,7 @@ impl Sentinel {
     }
 
     async fn connect(&self) -> anyhow::Result<MultiplexedConnection> {
-        let mut login = RedisConnectionInfo::default();
-        if let Some(password) = &self.password {
-            login = login.set_password(password);
-        }
-        let addr = ConnectionAddr::Tcp(Ipv4Addr::LOCALHOST.to_string(), self.port);
-        let client = redis::Client::open(addr.into_connection_info()?.set_redis_settings(login))?;
-        Ok(client.get_multiplexed_async_connection().await?)
+        connect(self.port, self.password.as_deref()).await
     }
 
     async fn knows_all(&self) -> anyhow::Result<bool> {

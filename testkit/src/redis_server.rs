@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use redis::aio::MultiplexedConnection;
 use redis::{ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
 use tempfile::TempDir;
 
@@ -105,14 +106,8 @@ impl RedisServer {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn connect(&self) -> anyhow::Result<redis::aio::MultiplexedConnection> {
-        let mut login = RedisConnectionInfo::default();
-        if let Some(password) = &self.password {
-            login = login.set_password(password);
-        }
-        let addr = ConnectionAddr::Tcp(Ipv4Addr::LOCALHOST.to_string(), self.port);
-        let client = redis::Client::open(addr.into_connection_info()?.set_redis_settings(login))?;
-        Ok(client.get_multiplexed_async_connection().await?)
+    pub async fn connect(&self) -> anyhow::Result<MultiplexedConnection> {
+        connect(self.port, self.password.as_deref()).await
     }
 
     /// Ends it at once, as a crash would (SIGKILL).
@@ -217,6 +212,17 @@ fn write_config(options: &RedisOptions, port: u16, tls_port: Option<u16>, direct
     lines.extend(options.users.iter().map(|user| format!("user {user}")));
     lines.extend(options.lines.iter().cloned());
     fs::write(path("redis.conf"), lines.join("\n") + "\n").context("redis.conf cannot be written")
+}
+
+/// Opens a connection to the server, or sentinel, at that port.
+pub(crate) async fn connect(port: u16, password: Option<&str>) -> anyhow::Result<MultiplexedConnection> {
+    let mut login = RedisConnectionInfo::default();
+    if let Some(password) = password {
+        login = login.set_password(password);
+    }
+    let addr = ConnectionAddr::Tcp(Ipv4Addr::LOCALHOST.to_string(), port);
+    let client = redis::Client::open(addr.into_connection_info()?.set_redis_settings(login))?;
+    Ok(client.get_multiplexed_async_connection().await?)
 }
 
 /// Starts `redis-server` with the file `redis.conf` in `directory`.
