@@ -294,7 +294,8 @@ impl ProxyHttp for Proxy {
             // It knows no chunks (RFC 9112, section 6.1): the end of the connection is the end of the body.
             session.set_keepalive(None);
         }
-        if ctx.encoder.is_some() && !is_http_1_0 {
+        if response.version == Version::HTTP_10 {
+            // The gateway's own, whatever the upstream speaks (RFC 9110, section 2.5): a client would close its connection.
             response.set_version(Version::HTTP_11);
         }
         Ok(())

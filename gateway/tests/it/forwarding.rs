@@ -123,6 +123,19 @@ async fn an_http_1_0_client_gets_no_chunks_and_its_upstream_a_host() {
 }
 
 #[tokio::test]
+async fn an_upstream_of_http_1_0_costs_no_client_its_connection() {
+    let upstream = Upstream::start().await.expect("starts");
+    let gateway = Gateway::start(&routes(&upstream));
+    let request = "GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for answer in ["HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.0 200 OK\r\n\r\nok"] {
+        upstream.behave(Behaviour::Say(answer));
+        let answers = gateway.raw(request.as_bytes()).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+        assert!(!answers.contains("HTTP/1.0"), "{answers}");
+    }
+}
+
+#[tokio::test]
 async fn an_upgraded_connection_may_be_silent_and_carry_more_than_a_body() {
     let upstream = Upstream::start().await.expect("starts");
     upstream.behave(Behaviour::Echo);
