@@ -54,13 +54,12 @@ pub async fn decide(asks: &[Option<Ask<'_>>]) -> Verdicts {
     std::mem::take(&mut pending.verdicts)
 }
 
-/// The same, if it can be said without waiting: no policy is in Redis, and of those that are leased something is here.
+/// The same at `now`, if it can be said without waiting: no policy is in Redis, and of those that are leased something is here.
 #[must_use]
-pub fn decide_at_once(asks: &[Option<Ask<'_>>]) -> Option<Verdicts> {
+pub fn decide_at_once(asks: &[Option<Ask<'_>>], now: Instant) -> Option<Verdicts> {
     if asks.iter().flatten().any(|ask| ask.policy.shared().is_some()) {
         return None;
     }
-    let now = Instant::now();
     let mut verdicts = Verdicts::from_elem(None, asks.len());
     let mut passes = ask_each(asks, &mut verdicts, |ask| ask.take_here(now));
     let mut waits = false;

@@ -2,8 +2,9 @@
 //!
 //! A task on the control runtime, the keeper, is the only one that ever connects. It proves a new connection by running
 //! the limiter's own script over it, and only then do requests see it; so recovery costs Redis one connection, and a Redis
-//! that accepts connections but may not write (read-only replica, missing ACL right) stays down. Requests call over the
-//! present connection with a hard deadline, and never again; what fails is the breaker's business (`server`). One server is
+//! that accepts connections but may not write (read-only replica, missing ACL right) stays down. Each runtime that calls is
+//! then given one of its own. Requests call with a hard deadline, and never again; what fails is the breaker's business
+//! (`server`). One server is
 //! reached by its name, the master of a Sentinel set by asking the sentinels (`sentinel`), and each of a cluster's masters by the
 //! slots it has (`cluster`).
 //!
@@ -82,8 +83,8 @@ pub enum NoAnswer {
 }
 
 impl RedisLink {
-    /// Begins to connect on `control`, whose runtime also drives the connections; never fails for want of a server. Until Redis
-    /// says otherwise there are as many gateways as `before` knew of, or else as the settings say.
+    /// Begins to connect on `control`, and gives each runtime that calls a connection which it drives; never fails for want of a
+    /// server. Until Redis says otherwise there are as many gateways as `before` knew of, or else as the settings say.
     ///
     /// # Errors
     /// When the settings cannot be used by the client library.

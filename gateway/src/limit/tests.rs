@@ -409,7 +409,7 @@ async fn who_waits_for_no_decision_any_more_leaves_the_place_in_flight_that_he_g
     server.stall().expect("stalled");
     for in_redis in [shared, leased] {
         let asks = [Some(ask(at_once)), Some(ask(in_redis))];
-        assert!(decide_at_once(&asks).is_none(), "Redis has to be asked");
+        assert!(decide_at_once(&asks, Instant::now()).is_none(), "Redis has to be asked");
         let waiting = tokio::time::timeout(Duration::from_millis(50), decide(&asks)).await;
         assert!(waiting.is_err(), "Redis is stalled");
     }

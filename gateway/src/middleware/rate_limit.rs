@@ -171,7 +171,7 @@ impl Middleware for RateLimit {
         let since = Instant::now();
         // What counts here answers at once, and so do leases mostly, so that nothing has to be boxed.
         if !self.waits
-            && let Some(verdicts) = decide_at_once(&self.asks(&counts))
+            && let Some(verdicts) = decide_at_once(&self.asks(&counts), since)
         {
             return Step::Done(self.conclude(&counts, &verdicts, since, ctx));
         }

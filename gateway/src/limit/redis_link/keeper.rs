@@ -1,9 +1,10 @@
-//! Keeps the one connection to a server: makes it, proves it, watches over it, makes it again.
+//! Keeps the connections to a server: makes them, proves them, watches over them, makes them again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::NoAnswer;
 use super::sentinel::Sentinels;
@@ -51,7 +52,10 @@ pub(super) async fn keep(
         match timeout(CONNECT_TIMEOUT, connect(&mut finder, settings, probe_key())).await {
             Ok(Ok((live, node))) => {
                 server.go_up(live, &node);
-                watch_over(server, &mut finder, &node).await;
+                tokio::select! {
+                    () = watch_over(server, &mut finder, &node) => {}
+                    () = widen(server, &node, settings, &probe_key) => {}
+                }
             }
             Ok(Err(cause)) => server.stay_down(&cause),
             Err(_) => server.stay_down(&NoAnswer::Deadline(CONNECT_TIMEOUT)),
@@ -73,7 +77,15 @@ async fn connect(
     probe_key: Option<String>,
 ) -> Result<(Arc<Live>, RedisNode), NoAnswer> {
     let node = finder.find().await?;
-    let mut connection = settings.connect(&node).await.map_err(NoAnswer::Failed)?;
+    Ok((connect_to(&node, settings, probe_key).await?, node))
+}
+
+async fn connect_to(
+    node: &RedisNode,
+    settings: &LinkSettings,
+    probe_key: Option<String>,
+) -> Result<Arc<Live>, NoAnswer> {
+    let mut connection = settings.connect(node).await.map_err(NoAnswer::Failed)?;
     if let Some(key) = probe_key {
         let counts_by = CountsBy { algorithm: "gcra", numbers: Gcra::PROBE.numbers() };
         let probe = script::take(&[Line { key, counts_by, cost: 1, only_watches: false }]);
@@ -82,16 +94,32 @@ async fn connect(
         let again = timeout(settings.timeout, probe.invoke_async::<Vec<Answer>>(&mut connection)).await;
         again.map_err(|_| NoAnswer::Deadline(settings.timeout))?.map_err(NoAnswer::Failed)?;
     }
-    Ok((Live::new(connection), node))
+    Ok(Live::new(connection))
 }
 
-/// Returns when the connection is down. Pings it meanwhile, so that a death is noticed without any request, and asks the
+/// Gives each runtime from which calls come a connection that it drives itself. Never returns.
+async fn widen(server: &Server, node: &RedisNode, settings: &LinkSettings, probe_key: impl Fn() -> Option<String>) {
+    loop {
+        for runtime in server.runtimes_without() {
+            let (node, settings, probe_key) = (node.clone(), settings.clone(), probe_key());
+            let connected = runtime.spawn(async move { connect_to(&node, &settings, probe_key).await });
+            match timeout(CONNECT_TIMEOUT, AbortOnDropHandle::new(connected)).await {
+                Ok(Ok(Ok(live))) => server.give(runtime.id(), live),
+                Ok(Err(_)) => server.forget(runtime.id()),
+                // Its calls go over the keeper's until the next attempt.
+                Ok(Ok(Err(_))) | Err(_) => {}
+            }
+        }
+        sleep(PROBE_INTERVAL).await;
+    }
+}
+
+/// Returns when the server is down. Pings it meanwhile, so that a death is noticed without any request, and asks the
 /// sentinels, so that a master that was cut off from the others is left.
 async fn watch_over(server: &Server, finder: &mut Finder, node: &RedisNode) {
     let mut pings = 0_u32;
     while timeout(PROBE_INTERVAL, server.until_down()).await.is_err() {
-        // `call` notes how it went; there is nobody else to tell.
-        let _ = server.ping().await;
+        server.ping_over_all().await;
         pings = pings.wrapping_add(1);
         if !pings.is_multiple_of(PINGS_PER_QUESTION) {
             continue;

@@ -1,8 +1,11 @@
-//! One Redis server as requests see it: a breaker around the one connection to it.
+//! One Redis server as requests see it: a breaker around the connections to it.
 //!
-//! While it is closed (the server is up), calls go over the connection. A broken connection, an answer that says that the
-//! server is of no use (a replica, still loading), or [`FAILURES_UNTIL_DOWN`] failed calls in a row open it (the server is
-//! down): from then on no request asks or waits, until the server's keeper has made another connection and proved it.
+//! While it is closed (the server is up), calls go over a connection that the caller's own runtime drives, so that no call
+//! changes threads and no thread has the calls of all others; over the keeper's, until there is one. An answer that says that the
+//! server is of no use (a replica, still loading) opens it, and so does the keeper's connection when it breaks, or when
+//! [`FAILURES_UNTIL_DOWN`] calls in a row fail over it (the server is down): from then on no request asks or waits, until the
+//! keeper has made another connection and proved it. The same of another connection costs only that one, whose runtime may
+//! have ended or be late itself; where it was the server, the next call over the keeper's shows that.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,8 +13,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::telemetry::Chain;
+use futures::future::join_all;
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -20,6 +26,8 @@ use crate::config::values::RedisNode;
 
 /// Fewer would let one slow save of Redis' take it down, more would make more requests wait for the deadline.
 const FAILURES_UNTIL_DOWN: u32 = 3;
+/// Runtimes with a connection of their own; more use the keeper's.
+const MOST_RUNTIMES: usize = 256;
 
 /// What requests and the server's keeper share.
 pub(super) struct Server {
@@ -27,14 +35,23 @@ pub(super) struct Server {
     name: String,
     timeout: Duration,
     state: watch::Sender<State>,
+    /// From which calls have come.
+    runtimes: Mutex<Vec<Handle>>,
 }
 
 enum State {
     /// The first attempt is still under way: worth waiting for.
     Starting,
-    Up(Arc<Live>),
+    Up(Connections),
     /// Why.
     Down(Arc<str>),
+}
+
+/// Those to a server that is up.
+struct Connections {
+    keepers: Arc<Live>,
+    /// By the runtime that drives it.
+    own: Vec<(Id, Arc<Live>)>,
 }
 
 /// One connection from its making to its end.
@@ -49,24 +66,34 @@ impl Live {
     }
 }
 
+impl Connections {
+    fn all(&self) -> impl Iterator<Item = &Arc<Live>> {
+        std::iter::once(&self.keepers).chain(self.own.iter().map(|(_, live)| live))
+    }
+
+    fn of(&self, runtime: Id) -> Option<&Arc<Live>> {
+        self.own.iter().find(|(id, _)| *id == runtime).map(|(_, live)| live)
+    }
+}
+
 impl Server {
     pub(super) fn new(name: String, timeout: Duration) -> Arc<Self> {
-        Arc::new(Self { name, timeout, state: watch::Sender::new(State::Starting) })
+        Arc::new(Self { name, timeout, state: watch::Sender::new(State::Starting), runtimes: Mutex::default() })
     }
 
     pub(super) fn is_up(&self) -> bool {
         matches!(*self.state.borrow(), State::Up(_))
     }
 
-    /// The connection, if it is up now.
+    /// The keeper's connection, if it is up now.
     pub(super) fn connection(&self) -> Option<MultiplexedConnection> {
         match &*self.state.borrow() {
-            State::Up(live) => Some(live.connection.clone()),
+            State::Up(connections) => Some(connections.keepers.connection.clone()),
             State::Starting | State::Down(_) => None,
         }
     }
 
-    /// Makes a call over the present connection, within the deadline, and notes how it went.
+    /// Makes a call over the caller's connection, within the deadline, and notes how it went.
     pub(super) async fn call<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, NoAnswer>
     where
         F: Future<Output = Result<T, RedisError>>,
@@ -88,16 +115,73 @@ impl Server {
         self.call(|mut connection| async move { redis::cmd("PING").exec_async(&mut connection).await }).await
     }
 
-    /// The present connection; waits for it only at the very beginning.
+    /// The same over each of its connections, so that none dies unnoticed for want of requests.
+    pub(super) async fn ping_over_all(&self) {
+        let all: Vec<_> = match &*self.state.borrow() {
+            State::Up(connections) => connections.all().cloned().collect(),
+            State::Starting | State::Down(_) => return,
+        };
+        let ping = |live: Arc<Live>| async move {
+            let mut connection = live.connection.clone();
+            let answer = timeout(self.timeout, redis::cmd("PING").exec_async(&mut connection)).await;
+            let answer = answer.map(|answer| answer.map_err(NoAnswer::Failed));
+            self.note(&live, &answer.unwrap_or(Err(NoAnswer::Deadline(self.timeout))));
+        };
+        join_all(all.into_iter().map(ping)).await;
+    }
+
+    /// The connection for calls from here; waits for it only at the very beginning.
     pub(super) async fn live(&self) -> Result<Arc<Live>, NoAnswer> {
-        let mut state = self.state.subscribe();
-        // The sender is in `self`, so waiting never fails.
-        let state = state.wait_for(|state| !matches!(state, State::Starting)).await;
-        match state.as_deref() {
-            Ok(State::Up(live)) => Ok(Arc::clone(live)),
-            Ok(State::Down(why)) => Err(NoAnswer::Down(Arc::clone(why))),
-            Ok(State::Starting) | Err(_) => Err(NoAnswer::Down("no attempt to connect has ended yet".into())),
+        if let Some(present) = self.present() {
+            return present;
         }
+        // The sender is in `self`, so waiting never fails.
+        let _ = self.state.subscribe().wait_for(|state| !matches!(state, State::Starting)).await;
+        self.present().unwrap_or_else(|| Err(NoAnswer::Down("no attempt to connect has ended yet".into())))
+    }
+
+    /// The same without waiting; nothing at the very beginning.
+    fn present(&self) -> Option<Result<Arc<Live>, NoAnswer>> {
+        match &*self.state.borrow() {
+            State::Starting => None,
+            State::Up(connections) => Some(Ok(Arc::clone(self.callers(connections)))),
+            State::Down(why) => Some(Err(NoAnswer::Down(Arc::clone(why)))),
+        }
+    }
+
+    /// That of the present runtime, which is remembered if it has none.
+    fn callers<'c>(&self, connections: &'c Connections) -> &'c Arc<Live> {
+        let Ok(here) = Handle::try_current() else { return &connections.keepers };
+        if let Some(live) = connections.of(here.id()) {
+            return live;
+        }
+        let mut runtimes = self.runtimes.lock();
+        if runtimes.len() < MOST_RUNTIMES && !runtimes.iter().any(|runtime| runtime.id() == here.id()) {
+            runtimes.push(here);
+        }
+        &connections.keepers
+    }
+
+    /// The runtimes that have called and have no connection of their own; none unless it is up.
+    pub(super) fn runtimes_without(&self) -> Vec<Handle> {
+        let State::Up(connections) = &*self.state.borrow() else { return Vec::new() };
+        let runtimes = self.runtimes.lock();
+        runtimes.iter().filter(|runtime| connections.of(runtime.id()).is_none()).cloned().collect()
+    }
+
+    /// Calls from `runtime` go over `live` from now on, if it is up still.
+    pub(super) fn give(&self, runtime: Id, live: Arc<Live>) {
+        self.state.send_if_modified(|state| {
+            if let State::Up(connections) = state {
+                connections.own.push((runtime, live));
+            }
+            false
+        });
+    }
+
+    /// A runtime has ended.
+    pub(super) fn forget(&self, runtime: Id) {
+        self.runtimes.lock().retain(|own| own.id() != runtime);
     }
 
     /// Notes how a call over `live` went.
@@ -107,14 +191,35 @@ impl Server {
             Err(failure) => failure,
         };
         let failures = live.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-        let is_of_no_use = matches!(failure, NoAnswer::Failed(error) if is_of_no_use(error));
-        if is_of_no_use || failures >= FAILURES_UNTIL_DOWN {
-            self.go_down(|state| matches!(state, State::Up(present) if Arc::ptr_eq(present, live)), failure);
+        let error = if let NoAnswer::Failed(error) = failure { Some(error) } else { None };
+        let takes_no_writes = error.is_some_and(takes_no_writes);
+        let is_over = takes_no_writes || error.is_some_and(RedisError::is_unrecoverable_error);
+        if !is_over && failures < FAILURES_UNTIL_DOWN {
+            return;
         }
+        let same = |own: &Arc<Live>| Arc::ptr_eq(own, live);
+        let ends = |state: &State| match state {
+            State::Up(connections) => same(&connections.keepers) || takes_no_writes && connections.all().any(same),
+            State::Starting | State::Down(_) => false,
+        };
+        self.go_down(ends, failure);
+        self.take_away(live);
     }
 
+    /// Calls over `live` go over the keeper's connection from now on, unless it is that one.
+    fn take_away(&self, live: &Arc<Live>) {
+        self.state.send_if_modified(|state| {
+            if let State::Up(connections) = state {
+                connections.own.retain(|(_, own)| !Arc::ptr_eq(own, live));
+            }
+            false
+        });
+    }
+
+    /// Calls from the present runtime, which is the keeper's, go over `live`, and so do others until they have their own.
     pub(super) fn go_up(&self, live: Arc<Live>, node: &RedisNode) {
-        self.state.send_replace(State::Up(live));
+        let own = Handle::try_current().map(|keepers| (keepers.id(), Arc::clone(&live)));
+        self.state.send_replace(State::Up(Connections { keepers: live, own: own.into_iter().collect() }));
         tracing::info!(redis = %self.name, addr = %node, "Redis answers; rate limits are shared");
     }
 
@@ -156,9 +261,9 @@ impl Server {
     }
 }
 
-/// Whether the next call over the same connection would fare no better: it is broken, or the server takes no writes.
-fn is_of_no_use(error: &RedisError) -> bool {
-    let takes_no_writes = matches!(
+/// Whether the server is of no use to any connection.
+fn takes_no_writes(error: &RedisError) -> bool {
+    matches!(
         error.kind(),
         ErrorKind::Server(
             ServerErrorKind::ReadOnly
@@ -166,6 +271,5 @@ fn is_of_no_use(error: &RedisError) -> bool {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ClusterDown
         )
-    );
-    takes_no_writes || error.is_unrecoverable_error()
+    )
 }

@@ -17,6 +17,8 @@ use crate::limit::log::Window;
 use crate::limit::metrics::redis_seconds;
 use crate::limit::script::{self, Answer, CountsBy, Line};
 
+mod runtimes;
+
 /// Generous, because a loaded machine is no reason to fail.
 const SOON: Duration = Duration::from_secs(60);
 

@@ -128,7 +128,7 @@ async fn four_gateways_never_pass_more_than_the_limit_and_call_redis_for_one_req
 async fn the_first_request_of_a_key_takes_one_and_waits_for_redis() {
     let server = RedisServer::start().await.expect("Redis");
     let policies = gateway(file(100, Span::from_secs(3_600)), &server);
-    assert!(decide_at_once(&[Some(ask(&policies, b"key", 1))]).is_none(), "that is not known here");
+    assert!(decide_at_once(&[Some(ask(&policies, b"key", 1))], Instant::now()).is_none(), "that is not known here");
     let verdict = take(&policies, b"key", 3).await;
     assert!(is_allowed(&verdict) && verdict.answered_by.is_for_all_gateways(), "{verdict:?}");
     let quota = verdict.quota.expect("counted");
@@ -148,7 +148,7 @@ async fn refusals_say_how_long_to_wait_and_cost_no_call_each() {
     let before = calls(&server).await;
     for _ in 0..100 {
         let asks = [Some(ask(&policies, b"key", 1))];
-        let Some(verdicts) = decide_at_once(&asks) else { continue };
+        let Some(verdicts) = decide_at_once(&asks, Instant::now()) else { continue };
         let Some(Verdict { outcome: Outcome::Refused { retry_after }, quota: Some(quota), .. }) = verdicts[0] else {
             panic!("{verdicts:?}")
         };
@@ -294,7 +294,7 @@ async fn requests_of_another_limit_have_another_lease() {
     assert!(matches!(small.answered_by, AnsweredBy::Lease(_)), "{small:?}");
     assert_eq!(small.quota.expect("counted").limit, 999);
     // A limit of one cannot be leased, and is asked for in Redis.
-    assert!(decide_at_once(&with(1)).is_none());
+    assert!(decide_at_once(&with(1), Instant::now()).is_none());
     assert!(decide(&with(1)).await[0].is_some());
 }
 
