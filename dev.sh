@@ -293,7 +293,7 @@ fuzz() {
                 ;;
         esac
         mkdir -p "$corpus"
-        FUZZ_CORPUS=$corpus "$target/debug/fuzz-$name" "${bound[@]}" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
+        "$target/debug/fuzz-$name" "${bound[@]}" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
             -print_final_stats=1 -verbosity=0 -artifact_prefix="$target/fuzz/$name-" "$corpus"
     done
 }
