@@ -227,6 +227,8 @@ tests() {
     need_redis
     need_nghttp2
     need_curl
+    # Most tests wait most of their time: for servers, for deadlines, for a failure to be noticed.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
     if [ $# -gt 0 ]; then cargo test "$@"; else cargo test --workspace --all-features; fi
 }
 
