@@ -227,6 +227,8 @@ tests() {
     need_redis
     need_nghttp2
     need_curl
+    # Most tests wait most of their time: for servers, for deadlines, for a failure to be noticed.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
     if [ $# -gt 0 ]; then cargo test "$@"; else cargo test --workspace --all-features; fi
 }
 
@@ -293,7 +295,7 @@ fuzz() {
                 ;;
         esac
         mkdir -p "$corpus"
-        FUZZ_CORPUS=$corpus "$target/debug/fuzz-$name" "${bound[@]}" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
+        "$target/debug/fuzz-$name" "${bound[@]}" -timeout=25 -rss_limit_mb=2048 -max_len=16384 \
             -print_final_stats=1 -verbosity=0 -artifact_prefix="$target/fuzz/$name-" "$corpus"
     done
 }

@@ -1,7 +1,7 @@
 //! What the gateway must make of any bytes at all.
 //!
-//! One function for each target of `./dev.sh fuzz`; it panics where the gateway breaks a promise. The tests run them over the
-//! tables of hostile requests, so that what was found once is tried on every change.
+//! One function for each target of `./dev.sh fuzz`, or of `cargo fuzz` (see `Cargo.toml`); it panics where the gateway breaks a
+//! promise. The tests run them over the tables of hostile requests, so that what was found once is tried on every change.
 
 #![forbid(unsafe_code)]
 

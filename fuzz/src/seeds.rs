@@ -6,7 +6,7 @@ mod case;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const TABLES: [&str; 8] = ["chunks", "framing", "headers", "paths", "sizes", "syntax", "targets", "upgrades"];
 
@@ -28,14 +28,16 @@ const ROUTES: [&[u8]; 4] = [
     &[3, 0, 1, 0, 0, 1, 0],
 ];
 
-/// Writes what the target of this name begins with into the directory that `FUZZ_CORPUS` names, if it does.
+/// Writes what the target of this name begins with into its corpus: the first directory among the program's arguments, where
+/// libFuzzer too puts what it finds. An input that is tried again alone has none.
 ///
 /// # Panics
-/// When there is no such target, or the repository is not where it was built, or the directory not there.
+/// When there is no such target, or the repository is not where it was built, or the directory cannot be written.
 pub fn plant(target: &str) {
-    let Some(directory) = std::env::var_os("FUZZ_CORPUS") else { return };
+    let corpus = std::env::args_os().skip(1).map(PathBuf::from).find(|argument| argument.is_dir());
+    let Some(corpus) = corpus else { return };
     for (number, seed) in seeds(target).iter().enumerate() {
-        fs::write(Path::new(&directory).join(format!("seed-{number}")), seed).expect("the directory can be written");
+        fs::write(corpus.join(format!("seed-{number}")), seed).expect("the directory can be written");
     }
 }
 

@@ -137,7 +137,7 @@ async fn a_request_over_http_1_that_only_says_that_it_is_a_call_is_answered_as_w
         }
     })
     .await;
-    let gateway = Gateway::start_with(SERVER, &routes(&upstream.url()));
+    let gateway = Gateway::start_with(&format!("{SERVER}, read_timeout: 300ms"), &routes(&upstream.url()));
     let said = "Host: a\r\nContent-Type: application/grpc\r\nTE: trailers\r\n";
     for (path, rest, status, expected) in [
         ("/echo.Echo/Slow", "Content-Length: 5\r\n\r\nab", "408", "request_timed_out"),

@@ -112,12 +112,13 @@ async fn a_preface_may_drip_but_not_for_ever() {
     }
     let answered = async { while next_frame(&mut stream).await.expect("a frame").0 != HEADERS {} };
     timeout(PATIENCE, answered).await.expect("an answer");
-    for said in [&b""[..], b"PRI * HTTP/2.0", GREETING] {
+    let is_ended = async |said: &[u8]| {
         let mut stream = TcpStream::connect(gateway.h2c_addr()).await.expect("connects");
         stream.write_all(said).await.expect("writes");
         let ended = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.expect("is not waited for");
         ended.expect("closes");
-    }
+    };
+    tokio::join!(is_ended(b""), is_ended(b"PRI * HTTP/2.0"), is_ended(GREETING));
 }
 
 #[tokio::test]
@@ -172,7 +173,7 @@ async fn a_connection_ends_with_the_last_request_that_it_may_carry() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_http_2_itself_forbids_is_counted_and_logged() {
     let upstream = Upstream::start().await.expect("starts");
     let dir = tempfile::tempdir().expect("a directory");
