@@ -108,6 +108,8 @@ pub enum Rejection {
     AuthUnavailable,
     /// It is one too many for this policy. When the next may come stands in the headers that its limiter adds.
     QuotaExceeded(Box<str>),
+    /// The same where no document is wanted that says so: the answer has no body.
+    QuotaExceededBare,
     /// It lacks what a policy counts it by; what that is, unless it is an expression.
     RateLimitKeyMissing(Option<Arc<str>>),
     /// Whether it is one too many cannot be said, and the policy then refuses.
@@ -254,7 +256,9 @@ impl Rejection {
                 "auth_unavailable",
                 "Whether you may do this cannot be said now; try again soon.",
             ),
-            Self::QuotaExceeded(_) => (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again later."),
+            Self::QuotaExceeded(_) | Self::QuotaExceededBare => {
+                (S::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests; try again later.")
+            }
             Self::RateLimitKeyMissing(_) => (
                 S::BAD_REQUEST,
                 "rate_limit_key_missing",
@@ -329,7 +333,11 @@ impl Rejection {
         }
     }
 
-    fn body(&self, request_id: &str) -> Bytes {
+    /// The problem document, unless none is wanted.
+    fn body(&self, request_id: &str) -> Option<Bytes> {
+        if matches!(self, Self::QuotaExceededBare) {
+            return None;
+        }
         let (status, code, detail) = self.describe();
         let mut problem = problem(status, code, detail);
         problem["request_id"] = request_id.into();
@@ -340,7 +348,7 @@ impl Rejection {
         if let Self::RateLimitKeyMissing(Some(part)) = self {
             problem["missing"] = part.to_string().into();
         }
-        Bytes::from(problem.to_string())
+        Some(Bytes::from(problem.to_string()))
     }
 }
 
@@ -371,7 +379,9 @@ pub(crate) async fn reject(
     let (status, ..) = rejection.describe();
     let body = rejection.body(request_id.to_str().unwrap_or_default());
     let mut head = head(status, request_id);
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    if body.is_some() {
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    }
     head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     rejection.headers(|name, value| {
         // There may be several challenges, and of all else there is one.
@@ -381,7 +391,7 @@ pub(crate) async fn reject(
             head.headers.insert(name, value);
         }
     });
-    end_with(session, head, body, amend).await
+    end_with(session, head, body.unwrap_or_default(), amend).await
 }
 
 /// Answers the request in `session` with `answer`, its head and body amended by `amend`.
@@ -402,7 +412,9 @@ pub(crate) async fn answer(
 /// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for.
 pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) -> Vec<u8> {
     let (status, ..) = rejection.describe();
-    let body = rejection.body(request_id);
+    let document = rejection.body(request_id);
+    let has_document = document.is_some();
+    let body = document.unwrap_or_default();
     let mut answer = format!("HTTP/1.1 {status}\r\n").into_bytes();
     let mut add = |name: HeaderName, value: HeaderValue| {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
@@ -410,7 +422,9 @@ pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) 
         }
     };
     add(DATE, get_cached_date());
-    add(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    if has_document {
+        add(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    }
     add(CONTENT_LENGTH, HeaderValue::from(body.len()));
     add(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     add(CONNECTION, HeaderValue::from_static("close"));
@@ -494,7 +508,7 @@ mod tests {
     #[test]
     fn a_refused_quota_names_the_policy_and_the_registered_type() {
         let rejection = Rejection::QuotaExceeded("per-user".into());
-        let body: Value = serde_json::from_slice(&rejection.body("id-1")).expect("json");
+        let body: Value = serde_json::from_slice(&rejection.body("id-1").expect("a document")).expect("json");
         assert_eq!(body["type"], QUOTA_EXCEEDED);
         assert_eq!(body["violated-policies"], json!(["per-user"]));
         assert_eq!(body["status"], 429);

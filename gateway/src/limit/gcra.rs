@@ -123,6 +123,13 @@ impl Gcra {
         self.look(tat.saturating_sub(given_back) + used.saturating_sub(taken), now)
     }
 
+    /// A key whose quota was whole at `tat`, now that `cost` of it was used elsewhere: as much of that as was there.
+    pub(super) fn use_up(self, tat: u64, cost: u32, now: u64) -> Decision {
+        let tat = self.clamp(tat, now);
+        let used_up = tat.max(now + self.capacity());
+        self.look((tat + self.span(cost, self.burst)).min(used_up), now)
+    }
+
     /// In how long `cost` comes back, or `most` if that is less.
     fn span(self, cost: u32, most: u64) -> u64 {
         self.interval_micros * u64::from(cost).min(most)

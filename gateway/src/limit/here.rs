@@ -1,5 +1,6 @@
 //! What counts in this process.
 
+use std::hash::RandomState;
 use std::time::Instant;
 
 use super::in_flight::InFlightTable;
@@ -49,6 +50,23 @@ impl Here {
             Self::Gcra(table) => table.take_share(key, charge, gateways, now),
             Self::Log(table) => table.take(key, share(charge, gateways), now),
             Self::Sketch(_) | Self::InFlight(_) => self.take(key, charge, now),
+        }
+    }
+
+    /// Uses up of such a share what was spent elsewhere, as far as it is there, of a key that is known by its hash alone.
+    pub(super) fn charge_share(&self, hash: u64, charge: Charge, gateways: u32, now: Instant) {
+        match self {
+            Self::Gcra(table) => table.charge_share(hash, charge, gateways, now),
+            // Nothing has such hashes.
+            Self::Log(_) | Self::Sketch(_) | Self::InFlight(_) => {}
+        }
+    }
+
+    /// What makes these hashes of keys.
+    pub(super) const fn hasher(&self) -> Option<&RandomState> {
+        match self {
+            Self::Gcra(table) => Some(table.hasher()),
+            Self::Log(_) | Self::Sketch(_) | Self::InFlight(_) => None,
         }
     }
 

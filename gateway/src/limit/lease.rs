@@ -21,8 +21,8 @@
 //! spent conforms. Tokens leave the gateway's own hands before they are given back, and a return is sent once at most: one
 //! that is lost is a waste, no more. One that comes late is older, by Redis' clock, and so worth less.
 //!
-//! **What is wasted**: the tokens of a gateway that dies, of an answer that is lost, and of a lease that is not spent in
-//! time. Each is one lease: what the key needed within some `τ` at that gateway.
+//! **What is wasted**: the tokens of a gateway that dies, of an answer that is lost (one that is only late goes back), and of a
+//! lease that is not spent in time. Each is one lease: what the key needed within some `τ` at that gateway.
 //!
 //! **When clocks are set.** A step back of Redis' clock only makes keys wait. A step forward by `Δ` adds `Δ × r` to what may
 //! be taken, as with scope `redis`, and since leases are out, it is felt up to `τ` later. Should it be set back while a return

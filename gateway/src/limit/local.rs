@@ -94,8 +94,23 @@ impl LocalTable {
         decision.quota(gcra.burst())
     }
 
+    /// Uses up `charge` of such a share, which was spent elsewhere, as far as it is there. The key is known by its hash by
+    /// [`Self::hasher`].
+    pub(super) fn charge_share(&self, hash: u64, charge: Charge, gateways: u32, now: Instant) {
+        let gcra = self.quotas.of(charge.limit).share(gateways, 1);
+        self.at_hash(hash, now, |places, key, now| places.use_up(gcra, charge.cost, key, now));
+    }
+
+    /// What makes hashes of keys.
+    pub(super) const fn hasher(&self) -> &RandomState {
+        &self.hasher
+    }
+
     fn at(&self, key: &[u8], now: Instant, change: impl FnOnce(&mut Places, u64, u64) -> Decision) -> Decision {
-        let hash = self.hasher.hash_one(key);
+        self.at_hash(self.hasher.hash_one(key), now, change)
+    }
+
+    fn at_hash(&self, hash: u64, now: Instant, change: impl FnOnce(&mut Places, u64, u64) -> Decision) -> Decision {
         let now = micros(now.saturating_duration_since(self.origin));
         match self.buckets.get(self.bucket_of(hash)) {
             Some(Bucket(places)) => change(&mut places.lock(), hash, now),
@@ -135,6 +150,14 @@ impl Places {
             self.keys[place] = key;
             self.tats[place] = now + decision.reset;
         }
+        decision
+    }
+
+    fn use_up(&mut self, gcra: Gcra, cost: u32, key: u64, now: u64) -> Decision {
+        let (place, _) = self.place_of(key);
+        let decision = gcra.use_up(self.tats[place], cost, now);
+        self.keys[place] = key;
+        self.tats[place] = now + decision.reset;
         decision
     }
 

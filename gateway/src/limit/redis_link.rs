@@ -168,8 +168,19 @@ impl RedisLink {
 
     /// Runs a script within the deadline. Its keys can all go into one call (see [`Self::groups`]).
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
+        self.run_past(script, Duration::ZERO, || false).await
+    }
+
+    /// The same; but a call that was sent and has no answer by then is waited for `patience` longer if `goes_on` says so, which
+    /// is not asked before. That it was late counts all the same.
+    pub(super) async fn run_past<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        patience: Duration,
+        goes_on: impl FnOnce() -> bool + Send,
+    ) -> Result<T, NoAnswer> {
         let measured = self.seconds.start_timer();
-        let answer = self.reach.run(script).await;
+        let answer = self.reach.run_past(script, patience, goes_on).await;
         if matches!(answer, Err(NoAnswer::Down(_))) {
             // Nobody was called.
             measured.stop_and_discard();
@@ -199,11 +210,21 @@ impl Drop for RedisLink {
 
 impl Reach {
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
+        self.run_past(script, Duration::ZERO, || false).await
+    }
+
+    async fn run_past<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        patience: Duration,
+        goes_on: impl FnOnce() -> bool + Send,
+    ) -> Result<T, NoAnswer> {
         match self {
             Self::One(server) => {
-                server.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+                let call = |mut connection| async move { script.invoke_async(&mut connection).await };
+                server.call_past(call, patience, goes_on).await
             }
-            Self::Cluster(cluster) => cluster.run(script).await,
+            Self::Cluster(cluster) => cluster.run_past(script, patience, goes_on).await,
         }
     }
 

@@ -42,7 +42,7 @@ enum Fallback {
     Open,
     Closed,
     /// Counts this gateway's share.
-    LocalShare(Here),
+    LocalShare(Arc<Here>),
 }
 
 impl Shared {
@@ -58,7 +58,9 @@ impl Shared {
         let fallback = match on_failure {
             OnFailure::Open => Fallback::Open,
             OnFailure::Closed => Fallback::Closed,
-            OnFailure::LocalShare { max_keys } => Fallback::LocalShare(quotas.table(max_keys, metrics.no_room())),
+            OnFailure::LocalShare { max_keys } => {
+                Fallback::LocalShare(Arc::new(quotas.table(max_keys, metrics.no_room())))
+            }
         };
         let settling = Arc::new(Semaphore::new(MOST_SETTLING));
         Self { link, quotas, key_prefix, fallback, control: control.clone(), settling }
@@ -135,9 +137,14 @@ impl Shared {
 impl Leased {
     /// `shared`, which counts by `quotas`, with leases for at most `max_keys` keys.
     pub(super) fn new(shared: Shared, quotas: Quotas, max_keys: usize, metrics: &PolicyMetrics) -> Self {
-        let Shared { link, key_prefix, control, .. } = &shared;
+        let Shared { link, key_prefix, control, fallback, .. } = &shared;
+        let share = match fallback {
+            Fallback::LocalShare(here) => Some(Arc::clone(here)),
+            Fallback::Open | Fallback::Closed => None,
+        };
         let counters = (metrics.lease().clone(), metrics.no_room().clone());
-        let table = LeaseTable::new(quotas, max_keys, Arc::clone(link), key_prefix.clone(), counters, control);
+        let stands_in = (Arc::clone(link), share);
+        let table = LeaseTable::new(quotas, max_keys, stands_in, key_prefix.clone(), counters, control);
         Self { table, shared }
     }
 

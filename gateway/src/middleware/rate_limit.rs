@@ -28,6 +28,8 @@ pub(crate) struct RateLimit {
     countings: Vec<Counting>,
     /// Whether Redis is asked for each request.
     waits: bool,
+    /// Whether whoever is refused gets a problem document.
+    document: bool,
 }
 
 /// What a request counts as for each policy, and what it takes; nothing for one that does not count it.
@@ -76,10 +78,10 @@ impl Counting {
 }
 
 impl RateLimit {
-    /// Counts against all of these.
-    pub(crate) fn new(countings: Vec<Counting>) -> Self {
+    /// Counts against all of these. Whoever is refused gets a problem document or nothing beside the head.
+    pub(crate) fn new(countings: Vec<Counting>, document: bool) -> Self {
         let waits = countings.iter().any(|Counting { policy, .. }| policy.is_shared() && !policy.is_leased());
-        Self { countings, waits }
+        Self { countings, waits, document }
     }
 
     /// What a request counts as for each policy, and what it takes of that.
@@ -116,7 +118,7 @@ impl RateLimit {
         let judged = || self.countings.iter().zip(&asks).zip(verdicts);
         for ((counting, ask), verdict) in judged() {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
-            match rejection(&counting.policy, verdict) {
+            match self.rejection(&counting.policy, verdict) {
                 Some(rejection) => flow = Flow::Reply(rejection),
                 None => charged.extend(Charged::of(&counting.policy, ask, verdict, since)),
             }
@@ -131,6 +133,17 @@ impl RateLimit {
             }
         }
         flow
+    }
+
+    /// How the request is answered if its verdict holds it back.
+    fn rejection(&self, policy: &Policy, verdict: &Verdict) -> Option<Rejection> {
+        match verdict.outcome {
+            _ if policy.only_watches() => None,
+            Outcome::Allowed => None,
+            Outcome::Refused { .. } if self.document => Some(Rejection::QuotaExceeded(policy.name().into())),
+            Outcome::Refused { .. } => Some(Rejection::QuotaExceededBare),
+            Outcome::Unavailable => Some(Rejection::LimiterUnavailable),
+        }
     }
 
     /// Leaves in `ctx` what the log line and the quota headers have of it.
@@ -149,16 +162,6 @@ impl RateLimit {
             }
             ctx.verdicts.push(verdict.filter(|_| !policy.only_watches()));
         }
-    }
-}
-
-/// How the request is answered if its verdict holds it back.
-fn rejection(policy: &Policy, verdict: &Verdict) -> Option<Rejection> {
-    match verdict.outcome {
-        _ if policy.only_watches() => None,
-        Outcome::Allowed => None,
-        Outcome::Refused { .. } => Some(Rejection::QuotaExceeded(policy.name().into())),
-        Outcome::Unavailable => Some(Rejection::LimiterUnavailable),
     }
 }
 

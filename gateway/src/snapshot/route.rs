@@ -97,7 +97,8 @@ impl Parts<'_> {
                         Counting::new(policy, missing.unwrap_or_default(), is_told_apart, file)
                     };
                     let countings: Option<_> = policies.into_iter().map(counting).collect();
-                    Arc::new(RateLimit::new(countings.ok_or_else(no_step)?))
+                    let document = step.problem_document.unwrap_or(self.file.rate_limit_defaults.problem_document);
+                    Arc::new(RateLimit::new(countings.ok_or_else(no_step)?, document))
                 }
                 MiddlewareFile::ForwardAuth(step) => {
                     let found = self.forward_auths.get(&step.provider).ok_or_else(|| missing(&step.provider))?;

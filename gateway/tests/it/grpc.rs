@@ -26,6 +26,7 @@ routes:
   - {{ name: mine, match: {{ path: /mine.Mine/* }}, upstream: u, middleware: [{{ jwt: {{ provider: us }} }}] }}
   - {{ name: dead, match: {{ path: /dead.Dead/* }}, upstream: dead, public: true }}
   - {{ name: few, match: {{ path: /few.Few/* }}, upstream: u, public: true, middleware: [{{ rate_limit: {{ policies: [one] }} }}] }}
+  - {{ name: bare, match: {{ path: /bare.Bare/* }}, upstream: u, public: true, middleware: [{{ rate_limit: {{ policies: [one], problem_document: false }} }}] }}
   - {{ name: small, match: {{ path: /small.Small/* }}, upstream: u, public: true, max_body: 4B }}
   - {{ name: text, match: {{ path: /text }}, upstream: u, public: true, middleware: [{{ compress: {{ types: ["text/*", "application/*"] }} }}] }}
 "#
@@ -93,6 +94,7 @@ async fn a_call_that_is_refused_learns_it_from_a_status_of_grpc() {
         ("/mine.Mine/Get", "", "16", "www-authenticate"),
         ("/none.None/Get", "", "12", "x-request-id"),
         ("/few.Few/Get", "", "8", "retry-after"),
+        ("/bare.Bare/Get", "", "8", "retry-after"),
         ("/small.Small/Put", "12345", "8", "x-request-id"),
         ("/dead.Dead/Get", "", "14", "x-request-id"),
         ("/echo.Echo/%00", "", "13", "x-request-id"),
@@ -115,6 +117,12 @@ async fn a_call_that_is_refused_learns_it_from_a_status_of_grpc() {
     assert_eq!(gateway.metric(refused).await, Some(1.0));
     let other = connection.ask(request("POST", "/mine.Mine/Get"), b"").await.expect("an answer");
     assert_eq!((other.head.status.as_u16(), &*code(other.text())), (401, "missing_token"));
+    let bare = connection.ask(request("POST", "/bare.Bare/Get"), b"").await.expect("an answer");
+    assert_eq!(
+        (bare.head.status.as_u16(), bare.text(), bare.header("content-type")),
+        (429, "", ""),
+        "no call, no form"
+    );
     let mangled = with(request("POST", "/mine.Mine/Get"), "content-type", "application/grpcx");
     assert_eq!(connection.ask(mangled, b"").await.expect("an answer").head.status, 401);
 }

@@ -111,6 +111,25 @@ async fn answers_that_do_not_count_are_given_back_to_the_lease() {
 }
 
 #[tokio::test]
+async fn when_redis_dies_nobody_has_more_than_was_left_of_the_limit() {
+    let upstream = Upstream::start().await.expect("starts");
+    let mut redis = RedisServer::start().await.expect("Redis");
+    let gateway = gateway(&upstream, &redis, "limit: 100, window: 24h");
+    assert_eq!(passes(&gateway, 40).await, 40);
+    let tokens = async |event: &str| {
+        let series = format!("gateway_rate_limit_lease_tokens_total{{event=\"{event}\",policy=\"api\"}}");
+        gateway.metric(&series).await.expect("there")
+    };
+    redis.kill().expect("killed");
+    let nothing_is_out = async || {
+        let spent = tokens("spent").await;
+        spent == 40.0 && spent + tokens("returned").await + tokens("lost").await == tokens("leased").await
+    };
+    eventually(SOON, "what is leased is over", nothing_is_out).await.expect("in time");
+    assert_eq!(passes(&gateway, 160).await, 60, "by this gateway's share, which is the whole limit");
+}
+
+#[tokio::test]
 async fn while_redis_is_away_the_failure_mode_answers_and_nobody_gets_a_server_error() {
     let upstream = Upstream::start().await.expect("starts");
     let mut redis = RedisServer::start().await.expect("Redis");

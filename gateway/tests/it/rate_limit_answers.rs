@@ -116,6 +116,44 @@ async fn each_step_tells_what_it_or_else_the_whole_file_says() {
     }
 }
 
+/// What the head says is the same, and what else a client may read of it.
+#[tokio::test]
+async fn a_refusal_has_a_problem_document_unless_its_step_or_else_the_whole_file_says_no() {
+    let upstream = Upstream::start().await.expect("starts");
+    for (defaults, step, has_document) in [
+        ("{}", "", true),
+        ("{}", ", problem_document: false", false),
+        ("{ problem_document: false }", "", false),
+        ("{ problem_document: false }", ", problem_document: true", true),
+    ] {
+        let gateway = Gateway::start(&format!(
+            "{POLICIES}\nrate_limit_defaults: {defaults}\nupstreams: {{ u: {{ targets: [\"{}\"] }} }}\n\
+             routes: [{{ name: a, match: {{ path: /a }}, upstream: u, public: true, \
+             middleware: [{{ compress: {{ min_size: 0B }} }}, {{ rate_limit: {{ policies: [one]{step} }} }}] }}]\n",
+            upstream.url()
+        ));
+        assert_eq!(get(&gateway, "/a").await.status(), 200);
+        let asks = gateway.request(Method::GET, "/a").header("accept-encoding", "gzip");
+        let refused = asks.send().await.expect("an answer");
+        assert_eq!(refused.status(), 429, "{defaults} {step}");
+        assert_eq!(about_quotas(&refused), format!("ratelimit ratelimit-policy retry-after {LEGACY}"));
+        assert!(!told(&refused, "x-request-id").is_empty() && told(&refused, "cache-control") == "no-store");
+        let content_type = if has_document { "application/problem+json" } else { "" };
+        assert_eq!(told(&refused, "content-type"), content_type, "{defaults} {step}");
+        let length = told(&refused, "content-length").to_owned();
+        let encoding = told(&refused, "content-encoding").to_owned();
+        let body = refused.bytes().await.expect("a body");
+        if !has_document {
+            assert_eq!((&*body, &*length, &*encoding), (&b""[..], "0", ""), "{defaults} {step}");
+        }
+        assert_eq!(!body.is_empty(), has_document, "{defaults} {step}");
+        // The connection is of use afterwards.
+        assert_eq!(get(&gateway, "/a").await.status(), 429);
+        let counted = r#"gateway_rejections_total{code="quota_exceeded",route="a"}"#;
+        assert_eq!(gateway.metric(counted).await, Some(2.0));
+    }
+}
+
 /// So that a client that believes the one is not held up by the other (section 6 of the draft).
 #[tokio::test]
 async fn what_is_refused_may_come_again_when_both_fields_say_so() {

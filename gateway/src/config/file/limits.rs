@@ -77,6 +77,8 @@ pub struct RateLimitUseFile {
     pub headers: Option<QuotaFields>,
     /// Whether a client that is refused is told how long to wait; as `rate_limit_defaults` has it when left out.
     pub retry_after: Option<bool>,
+    /// Whether it is told in a problem document what has refused it; as `rate_limit_defaults` has it when left out.
+    pub problem_document: Option<bool>,
 }
 
 /// What `rate_limit` steps do that do not say it themselves.
@@ -87,11 +89,13 @@ pub struct RateLimitDefaultsFile {
     pub headers: QuotaFields,
     /// Whether a client that is refused is told how long to wait.
     pub retry_after: bool,
+    /// Whether it is told in a problem document what has refused it. Without, a 429 has no body.
+    pub problem_document: bool,
 }
 
 impl Default for RateLimitDefaultsFile {
     fn default() -> Self {
-        Self { headers: QuotaFields::ALL, retry_after: true }
+        Self { headers: QuotaFields::ALL, retry_after: true, problem_document: true }
     }
 }
 

@@ -149,6 +149,7 @@ fn what_clients_are_told_is_all_nothing_or_a_list_of_kinds() {
         "headers: [standard]",
         "headers: [legacy]",
         "headers: [legacy, standard], retry_after: true",
+        "problem_document: false",
     ] {
         assert_eq!(report(&step(settings)), "", "{settings}");
     }
@@ -159,7 +160,8 @@ fn what_clients_are_told_is_all_nothing_or_a_list_of_kinds() {
         ("headers: standard", "headers: `standard` is neither `true` nor `false`"),
         ("headers: { standard: true }", "headers: `true`, `false` or a list is wanted here"),
         ("retry_after: 5s", "retry_after: `5s` is neither `true` nor `false`"),
-        ("retry: false", "retry: unknown key"),
+        ("problem_document: []", "problem_document: `true` or `false` is wanted here"),
+        ("problem: false", "problem: unknown key"),
     ] {
         let problems = report(&step(settings));
         for place in ["rate_limit_defaults", "middleware[0].rate_limit"] {

@@ -14,6 +14,16 @@ fn an_interval_is_rounded_so_that_the_limit_is_never_exceeded() {
     assert_eq!(gcra(1, 31_536_000_000_000, u32::MAX), None);
 }
 
+#[test]
+fn what_is_used_up_elsewhere_is_no_more_than_was_there() {
+    let gcra = Gcra::new(10, Duration::from_secs(1), 5, true).expect("expressible");
+    let left = |tat, cost| gcra.use_up(tat, cost, 1_000_000).remaining;
+    assert_eq!([left(0, 0), left(0, 2), left(1_200_000, 2), left(1_200_000, 9)], [5, 3, 1, 0]);
+    let tat = |tat, cost| 1_000_000 + gcra.use_up(tat, cost, 1_000_000).reset;
+    assert_eq!([tat(0, 100), tat(1_400_000, 100)], [1_500_000; 2], "and no debt comes of it");
+    assert_eq!(tat(1_700_000, 1), 1_700_000, "one that there is stays");
+}
+
 /// The key's requests, one after the other.
 struct Key {
     gcra: Gcra,

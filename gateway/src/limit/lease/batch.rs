@@ -58,7 +58,20 @@ impl Batch {
 impl GiveBack {
     /// The return of `tokens` of a grant, if it is worth a token at least.
     pub(super) fn worthwhile(terms: Terms, stamp: Stamp, tokens: u64, now: u64) -> Option<Self> {
+        let give_back = Self::of(stamp, tokens, now);
+        (terms.worth(tokens, give_back.age) >= terms.interval).then_some(give_back)
+    }
+
+    /// The return of `tokens` that were taken for one request, if at least half of what they were comes back: even one of a
+    /// quota that comes back slowly is dear to who is refused for want of it.
+    pub(super) fn of_request(terms: Terms, stamp: Stamp, tokens: u64, now: u64) -> Option<Self> {
+        let give_back = Self::of(stamp, tokens, now);
+        let half = terms.worth(tokens, 0).div_ceil(2).max(1);
+        (terms.worth(tokens, give_back.age) >= half).then_some(give_back)
+    }
+
+    const fn of(stamp: Stamp, tokens: u64, now: u64) -> Self {
         let age = Terms::at_most(now.saturating_sub(stamp.asked_at));
-        (terms.worth(tokens, age) >= terms.interval).then_some(Self { tokens, granted_at: stamp.granted_at, age })
+        Self { tokens, granted_at: stamp.granted_at, age }
     }
 }

@@ -220,7 +220,7 @@ impl Holding {
                 None
             }
             None => {
-                let give_back = GiveBack::worthwhile(self.terms, spent, tokens, now);
+                let give_back = GiveBack::of_request(self.terms, spent, tokens, now);
                 self.tally.lost += if give_back.is_none() { tokens } else { 0 };
                 give_back
             }

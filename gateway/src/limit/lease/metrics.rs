@@ -62,6 +62,11 @@ impl LeaseMetrics {
         self.spent.inc_by(tokens);
     }
 
+    /// What an answer has brought for which nobody waited.
+    pub(super) fn add_unheard(&self, tokens: u64) {
+        self.leased.inc_by(tokens);
+    }
+
     pub(super) fn add(&self, tally: Tally) {
         for (counter, tokens) in [(&self.leased, tally.leased), (&self.spent, tally.spent), (&self.lost, tally.lost)] {
             if tokens > 0 {

@@ -1,42 +1,43 @@
 //! The leases of all keys of one policy at this gateway.
 //!
 //! A map in shards, each with a lock of its own, which a request holds for one look at its key: where there are tokens, nothing
-//! more happens, and nothing is allocated. Calls to Redis are made by tasks on the control runtime: one for each key at most,
-//! and as many at once as the link lets be. Who needs tokens that are not there waits for the call, within the link's deadline.
+//! more happens, and nothing is allocated. Calls to Redis are made by tasks on the control runtime ([`calls`]): one for each key
+//! at most, and as many at once as the link lets be. Who needs tokens that are not there waits for the call, within the link's
+//! deadline.
 //!
 //! The map has room for `max_keys` keys, of some 400 bytes each, and forgets those that have nothing and are not asked for. A
 //! key for which there is no room has no lease: Redis is asked for each of its requests, as with scope `redis`.
+
+mod calls;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
-use futures::stream;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::runtime::Handle;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use self::calls::{Call, MOST_LATE, Return};
 use super::batch::{GiveBack, Stamp};
-use super::holding::{Answer, Ask, Holding, Reply};
+use super::holding::{Answer, Holding};
 use super::metrics::LeaseMetrics;
 use super::terms::Terms;
 use crate::limit::gcra::Quotas;
-use crate::limit::redis_link::{NoAnswer, RedisLink};
+use crate::limit::here::Here;
+use crate::limit::redis_link::RedisLink;
 use crate::limit::script::redis_key;
-use crate::limit::verdict::{AnsweredBy, Charge, Decision, Outcome, Quota, Verdict};
+use crate::limit::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
 
 /// Threads that ask for different keys meet in one of so many.
 const SHARDS: usize = 64;
-/// Returns under way at once.
-const RETURNS_AT_ONCE: usize = 32;
 /// Between two looks at all keys; a lease that lives shorter is over by then.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
 /// So often at least, unless there is so much to look at.
@@ -60,6 +61,8 @@ pub(in crate::limit) enum AtOnce {
 
 struct Leases {
     link: Arc<RedisLink>,
+    /// What counts while Redis is away, if anything does.
+    share: Option<Arc<Here>>,
     control: Handle,
     quotas: Quotas,
     key_prefix: String,
@@ -69,6 +72,8 @@ struct Leases {
     /// In all shards.
     keys: AtomicUsize,
     max_keys: usize,
+    /// How many answers may be waited for that are late already.
+    late: Semaphore,
     metrics: LeaseMetrics,
     /// Requests of keys for which there was no room.
     no_room: IntCounter,
@@ -105,41 +110,30 @@ enum Step {
     Alone,
 }
 
-/// A call that is to be made.
-struct Call {
-    name: Name,
-    redis_key: Arc<str>,
-    terms: Terms,
-    ask: Ask,
-}
-
-/// Tokens that are to be given back.
-struct Return {
-    redis_key: Arc<str>,
-    terms: Terms,
-    give_back: GiveBack,
-}
-
 impl LeaseTable {
-    /// An empty table, whose calls are made on `control`.
+    /// An empty table, whose calls are made on `control`. What is spent is told to the `share` that counts while Redis is away.
     pub(in crate::limit) fn new(
         quotas: Quotas,
         max_keys: usize,
-        link: Arc<RedisLink>,
+        (link, share): (Arc<RedisLink>, Option<Arc<Here>>),
         key_prefix: String,
         (metrics, no_room): (LeaseMetrics, IntCounter),
         control: &Handle,
     ) -> Self {
+        // The share knows keys by these hashes.
+        let hasher = share.as_ref().and_then(|share| share.hasher()).cloned().unwrap_or_default();
         let leases = Arc::new(Leases {
             link,
+            share,
             control: control.clone(),
             quotas,
             key_prefix,
             origin: Instant::now(),
-            hasher: RandomState::default(),
+            hasher,
             shards: std::array::from_fn(|_| Shard::default()),
             keys: AtomicUsize::new(0),
             max_keys,
+            late: Semaphore::new(MOST_LATE),
             metrics,
             no_room,
         });
@@ -178,16 +172,9 @@ impl LeaseTable {
             match leases.step(key, charge, has_waited) {
                 Step::Answer(verdict) => return Some(verdict),
                 Step::Unanswered => return None,
-                Step::Asked(mut answer) => {
-                    if let Ok(answer) = timeout_at(deadline, &mut answer).await {
-                        return answer.ok().flatten();
-                    }
-                    // From now on what the call brings is for others, unless it has come just now.
-                    answer.close();
-                    return answer.try_recv().ok().flatten();
-                }
+                Step::Asked(answer) => return heard(answer, deadline).await,
                 Step::Wait(answered) => timeout_at(deadline, answered).await.ok()?,
-                Step::Alone => return timeout_at(deadline, leases.take_alone(key, charge)).await.ok().flatten(),
+                Step::Alone => return heard(leases.ask_alone(key, charge), deadline).await,
             }
             has_waited = true;
         }
@@ -214,11 +201,11 @@ impl LeaseTable {
                 let owed = if more > 0 { holding.spend_more(more, now) } else { 0 };
                 (give_back, owed, quota(terms, holding.quota(now)))
             }
-            None => (GiveBack::worthwhile(terms, spent, unspent, now), more, quota(terms, (0, 0))),
+            None => (GiveBack::of_request(terms, spent, unspent, now), more, quota(terms, (0, 0))),
         };
         drop(shard);
         if give_back.is_some() || owed > 0 {
-            leases.settle_in_redis(key, terms, give_back, owed);
+            leases.settle_in_redis(name, key, terms, give_back, owed);
         }
         quota
     }
@@ -290,99 +277,6 @@ impl Leases {
         true
     }
 
-    /// Makes a call, on the control runtime, and gives what it says to the request that `waits` for it.
-    fn make(self: &Arc<Self>, call: Call, waits: Option<oneshot::Sender<Option<Verdict>>>) {
-        let leases = Arc::clone(self);
-        self.control.spawn(async move {
-            leases.metrics.takes.inc();
-            let reply = leases.link.run(&call.terms.take(&call.redis_key, call.ask)).await;
-            // The link has logged why there is none.
-            let verdict = leases.note(&call, reply.ok());
-            if let Some(Err(Some(unheard))) = waits.map(|waits| waits.send(verdict)) {
-                leases.unspend(&call, unheard).await;
-            }
-        });
-    }
-
-    fn note(&self, call: &Call, reply: Option<Reply>) -> Option<Verdict> {
-        let now = self.micros(Instant::now());
-        let mut shard = self.shard(call.name).0.lock();
-        let entry = entry_of(&mut shard, call.name)?;
-        let verdict = match reply {
-            Some(reply) => {
-                let spent = entry.holding.answered(call.ask, reply, now, rand::random());
-                Some(taken(call.terms, spent, reply, entry.holding.quota(now)))
-            }
-            None => {
-                entry.holding.is_unanswered(now);
-                None
-            }
-        };
-        let tally = entry.holding.tally();
-        let answered = Arc::clone(&entry.answered);
-        drop(shard);
-        answered.notify_waiters();
-        self.metrics.add(tally);
-        verdict
-    }
-
-    /// The request that had `call` made has gone before it heard of `verdict`: what it has spent is there for others.
-    async fn unspend(&self, call: &Call, verdict: Verdict) {
-        let (Outcome::Allowed, AnsweredBy::Lease(spent)) = (verdict.outcome, verdict.answered_by) else { return };
-        let now = self.micros(Instant::now());
-        let give_back = match entry_of(&mut self.shard(call.name).0.lock(), call.name) {
-            Some(entry) => entry.holding.unspend(spent, call.ask.need, now),
-            None => GiveBack::worthwhile(call.terms, spent, call.ask.need, now),
-        };
-        let (redis_key, terms) = (Arc::clone(&call.redis_key), call.terms);
-        let returns = give_back.map(|give_back| Return { redis_key, terms, give_back });
-        self.give_back(returns.into_iter().collect()).await;
-    }
-
-    /// As with scope `redis`: a call for one request.
-    async fn take_alone(&self, key: &[u8], charge: Charge) -> Option<Verdict> {
-        let terms = Terms::of(self.quotas.of(charge.limit));
-        let need = cost(charge, terms);
-        let ask = Ask { at: self.micros(Instant::now()), need, want: need, is_ahead: false };
-        self.metrics.takes.inc();
-        let call = terms.take(&redis_key(&self.key_prefix, key), ask);
-        let reply: Reply = self.link.run(&call).await.ok()?;
-        let stamp = Stamp { asked_at: ask.at, granted_at: reply.at };
-        let spent = (reply.tokens > 0).then_some(stamp);
-        self.metrics.add_alone(reply.tokens);
-        Some(taken(terms, spent, reply, (reply.remaining, reply.reset)))
-    }
-
-    fn settle_in_redis(self: &Arc<Self>, key: &[u8], terms: Terms, give_back: Option<GiveBack>, owed: u64) {
-        let leases = Arc::clone(self);
-        let redis_key: Arc<str> = redis_key(&self.key_prefix, key).into();
-        self.control.spawn(async move {
-            if owed > 0 {
-                leases.metrics.charges.inc();
-                // If Redis is away it is not charged, as with scope `redis`.
-                leases.link.run::<u64>(&terms.charge(&redis_key, owed)).await.ok();
-            }
-            let returns = give_back.map(|give_back| Return { redis_key, terms, give_back });
-            leases.give_back(returns.into_iter().collect()).await;
-        });
-    }
-
-    /// Sends each once, whatever becomes of it.
-    async fn give_back(&self, returns: Vec<Return>) {
-        let give_back = |Return { redis_key, terms, give_back }| async move {
-            // Where a cluster is not whole, that is for the node to say which has the key.
-            let answer = self.link.run::<u64>(&terms.give_back(&redis_key, give_back)).await;
-            if !matches!(answer, Err(NoAnswer::Down(_))) {
-                self.metrics.returns.inc();
-            }
-            let worth = answer.unwrap_or(0);
-            let returned = worth / terms.interval.max(1);
-            self.metrics.returned.inc_by(returned);
-            self.metrics.lost.inc_by(give_back.tokens.saturating_sub(returned));
-        };
-        stream::iter(returns).for_each_concurrent(RETURNS_AT_ONCE, give_back).await;
-    }
-
     /// Gives back what is not asked for any more, and forgets keys that have nothing.
     async fn sweep(&self) -> Vec<Return> {
         self.walk(Holding::tick, Holding::is_forgettable).await
@@ -419,7 +313,8 @@ impl Leases {
         is_over: impl Fn(&Holding, u64) -> bool,
         returns: &mut Vec<Return>,
     ) {
-        let now = self.micros(Instant::now());
+        let time = Instant::now();
+        let (now, mut spent) = (self.micros(time), Vec::new());
         let mut shard = shard.0.lock();
         let before = shard.len();
         shard.retain(|entry| {
@@ -427,10 +322,16 @@ impl Leases {
                 let (redis_key, terms) = (Arc::clone(&entry.redis_key), entry.holding.terms());
                 returns.push(Return { redis_key, terms, give_back });
             }
-            self.metrics.add(entry.holding.tally());
+            let tally = entry.holding.tally();
+            self.metrics.add(tally);
+            if tally.spent > 0 && self.share.is_some() {
+                spent.push((entry.name, tally.spent));
+            }
             !is_over(&entry.holding, now)
         });
         self.keys.fetch_sub(before - shard.len(), Ordering::Relaxed);
+        drop(shard);
+        spent.into_iter().for_each(|(name, tokens)| self.remember(name, tokens, time));
     }
 }
 
@@ -455,6 +356,15 @@ impl Entry {
     }
 }
 
+/// What a call brings until `deadline`. From then on that is for others, unless it has come just now.
+async fn heard(mut answer: oneshot::Receiver<Option<Verdict>>, deadline: Deadline) -> Option<Verdict> {
+    if let Ok(answer) = timeout_at(deadline, &mut answer).await {
+        return answer.ok().flatten();
+    }
+    answer.close();
+    answer.try_recv().ok().flatten()
+}
+
 fn entry_of(shard: &mut HashTable<Entry>, name: Name) -> Option<&mut Entry> {
     shard.find_mut(name.hash, |entry| entry.name == name)
 }
@@ -462,10 +372,6 @@ fn entry_of(shard: &mut HashTable<Entry>, name: Name) -> Option<&mut Entry> {
 /// What costs more than the whole quota costs all of it.
 fn cost(charge: Charge, terms: Terms) -> u64 {
     u64::from(charge.cost).min(terms.burst)
-}
-
-fn taken(terms: Terms, spent: Option<Stamp>, reply: Reply, quota: (u64, u64)) -> Verdict {
-    verdict(terms, spent, reply.wait.max(1), quota)
 }
 
 fn verdict(terms: Terms, spent: Option<Stamp>, wait: u64, (remaining, reset): (u64, u64)) -> Verdict {

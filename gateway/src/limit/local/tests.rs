@@ -42,6 +42,17 @@ fn a_burst_passes_at_once_and_counts_down_for_each_key() {
 }
 
 #[test]
+fn what_was_spent_elsewhere_is_used_up_of_the_share_of_the_key_with_that_hash() {
+    let table = table(10, 8, 100);
+    let now = table.origin + SECOND;
+    let left = |key: &[u8]| table.take_share(key, one(&table), 2, now).quota.remaining;
+    table.charge_share(table.hasher().hash_one(b"key".as_slice()), Charge { cost: 2, ..one(&table) }, 2, now);
+    assert_eq!((left(b"key"), left(b"another key")), (1, 3));
+    table.charge_share(table.hasher().hash_one(b"key".as_slice()), Charge { cost: 100, ..one(&table) }, 2, now);
+    assert_eq!(table.take_share(b"key", one(&table), 2, now).outcome, Outcome::Refused { retry_after: SECOND / 5 });
+}
+
+#[test]
 fn threads_never_pass_more_than_the_burst_together() {
     let table = table(1, 1000, 10);
     let now = table.origin + SECOND;

@@ -9,6 +9,7 @@
 //! until that has ended, with a connection made to every node or given up, no call of anybody is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,19 +97,34 @@ impl Cluster {
         })
     }
 
-    /// Runs a script where its keys are, which are all in one slot, within the deadline.
-    pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, NoAnswer> {
-        let mut call = Call { cluster: self, place: None, unplaced: None };
-        let answer = match timeout(self.timeout, script.invoke_async(&mut call)).await {
-            Ok(answer) => answer.map_err(|error| call.unplaced.take().unwrap_or(NoAnswer::Failed(error))),
-            Err(_) => Err(NoAnswer::Deadline(self.timeout)),
+    /// Runs a script where its keys are, which are all in one slot, within the deadline. One that is at a node by then is waited
+    /// for `patience` longer if `goes_on` says so.
+    pub(super) async fn run_past<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        patience: Duration,
+        goes_on: impl FnOnce() -> bool + Send,
+    ) -> Result<T, NoAnswer> {
+        let way = Way::default();
+        let mut call = Call { cluster: self, way: &way };
+        let mut answer = pin!(script.invoke_async(&mut call));
+        let late = || NoAnswer::Deadline(self.timeout);
+        let in_time = match timeout(self.timeout, &mut answer).await {
+            Ok(answer) => answer.map_err(|error| way.unplaced.lock().take().unwrap_or(NoAnswer::Failed(error))),
+            Err(_) => Err(late()),
         };
         // One that knows better who has the key is well.
-        let is_sent_on = matches!(&answer, Err(NoAnswer::Failed(error)) if error.redirect_node().is_some());
-        if let Some((server, live)) = call.place.filter(|_| !is_sent_on) {
-            server.note(&live, &answer);
+        let is_sent_on = matches!(&in_time, Err(NoAnswer::Failed(error)) if error.redirect_node().is_some());
+        let place = way.place.lock().clone();
+        if let Some((server, live)) = place.as_ref().filter(|_| !is_sent_on) {
+            server.note(live, &in_time);
         }
-        answer
+        match in_time {
+            Err(NoAnswer::Deadline(_)) if place.is_some() && goes_on() => {
+                timeout(patience, answer).await.map_err(|_| late())?.map_err(NoAnswer::Failed)
+            }
+            in_time => in_time,
+        }
     }
 
     /// Whether every slot is had by a node that is up.
@@ -235,20 +251,26 @@ impl Slots {
 /// One call of a script, which goes where its keys are.
 struct Call<'c> {
     cluster: &'c Cluster,
+    way: &'c Way,
+}
+
+/// Where a call has come to, also for who only waits for it.
+#[derive(Default)]
+struct Way {
     /// Where the last command went.
-    place: Option<Place>,
+    place: Mutex<Option<Place>>,
     /// Why it could go nowhere.
-    unplaced: Option<NoAnswer>,
+    unplaced: Mutex<Option<NoAnswer>>,
 }
 
 impl Call<'_> {
-    fn at(&mut self, place: Result<Place, NoAnswer>) -> Result<MultiplexedConnection, RedisError> {
+    fn at(&self, place: Result<Place, NoAnswer>) -> Result<MultiplexedConnection, RedisError> {
         let unplaced = || RedisError::from((ErrorKind::ClusterConnectionNotFound, "no node can be asked"));
-        self.place = None;
         match place {
-            Ok(place) => Ok(self.place.insert(place).1.connection.clone()),
+            Ok(place) => Ok(self.way.place.lock().insert(place).1.connection.clone()),
             Err(why) => {
-                self.unplaced = Some(why);
+                *self.way.place.lock() = None;
+                *self.way.unplaced.lock() = Some(why);
                 Err(unplaced())
             }
         }
@@ -258,7 +280,8 @@ impl Call<'_> {
 impl ConnectionLike for Call<'_> {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let place = match (first_key(cmd), self.place.take()) {
+            let before = self.way.place.lock().take();
+            let place = match (first_key(cmd), before) {
                 (Some(key), _) => self.cluster.place_of(slot_of(key)).await,
                 // The script itself, for the node that did not know it.
                 (None, Some(place)) => Ok(place),
@@ -273,7 +296,7 @@ impl ConnectionLike for Call<'_> {
             let Some((addr, asks)) = sent_on else { return answer };
             let Some(node) = self.node(&addr) else { return answer };
             // It has answered: that another is late is no fault of its own.
-            self.place = None;
+            *self.way.place.lock() = None;
             let place = self.cluster.place_at(&node).await;
             let mut connection = self.at(place)?;
             if !asks {
@@ -305,9 +328,9 @@ impl Call<'_> {
         if !host.is_empty() {
             return Some(RedisNode { host: host.to_owned(), port });
         }
-        let (server, _) = self.place.as_ref()?;
+        let (server, _) = self.way.place.lock().clone()?;
         let Map::Known(slots) = &*self.cluster.map.borrow() else { return None };
-        let same = slots.servers().find(|(_, own)| Arc::ptr_eq(own, server));
+        let same = slots.servers().find(|(_, own)| Arc::ptr_eq(own, &server));
         same.map(|(node, _)| RedisNode { host: node.host.clone(), port })
     }
 }

@@ -8,6 +8,7 @@
 //! have ended or be late itself; where it was the server, the next call over the keeper's shows that.
 
 use std::error::Error;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::NoAnswer;
 use crate::config::values::RedisNode;
@@ -98,16 +99,33 @@ impl Server {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        let mut seen = None;
-        let answer = timeout(self.timeout, async {
-            let live = seen.insert(self.live().await?);
-            call(live.connection.clone()).await.map_err(NoAnswer::Failed)
-        });
-        let answer = answer.await.unwrap_or(Err(NoAnswer::Deadline(self.timeout)));
-        if let Some(live) = seen {
+        self.call_past(call, Duration::ZERO, || false).await
+    }
+
+    /// The same; but if there is no answer by then, and `goes_on` says so, it is waited for `patience` longer.
+    pub(super) async fn call_past<T, F>(
+        &self,
+        call: impl FnOnce(MultiplexedConnection) -> F,
+        patience: Duration,
+        goes_on: impl FnOnce() -> bool,
+    ) -> Result<T, NoAnswer>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let deadline = Deadline::now() + self.timeout;
+        let late = || NoAnswer::Deadline(self.timeout);
+        let live = timeout_at(deadline, self.live()).await.map_err(|_| late())??;
+        let mut answer = pin!(call(live.connection.clone()));
+        if let Ok(answer) = timeout_at(deadline, &mut answer).await {
+            let answer = answer.map_err(NoAnswer::Failed);
             self.note(&live, &answer);
+            return answer;
         }
-        answer
+        self.note(&live, &Err::<T, _>(late()));
+        match goes_on() {
+            true => timeout(patience, answer).await.map_err(|_| late())?.map_err(NoAnswer::Failed),
+            false => Err(late()),
+        }
     }
 
     /// Whether it answers in time.

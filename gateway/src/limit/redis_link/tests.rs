@@ -321,6 +321,34 @@ async fn a_node_that_sends_calls_on_to_one_that_hangs_stays_up() {
     assert!(!matches!(stays, Err(NoAnswer::Down(_))), "{stays:?}");
 }
 
+/// At one server, and at a node of a cluster.
+#[tokio::test]
+async fn an_answer_that_is_late_is_heard_by_who_waits_on_and_a_failure_all_the_same() {
+    let (server, (cluster, _)) = (RedisServer::start().await.expect("Redis"), cluster().await);
+    let key = key_at(0, 1);
+    for (server, file) in [(&server, at(server.port())), (&cluster.nodes[0], of_cluster(&cluster.addrs()[..1]))] {
+        let link = open_with_deadline(file, Span::from_secs(1));
+        until_up(&link).await;
+        server.stall().expect("stalled");
+        let goes_on = || {
+            server.resume().expect("goes on");
+            true
+        };
+        let heard = link.run_past::<u64>(&COUNT.key(&key), SOON, goes_on).await;
+        assert_eq!(heard.expect("an answer"), 1);
+        until_up(&link).await;
+        server.stall().expect("stalled");
+        let late = count(&link, &key).await;
+        assert!(matches!(late, Err(NoAnswer::Deadline(_))), "{late:?}");
+        for _ in 0..2 {
+            let _ = link.run_past::<u64>(&COUNT.key(&key), Duration::ZERO, || true).await;
+        }
+        let down = count(&link, &key).await;
+        server.resume().expect("goes on");
+        assert!(matches!(down, Err(NoAnswer::Down(_))), "{down:?}");
+    }
+}
+
 /// What accepts connections and never says anything.
 fn silent() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");

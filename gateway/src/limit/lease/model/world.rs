@@ -1,7 +1,7 @@
 //! Gateways, one Redis, and all that can happen between them, in a time of their own.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -58,6 +58,8 @@ struct Gateway {
     drift_ppm: i64,
     offset: u64,
     call: Option<u64>,
+    /// Calls without an answer in time.
+    late: HashSet<u64>,
     waiting: Vec<u64>,
     /// Between two requests.
     gap: u64,
@@ -203,12 +205,15 @@ impl World {
             Event::Answered { gateway, call, ask, reply, taken_at } => {
                 if self.gateways[gateway].call == Some(call) {
                     self.answered(gateway, ask_of(ask), reply_of(reply), taken_at);
+                } else if self.gateways[gateway].late.remove(&call) {
+                    self.answered_late(gateway, ask_of(ask), reply_of(reply));
                 }
             }
             Event::Unanswered { gateway, call } => {
                 if self.gateways[gateway].call == Some(call) {
                     let now = self.clock_of(gateway);
                     self.gateways[gateway].call = None;
+                    self.gateways[gateway].late.insert(call);
                     self.gateways[gateway].holding.is_unanswered(now);
                     self.wake(gateway);
                 }
@@ -256,6 +261,7 @@ impl World {
             drift_ppm,
             offset,
             call: None,
+            late: HashSet::new(),
             waiting: Vec::new(),
             gap: 0,
             phase,
@@ -407,6 +413,12 @@ impl World {
             _ => {}
         }
         self.wake(gateway);
+    }
+
+    fn answered_late(&mut self, gateway: usize, ask: Ask, reply: Reply) {
+        let stamp = Stamp { asked_at: ask.at, granted_at: reply.at };
+        let give_back = GiveBack::of_request(self.terms, stamp, reply.tokens, self.clock_of(gateway));
+        give_back.into_iter().for_each(|give_back| self.gives_back(give_back));
     }
 
     fn wake(&mut self, gateway: usize) {

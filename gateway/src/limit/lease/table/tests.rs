@@ -186,6 +186,41 @@ async fn what_is_there_is_spent_while_redis_is_away_and_then_the_failure_mode_an
     eventually(SOON, "Redis counts again", again).await.expect("in time");
 }
 
+/// Of a lease, and of what was asked for alone.
+#[tokio::test]
+async fn a_share_that_stands_in_for_redis_knows_what_was_spent() {
+    let mut server = RedisServer::start().await.expect("Redis");
+    let local = RateLimitFile {
+        on_redis_failure: Some(RedisFailureMode::LocalShare),
+        max_keys: Some(1),
+        ..file(100, Span::from_secs(3_600))
+    };
+    let policies = gateway(local, &server);
+    for (key, requests) in [(b"first".as_slice(), 40), (b"second", 30)] {
+        for _ in 0..requests {
+            assert!(is_allowed(&take(&policies, key, 1).await));
+        }
+    }
+    assert_eq!(metric(&policies, r#"gateway_rate_limit_no_room_total{policy="api"}"#), 30);
+    eventually(SOON, "all is told", async || tokens(&policies, "spent") == 70).await.expect("in time");
+    server.kill().expect("killed");
+    let down = async || policies.redis().expect("configured").check().await.is_err();
+    eventually(SOON, "Redis is noticed to be down", down).await.expect("in time");
+    let nothing_is_out = async || {
+        let of = |event| tokens(&policies, event);
+        of("spent") + of("returned") + of("lost") == of("leased")
+    };
+    eventually(SOON, "leases are over", nothing_is_out).await.expect("in time");
+    for (key, left) in [(b"first".as_slice(), 60), (b"second", 70), (b"third", 100)] {
+        let mut allowed = 0;
+        while is_allowed(&take(&policies, key, 1).await) {
+            allowed += 1;
+            assert!(allowed <= 100, "without end");
+        }
+        assert_eq!(allowed, left, "{key:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_without_room_is_counted_in_redis_and_nobody_is_unlimited() {
     let server = RedisServer::start().await.expect("Redis");
@@ -316,7 +351,7 @@ fn table(redis: RedisFile, key_prefix: &str) -> LeaseTable {
     let link = RedisLink::open(LinkSettings::read(&patient), seconds, &Handle::current(), None).expect("usable");
     let quotas = Quotas::new(CHARGE.limit, Duration::from_secs(3_600), None, false).expect("expressible");
     let counters = (LeaseMetrics::new("api").expect("legal"), IntCounter::new("no_room", "none").expect("legal"));
-    LeaseTable::new(quotas, 65_536, Arc::new(link), key_prefix.to_owned(), counters, &Handle::current())
+    LeaseTable::new(quotas, 65_536, (Arc::new(link), None), key_prefix.to_owned(), counters, &Handle::current())
 }
 
 const CHARGE: Charge = Charge { cost: 1, limit: 7_200 };
