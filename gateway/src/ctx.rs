@@ -67,6 +67,8 @@ pub struct RequestContext {
     pub(crate) unproven: Option<Box<Hidden>>,
     /// Why the gateway answered itself.
     pub(crate) rejection: Option<Rejection>,
+    /// Whether its client was told in an answer of our own that it failed.
+    pub(crate) failure_told: bool,
     /// Which rule of an `authorize` step it has not passed.
     pub(crate) denied_by: Option<Arc<str>>,
     /// Which rate-limit mode answered, when it was not the usual one.
@@ -126,6 +128,7 @@ impl RequestContext {
             hide_authorization: false,
             unproven: None,
             rejection: None,
+            failure_told: false,
             denied_by: None,
             limited_by: None,
             verdicts: Vec::new(),

@@ -6,6 +6,7 @@
 mod asserted;
 mod failure;
 mod forward;
+mod linger;
 mod locate;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 pub(crate) use asserted::AssertedHeaders;
+use failure::BadBody;
 pub(crate) use forward::prepare;
 use locate::find_route;
 
@@ -39,7 +41,7 @@ use crate::middleware::{Flow, ResponseHead, preflight_method};
 use crate::peer_certificate::PeerCertificate;
 use crate::reply::{self, Answer, REQUEST_ID, Rejection};
 use crate::screen::screen_h2;
-use crate::server::Shared;
+use crate::server::{Shared, quiet};
 
 /// Answered on every listener, unless a route takes it.
 const HEALTH_PATH: &str = "/health";
@@ -67,13 +69,13 @@ impl Proxy {
         if ctx.route.as_ref().is_some_and(|route| ctx.body_bytes > route.max_body) {
             // Only a chunked body comes this far; the part that is too much is never sent on.
             ctx.rejection = Some(Rejection::BodyTooLarge);
-            return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
+            return Err(failure::bad_body(BadBody::TooLarge));
         }
         let is_late = ctx.started.elapsed() > ctx.snapshot.client_timeouts.body;
         if is_late && !session.is_body_done() && !may_take_long(session.req_header(), ctx) {
             // A part came within the read time-out each time, and still there is no end.
             ctx.rejection = Some(Rejection::ClientTimedOut);
-            return Error::e_explain(ErrorType::HTTPStatus(408), "body too slow");
+            return Err(failure::bad_body(BadBody::TooSlow));
         }
         Ok(())
     }
@@ -191,12 +193,16 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         let Some(target) = ctx.pool().and_then(|pool| pool.pick(&ctx.failed)) else {
             ctx.rejection = Some(Rejection::NoHealthyTarget);
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
-        let peer = Box::new((**target.peer()).clone());
+        let mut peer = Box::new((**target.peer()).clone());
+        if let Some(quiet) = quiet(session) {
+            // Pingora knows one time for the answer and for what comes behind it, which may be a WebSocket.
+            quiet.answer_within(peer.options.read_timeout.take());
+        }
         ctx.target = Some(target);
         // Each attempt sends the body from its beginning.
         ctx.body_bytes = 0;
@@ -262,8 +268,11 @@ impl ProxyHttp for Proxy {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            // No request any more: the upstream's read time-out alone says how long both sides may be silent.
+            // No request any more: what comes either way counts.
             session.set_read_timeout(None);
+            if let Some((quiet, pool)) = quiet(session).zip(ctx.pool()) {
+                quiet.be_tunnel(pool.tunnel_timeout());
+            }
         } else if response.status.is_informational() {
             return Ok(());
         }
@@ -349,6 +358,7 @@ impl ProxyHttp for Proxy {
         let answered = reply::answered(session).is_none()
             && reply::reject(session, &rejection, &request_id, amending(ctx)).await.is_ok();
         ctx.rejection = Some(rejection);
+        ctx.failure_told = answered;
         if answered { FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false } } else { gone }
     }
 
@@ -370,7 +380,7 @@ impl ProxyHttp for Proxy {
             metrics.rejected(rejection.code());
         }
         if !self.shared.access_log.is_enabled() {
-            return;
+            return linger::over(session, error, ctx).await;
         }
         let request = session.req_header();
         let user = ctx.identity.as_ref().and_then(|identity| identity.name());
@@ -396,6 +406,8 @@ impl ProxyHttp for Proxy {
             duration: elapsed,
             error: error.map(failure::told),
         });
+        // Behind the line, which tells how long the answer took.
+        linger::over(session, error, ctx).await;
     }
 }
 

@@ -150,6 +150,8 @@ pub enum Ambiguity {
     LengthAndEncoding,
     /// A `Transfer-Encoding` other than a single `chunked`.
     TransferEncoding,
+    /// A `Transfer-Encoding` in HTTP/1.0.
+    OldTransferEncoding,
     /// No `Host`, more than one, or one that is no host name.
     Host,
     /// `Forwarded` beside an `X-Forwarded-For` that names another client (RFC 7239, section 7.4).
@@ -175,6 +177,9 @@ impl Rejection {
             Self::Ambiguous(Ambiguity::TransferEncoding) => {
                 (S::BAD_REQUEST, "ambiguous_framing", "The only Transfer-Encoding taken is a single `chunked`.")
             }
+            Self::Ambiguous(Ambiguity::OldTransferEncoding) => {
+                (S::BAD_REQUEST, "ambiguous_framing", "HTTP/1.0 has no Transfer-Encoding; send HTTP/1.1.")
+            }
             Self::Ambiguous(Ambiguity::Host) => {
                 (S::BAD_REQUEST, "bad_host", "The request must name exactly one valid host.")
             }
@@ -185,6 +190,16 @@ impl Rejection {
             Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {
                 (S::BAD_REQUEST, "bad_path", "The path must not have an encoded slash or a backslash.")
             }
+            Self::BadPath(BadPath::HiddenDots) => (
+                S::BAD_REQUEST,
+                "bad_path",
+                "The path must not have `.` or `..` beside an encoded slash or a backslash.",
+            ),
+            Self::BadPath(BadPath::LeadsElsewhere) => (
+                S::BAD_REQUEST,
+                "bad_path",
+                "The path must not lead elsewhere where its encoded slashes or backslashes are slashes.",
+            ),
             Self::Http2NotSpoken => (
                 S::BAD_REQUEST,
                 "http2_not_spoken",
@@ -409,8 +424,9 @@ pub(crate) async fn answer(
     end_with(session, head, answer.body, amend).await
 }
 
-/// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for.
-pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) -> Vec<u8> {
+/// `rejection` as it goes over the wire where there is no session to answer in, without its body if that was not asked for, and
+/// how many bytes of it are body.
+pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) -> (Vec<u8>, usize) {
     let (status, ..) = rejection.describe();
     let document = rejection.body(request_id);
     let has_document = document.is_some();
@@ -433,10 +449,11 @@ pub(crate) fn closing(rejection: &Rejection, request_id: &str, head_only: bool) 
     }
     rejection.headers(add);
     answer.extend_from_slice(b"\r\n");
-    if !head_only {
-        answer.extend_from_slice(&body);
+    if head_only {
+        return (answer, 0);
     }
-    answer
+    answer.extend_from_slice(&body);
+    (answer, body.len())
 }
 
 /// Answers the request in `session` with 200 and `body` as JSON.
@@ -529,7 +546,7 @@ mod tests {
     #[test]
     fn every_challenge_stands_in_a_header_of_its_own() {
         let challenges = ["Bearer", "Basic realm=\"a\""].map(HeaderValue::from_static);
-        let answer = closing(&Rejection::CredentialsMissing(challenges.into()), "id", true);
+        let (answer, _) = closing(&Rejection::CredentialsMissing(challenges.into()), "id", true);
         let answer = String::from_utf8(answer).expect("text");
         assert_eq!(answer.matches("www-authenticate: ").count(), 2, "{answer}");
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");

@@ -209,9 +209,12 @@ impl<'h> Framing<'h> {
         if self.encodings > 0 && self.lengths > 0 {
             return Err(Rejection::Ambiguous(Ambiguity::LengthAndEncoding));
         }
-        let is_chunked = self.encodings == 1 && self.encoding.eq_ignore_ascii_case(b"chunked") && is_http_1_1;
+        let is_chunked = self.encodings == 1 && self.encoding.eq_ignore_ascii_case(b"chunked");
         if self.encodings > 0 && !is_chunked {
             return Err(Rejection::Ambiguous(Ambiguity::TransferEncoding));
+        }
+        if self.encodings > 0 && !is_http_1_1 {
+            return Err(Rejection::Ambiguous(Ambiguity::OldTransferEncoding));
         }
         if self.length.len() > MOST_LENGTH_DIGITS { Err(Rejection::BodyTooLarge) } else { Ok(()) }
     }

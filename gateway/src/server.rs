@@ -9,6 +9,7 @@ mod http2;
 mod idle;
 mod listen;
 mod preface;
+mod quiet;
 mod refusal;
 mod reload;
 mod renewal;
@@ -40,8 +41,10 @@ use crate::snapshot::{CompileError, Snapshot, Workshop};
 pub(crate) use chunks::{Chunks, bad_chunks};
 pub(crate) use head::whole as read_head;
 use listen::{Port, Transport};
+pub(crate) use quiet::{TooQuiet, too_quiet};
 pub use reload::ReloadError;
 pub(crate) use reload::Reloader;
+pub(crate) use turn::quiet;
 use workers::Workers;
 
 /// How often a stop looks whether the last request has ended.

@@ -111,6 +111,12 @@ impl Pool {
         self.retries
     }
 
+    /// How long a WebSocket to one of them may be silent.
+    #[must_use]
+    pub(crate) fn tunnel_timeout(&self) -> Duration {
+        self.file.timeouts.tunnel.get()
+    }
+
     /// Whether HTTP/2 is spoken with its targets, or with those that choose it.
     #[must_use]
     pub(crate) fn may_speak_http2(&self) -> bool {

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 
 use crate::ctx::{HeaderEdit, RequestContext};
 use crate::reply::{self, Rejection};
-use crate::server::bad_chunks;
+use crate::server::{TooQuiet, bad_chunks, too_quiet};
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -69,6 +69,27 @@ pub(super) fn retry_elsewhere(mut error: Box<Error>, ctx: &mut RequestContext, r
     error
 }
 
+/// Why a body does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadBody {
+    /// No head has told how large it is.
+    #[error("the body is larger than max_body")]
+    TooLarge,
+    /// Each part came in time, and the whole does not.
+    #[error("the body has not come whole within body_timeout")]
+    TooSlow,
+}
+
+/// The end of a request whose body is `bad`. It is the client's: where Pingora takes an error for the upstream's, it waits for an
+/// answer of one of HTTP/2 all the same, and for as long as that may take.
+pub(super) fn bad_body(bad: BadBody) -> Box<Error> {
+    let kind = match bad {
+        BadBody::TooLarge => E::ReadError,
+        BadBody::TooSlow => E::ReadTimedout,
+    };
+    Error::because(kind, "", bad).into_down()
+}
+
 /// What the client is told; none when it is gone.
 pub(super) fn rejection(error: &Error) -> Option<Rejection> {
     match error.esource() {
@@ -76,7 +97,11 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
             E::ReadTimedout => Some(Rejection::ClientTimedOut),
             // `ConnectError`: bytes behind its body. The request itself was good, and may have been done.
             E::ConnectError | E::ConnectionClosed | E::WriteError | E::WriteTimedout => None,
-            E::ReadError => bad_chunks(error.root_cause()).map(Rejection::from),
+            E::ReadError => match too_quiet(error.root_cause()) {
+                Some(TooQuiet::Unanswered) => Some(Rejection::UpstreamTimedOut),
+                Some(TooQuiet::Tunnel) => None,
+                None => bad_chunks(error.root_cause()).map(Rejection::from),
+            },
             _ => Some(Rejection::Malformed),
         },
         ErrorSource::Upstream => Some(match error.etype() {
@@ -102,7 +127,11 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
 /// quotes the head that it could not read, with its cookies and tokens.
 pub(super) fn told(error: &Error) -> String {
     let root = error.root_cause();
-    let (side, kind) = (error.esource().as_str(), error.etype().as_str());
+    let (side, kind) = match too_quiet(root) {
+        // Where it is noticed is not whose it is.
+        Some(TooQuiet::Unanswered) => return "Upstream ReadTimedout".to_owned(),
+        _ => (error.esource().as_str(), error.etype().as_str()),
+    };
     match root.downcast_ref::<Error>() {
         Some(root) if root.etype() == error.etype() => format!("{side} {kind}"),
         Some(root) => format!("{side} {kind}: {}", root.etype().as_str()),

@@ -49,6 +49,8 @@ pub(super) fn find_route(
     Ok(route)
 }
 
+const ELSEWHERE: Rejection = Rejection::BadPath(BadPath::LeadsElsewhere);
+
 /// The route that takes a path with encoded slashes or backslashes, and the path that it is there. Where no route says what they
 /// are, they are a mistake.
 fn find_slashed(
@@ -67,7 +69,7 @@ fn find_slashed(
             let agree = (!has_encoded_slash || anew.encoded_slash == route.encoded_slash)
                 && (!has_backslash || anew.backslash == route.backslash);
             if !agree {
-                return Err(bad);
+                return Err(ELSEWHERE);
             }
             (anew, path)
         }
@@ -79,7 +81,7 @@ fn find_slashed(
             Err(rejection) => rejection == Rejection::NoRoute,
         };
         if !leads_here {
-            return Err(bad);
+            return Err(ELSEWHERE);
         }
     }
     Ok((route, path))

@@ -69,6 +69,8 @@ fn only_a_single_chunked_is_taken() {
         assert_eq!(post(&headers), Err(Rejection::Ambiguous(Ambiguity::TransferEncoding)), "{bad:?}");
     }
     let old = head("POST / HTTP/1.0", &["Transfer-Encoding: chunked"]);
+    assert_eq!(old, Err(Rejection::Ambiguous(Ambiguity::OldTransferEncoding)));
+    let old = head("POST / HTTP/1.0", &["Transfer-Encoding: gzip"]);
     assert_eq!(old, Err(Rejection::Ambiguous(Ambiguity::TransferEncoding)));
 }
 

@@ -15,7 +15,7 @@ use prometheus::IntGauge;
 use tokio::time::timeout;
 
 use super::extent::Extent;
-use super::head::{self, Head, Patience};
+use super::head::{self, Head, Patience, Refused};
 use super::idle::Idle;
 use super::listen::Transport;
 use super::preface::{self, Beginning};
@@ -69,7 +69,7 @@ impl Front {
     }
 
     /// The next request of a connection that has had one before, or not; none when the connection is at its end.
-    async fn next_request(&self, turns: &mut Turns, reused: bool) -> Option<Result<BytesMut, (Rejection, BytesMut)>> {
+    async fn next_request(&self, turns: &mut Turns, reused: bool) -> Option<Result<BytesMut, Refused>> {
         let (limits, patience) = {
             let snapshot = self.shared.snapshot.load();
             let timeouts = &snapshot.client_timeouts;
@@ -80,9 +80,9 @@ impl Front {
         match head::read(stream, begun, &self.idle, &limits, &patience).await {
             Head::Whole(bytes, head, framing) => {
                 let begun = turns.begin(bytes, head, Extent::of(framing, limits.headers));
-                Some(begun.map_err(|(bad, bytes)| (bad.into(), bytes)))
+                Some(begun.map_err(|(bad, bytes)| Refused::now(bad.into(), bytes)))
             }
-            Head::Refused(rejection, bytes) => Some(Err((rejection, bytes))),
+            Head::Refused(refused) => Some(Err(refused)),
             Head::None => None,
         }
     }
@@ -94,7 +94,8 @@ impl ServerApp for Front {
         let most = self.shared.snapshot.load().most_connections;
         let Some(place) = OpenConnection::enter(&self.shared.metrics.connections, most) else {
             if self.over != Transport::Tls {
-                refusal::send(&self.shared, stream, Rejection::TooManyConnections, b"").await;
+                let refused = Refused::now(Rejection::TooManyConnections, BytesMut::new());
+                refusal::send(&self.shared, stream, refused).await;
             } else {
                 // It could only be told after a handshake, which costs what the cap is there to save.
                 self.shared.metrics.unrouted.rejected(Rejection::TooManyConnections.code());
@@ -129,9 +130,9 @@ impl ServerApp for Front {
         loop {
             let request = match self.next_request(&mut turns, reused).await? {
                 Ok(request) => request,
-                Err((rejection, head)) => {
+                Err(refused) => {
                     let (stream, _place) = turns.into_parts()?;
-                    refusal::send(&self.shared, stream, rejection, &head).await;
+                    refusal::send(&self.shared, stream, refused).await;
                     return None;
                 }
             };

@@ -34,8 +34,30 @@ pub(super) enum Head {
     Whole(BytesMut, usize, BodyFraming),
     /// Nothing, or not enough to answer: the client has gone or never spoke.
     None,
-    /// A request that does not go on, and what was read of it.
-    Refused(Rejection, BytesMut),
+    /// A request that does not go on.
+    Refused(Refused),
+}
+
+/// A request that does not go on.
+pub(super) struct Refused {
+    pub rejection: Rejection,
+    /// What was read of it.
+    pub head: BytesMut,
+    /// When its first bytes were there.
+    pub began: Instant,
+}
+
+impl Head {
+    fn refused(rejection: Rejection, head: BytesMut, began: Option<Instant>) -> Self {
+        Self::Refused(Refused { rejection, head, began: began.unwrap_or_else(Instant::now) })
+    }
+}
+
+impl Refused {
+    /// One that has just begun.
+    pub(super) fn now(rejection: Rejection, head: BytesMut) -> Self {
+        Self { rejection, head, began: Instant::now() }
+    }
 }
 
 /// Reads until the empty line that ends a head, within the bounds that `limits` and `patience` set. `buffer` is what has come
@@ -54,25 +76,26 @@ pub(super) async fn read(
             Some(Ok(0) | Err(_)) | None => return Head::None,
         }
     }
-    let mut deadline = None;
+    // Nearly every head is there at once, and nobody asks when it began.
+    let mut began = None;
     let mut looked_at = 0;
     loop {
         match find_end(&buffer, looked_at) {
             Ok(Some(end)) => {
                 return match screen(&buffer[..end], limits) {
                     Ok(framing) => Head::Whole(buffer, end, framing),
-                    Err(rejection) => Head::Refused(rejection, buffer),
+                    Err(rejection) => Head::refused(rejection, buffer, began),
                 };
             }
-            Ok(None) if buffer.len() > most => return Head::Refused(too_large(&buffer), buffer),
+            Ok(None) if buffer.len() > most => return Head::refused(too_large(&buffer), buffer, began),
             Ok(None) => looked_at = buffer.len(),
-            Err(BareLineFeed) => return Head::Refused(Rejection::Malformed, buffer),
+            Err(BareLineFeed) => return Head::refused(Rejection::Malformed, buffer, began),
         }
-        let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience.whole);
+        let deadline = *began.get_or_insert_with(Instant::now) + patience.whole;
         match timeout_at(deadline, stream.read_buf(&mut buffer)).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) => return Head::None,
-            Err(_) => return Head::Refused(Rejection::ClientTimedOut, buffer),
+            Err(_) => return Head::refused(Rejection::ClientTimedOut, buffer, began),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Answers, counts and logs what ends before it is a request: a head that cannot be read, a connection too many.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use pingora_core::protocols::{Shutdown, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Shared;
+use super::head::Refused;
 use crate::access_log::{Line, Timestamp};
 use crate::client_addr::PeerAddr;
 use crate::ctx::new_request_id;
@@ -17,13 +18,15 @@ use crate::reply::{self, Rejection};
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: u64 = 64 * 1024;
 
-/// Answers `rejection` on `stream`, of whose request `head` was read, and closes it.
-pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejection, head: &[u8]) {
-    let (started, began) = (Instant::now(), SystemTime::now());
-    let request_id = new_request_id(began);
+/// Answers the request that does not go on, and closes its connection.
+pub(super) async fn send(shared: &Shared, mut stream: Stream, refused: Refused) {
+    let Refused { rejection, head, began: started } = refused;
+    let now = SystemTime::now();
+    let began = now.checked_sub(started.elapsed()).unwrap_or(now);
+    let request_id = new_request_id(now);
     let request_id = request_id.to_str().unwrap_or_default();
-    let request = Fragment::of(head);
-    let answer = reply::closing(&rejection, request_id, request.method == "HEAD");
+    let request = Fragment::of(&head);
+    let (answer, body) = reply::closing(&rejection, request_id, request.method == "HEAD");
     let write_timeout = shared.snapshot.load().client_timeouts.write;
     let sent = timeout(write_timeout, write(&mut stream, &answer)).await.is_ok_and(|written| written.is_ok());
     let elapsed = started.elapsed();
@@ -36,6 +39,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, rejection: Rejecti
             method: request.method,
             path: request.path,
             status: sent.then_some(status.as_u16()),
+            bytes_out: if sent { body as u64 } else { 0 },
             duration: elapsed,
             ..line(began, request_id, peer(&stream), rejection.code())
         });

@@ -18,11 +18,13 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
+use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunks::BadChunks;
 use super::extent::Extent;
 use super::front::OpenConnection;
+use super::quiet::Quiet;
 use super::refusal;
 
 /// Bytes that may wait for their turn. More stay with the client.
@@ -40,12 +42,15 @@ pub(super) struct Turns {
     ahead: BytesMut,
     /// Whether the client, with requests ahead, has said that there will be no more: it waits for their answers.
     is_half_closed: bool,
+    /// How long its request may be silent, if that asks for a WebSocket.
+    quiet: Quiet,
 }
 
 impl Turns {
     /// `stream`, before its first request, of which `ahead` has come already.
-    pub(super) const fn new(stream: Stream, ahead: BytesMut, place: OpenConnection) -> Self {
-        Self { stream: Some((stream, place)), extent: Extent::Bytes(0), ahead, is_half_closed: false }
+    pub(super) fn new(stream: Stream, ahead: BytesMut, place: OpenConnection) -> Self {
+        let (stream, extent, quiet) = (Some((stream, place)), Extent::Bytes(0), Quiet::default());
+        Self { stream, extent, ahead, is_half_closed: false, quiet }
     }
 
     /// What has come of the next request, and where the rest of it is read from; none when the one before was not read to
@@ -68,6 +73,9 @@ impl Turns {
         extent: Extent,
     ) -> Result<BytesMut, (BadChunks, BytesMut)> {
         self.extent = extent;
+        if matches!(self.extent, Extent::Open) {
+            self.quiet = Quiet::default();
+        }
         let own = match self.extent.pass(bytes.get(head..).unwrap_or_default()) {
             Ok(own) => head + own,
             Err(bad) => return Err((bad, bytes)),
@@ -88,9 +96,22 @@ impl Turns {
         stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// Notes that so many bytes have come or gone.
+    fn note(&mut self, bytes: usize) {
+        if bytes > 0 && matches!(self.extent, Extent::Open) {
+            self.quiet.broken();
+        }
+    }
+
     fn inner(&self) -> Option<&Stream> {
         self.stream.as_ref().map(|(stream, _)| stream)
     }
+}
+
+/// How long the request in `session` may be silent, if it asks for a WebSocket.
+pub(crate) fn quiet(session: &Session) -> Option<&Quiet> {
+    let turns: &Turns = (**session.stream()?).as_any().downcast_ref()?;
+    matches!(turns.extent, Extent::Open).then_some(&turns.quiet)
 }
 
 /// A client that is still sending when its connection ends would be told of it by a reset, which can overtake the answer
@@ -113,11 +134,18 @@ impl AsyncRead for Turns {
         let turns = self.get_mut();
         if !turns.extent.is_over() {
             let before = buffer.filled().len();
-            ready!(turns.stream()?.poll_read(cx, buffer))?;
+            match turns.stream()?.poll_read(cx, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending if matches!(turns.extent, Extent::Open) => {
+                    return turns.quiet.poll_over(cx).map(|whose| Err(whose.into()));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
             let come = buffer.filled().get(before..).unwrap_or_default();
             let own = turns.extent.pass(come).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
             turns.ahead.extend_from_slice(come.get(own..).unwrap_or_default());
             buffer.set_filled(before + own);
+            turns.note(own);
             return Poll::Ready(Ok(()));
         }
         // The request has come whole. All that is to be learnt now is that the client goes away.
@@ -140,7 +168,10 @@ impl AsyncRead for Turns {
 
 impl AsyncWrite for Turns {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().stream()?.poll_write(cx, bytes)
+        let turns = self.get_mut();
+        let written = ready!(turns.stream()?.poll_write(cx, bytes))?;
+        turns.note(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -156,7 +187,10 @@ impl AsyncWrite for Turns {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().stream()?.poll_write_vectored(cx, bytes)
+        let turns = self.get_mut();
+        let written = ready!(turns.stream()?.poll_write_vectored(cx, bytes))?;
+        turns.note(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

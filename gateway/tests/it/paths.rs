@@ -103,3 +103,21 @@ async fn encoded_slash_does_not_bypass_auth_where_it_is_decoded() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_path_that_is_refused_is_told_what_is_wrong_with_it() {
+    let upstream = Upstream::start().await.expect("starts");
+    for (open, path, reason) in [
+        ("", "/x%2Fy", "encoded slash or a backslash"),
+        ("encoded_slash: keep", "/x%2Fy%5Cz", "encoded slash or a backslash"),
+        ("encoded_slash: keep", "/x%2F..%2Fy", "`..`"),
+        ("encoded_slash: decode", "/x%2Fy/../z", "`..`"),
+        ("encoded_slash: keep", "/admin%2Fx", "elsewhere"),
+    ] {
+        let gateway = Gateway::start(&file(&upstream, open, ""));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = gateway.raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"bad_path\""), "{path}: {answer}");
+        assert!(answer.contains(reason), "{path}: {answer}");
+    }
+}

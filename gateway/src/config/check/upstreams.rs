@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
-use super::{HOUR, is_deadline, may_be_never};
+use super::{DAY, HOUR, is_deadline, may_be_never, span_is_within};
 use crate::config::file::{GatewayFile, HealthCheckFile, UpstreamFile, UpstreamProtocol};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
@@ -22,6 +22,7 @@ pub(super) fn check(file: &GatewayFile, report: &mut Report<'_>) {
         {
             is_deadline(span, &at.key("timeouts").key(key), report);
         }
+        span_is_within(timeouts.tunnel, Duration::from_millis(1), DAY, &at.key("timeouts").key("tunnel"), report);
         if let Some(health_check) = &upstream.health_check {
             check_health_check(health_check, &at.key("health_check"), report);
         }

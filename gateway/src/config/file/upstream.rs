@@ -100,12 +100,14 @@ fn default_healthy_after() -> usize {
 pub struct TimeoutsFile {
     /// For a connection to be made.
     pub connect: Span,
-    /// For the next part of the response to come.
+    /// For the next part of the response to come; between two of them, too.
     pub read: Span,
     /// For the next part of the request to be taken.
     pub write: Span,
     /// How long an idle connection is kept for the next request.
     pub idle: Span,
+    /// How long neither side of a WebSocket need say anything.
+    pub tunnel: Span,
 }
 
 impl Default for TimeoutsFile {
@@ -115,6 +117,7 @@ impl Default for TimeoutsFile {
             read: Span::from_secs(15),
             write: Span::from_secs(15),
             idle: Span::from_secs(60),
+            tunnel: Span::from_secs(3600),
         }
     }
 }
