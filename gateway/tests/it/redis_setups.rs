@@ -234,14 +234,14 @@ async fn a_redis_that_hangs_or_dies_under_load_costs_each_client_one_deadline_an
         assert_eq!(late_calls(&gateway).await - late, 0.0, "a broken connection keeps nobody waiting");
         server.restart().await.expect("restarted");
         until_up(&gateway, true).await;
-        // All clients at once come back over the one connection.
+        // All clients at once come back over the link's own connection, or that of their thread.
         some_are_answered().await;
         let list: String = redis::cmd("CLIENT")
             .arg("LIST")
             .query_async(&mut server.connect().await.expect("a connection"))
             .await
             .expect("a list");
-        assert_eq!(list.lines().count(), 2, "the link's and this one: {list}");
+        assert!(list.lines().count() <= 3, "the link's, the one of the only thread, and this one: {list}");
         ends.store(true, Ordering::Relaxed);
     };
     tokio::join!(outages, join_all((0..CLIENTS).map(|_| client())));
