@@ -42,6 +42,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
     /// The edge gateway alone; its configuration says where the services are
+    #[command(args_conflicts_with_subcommands = true)]
     Gateway {
         /// The gateway's configuration; variable GATEWAY_CONFIG [default: conf/gateway.yaml, or the copy inside this program]
         #[arg(long, value_name = "FILE")]
@@ -49,6 +50,9 @@ pub(crate) enum Part {
         /// Only checks the configuration, and says everything that is wrong with it
         #[arg(long)]
         check: bool,
+        /// What it does instead of serving.
+        #[command(subcommand)]
+        task: Option<GatewayTask>,
     },
     /// Reads a key of the gateway's `api_keys` from standard input, and prints the hash that stands in the configuration
     HashKey,
@@ -68,6 +72,15 @@ pub(crate) enum Part {
     UserService,
     /// The inventory service alone; needs a DynamoDB
     InventoryService,
+}
+
+/// What the gateway does instead of serving, as its own program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum GatewayTask {
+    /// Reads a key of `api_keys` from standard input, and prints the hash that stands in the configuration
+    HashKey,
+    /// Asks for a password of `basic_auth`, or reads it from standard input, and prints the hash that stands in the configuration
+    HashPassword,
 }
 
 impl Args {
@@ -113,6 +126,21 @@ mod tests {
     fn the_gateway_alone_takes_its_own_configuration() {
         let args = Args::try_parse_from(["order-processor", "gateway", "--config", "/etc/g.yaml"]).expect("valid");
         assert_eq!(args.over(Env::default()).get("GATEWAY_CONFIG"), Some("/etc/g.yaml"));
+    }
+
+    #[test]
+    fn hashes_are_made_with_and_without_the_word_gateway() {
+        for (words, expected) in [
+            (&["gateway", "hash-key"][..], GatewayTask::HashKey),
+            (&["gateway", "hash-password"], GatewayTask::HashPassword),
+        ] {
+            let args = Args::try_parse_from([&["order-processor"], words].concat()).expect("valid");
+            let Some(Part::Gateway { task, .. }) = args.part else { panic!("{words:?}: {:?}", args.part) };
+            assert_eq!(task, Some(expected));
+        }
+        let args = Args::try_parse_from(["order-processor", "hash-key"]).expect("valid");
+        assert!(matches!(args.part, Some(Part::HashKey)));
+        assert!(Args::try_parse_from(["order-processor", "gateway", "--check", "hash-key"]).is_err());
     }
 
     #[test]

@@ -16,9 +16,7 @@ pub(crate) async fn run(env: Env) -> anyhow::Result<()> {
     telemetry::init("gateway", &env)?;
     let mut told = StopSignal::listen()?;
     let running = start(config(&env), env).await?;
-    for addr in running.listen_addrs() {
-        tracing::info!(server = "gateway", %addr, admin = %running.admin_addr(), "listening");
-    }
+    running.tell_listeners();
     told.received().await;
     stop(running).await
 }

@@ -48,6 +48,7 @@ pub(crate) async fn run(env: Env) -> anyhow::Result<()> {
     services.spawn(inventory.run_until(stop_services.clone()));
     let gateway = edge::start(edge::config(&env), env.clone()).await?;
 
+    gateway.tell_listeners();
     let summary = Summary {
         gateway: *gateway.listen_addrs().first().context("the gateway listens nowhere")?,
         admin: gateway.admin_addr(),

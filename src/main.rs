@@ -14,7 +14,7 @@ use clap::Parser as _;
 use common::config::Env;
 use common::service;
 
-use crate::args::{Args, Part};
+use crate::args::{Args, GatewayTask, Part};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,10 +24,14 @@ fn main() -> ExitCode {
     let env = args.over(Env::of_process());
     match args.part {
         None => finish("order-processor", everything::run(env)),
+        Some(Part::HashKey | Part::Gateway { task: Some(GatewayTask::HashKey), .. }) => {
+            finish("hash-key", async { edge::hash_key() })
+        }
+        Some(Part::HashPassword | Part::Gateway { task: Some(GatewayTask::HashPassword), .. }) => {
+            finish("hash-password", async { edge::hash_password() })
+        }
         Some(Part::Gateway { check: true, .. }) => finish("gateway", async { edge::check(&env) }),
         Some(Part::Gateway { .. }) => finish("gateway", edge::run(env)),
-        Some(Part::HashKey) => finish("hash-key", async { edge::hash_key() }),
-        Some(Part::HashPassword) => finish("hash-password", async { edge::hash_password() }),
         Some(Part::Store { listen, .. }) => finish("store", store::run(env, listen)),
         Some(Part::UserService) => service::run("user-service", |env| async move {
             user_service::start(user_service::Config::from_env(&env)?).await

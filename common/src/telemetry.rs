@@ -90,10 +90,16 @@ pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut told = self.0.to_string();
+        f.write_str(&told)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            // Many libraries' errors have their cause in their own text.
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
             cause = error.source();
         }
         Ok(())
@@ -125,5 +131,7 @@ mod tests {
 
         let error = NotWritten(std::io::Error::other("disk full"));
         assert_eq!(Chain(&error).to_string(), "not written: disk full");
+        let error = std::io::Error::other(NotWritten(std::io::Error::other("disk full")));
+        assert_eq!(Chain(&error).to_string(), "not written: disk full", "and none twice");
     }
 }

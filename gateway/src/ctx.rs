@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
@@ -71,8 +71,10 @@ pub struct RequestContext {
     pub(crate) failure_told: bool,
     /// Which rule of an `authorize` step it has not passed.
     pub(crate) denied_by: Option<Arc<str>>,
+    /// The policy that has held it back.
+    pub(crate) limited_by: Option<Arc<Policy>>,
     /// Which rate-limit mode answered, when it was not the usual one.
-    pub(crate) limited_by: Option<&'static str>,
+    pub(crate) limit_mode: Option<&'static str>,
     /// What the policies of its route have said so far, in the order of the route's list; nothing of those that do not count it.
     pub(crate) verdicts: Vec<Option<Verdict>>,
     /// What it was charged and only its answer makes final.
@@ -91,6 +93,12 @@ pub struct RequestContext {
     pub(crate) sampled: bool,
     /// Where it was sent last.
     pub(crate) target: Option<Arc<Target>>,
+    /// When its upstream was asked last: at first for a connection, and then, where one was made, for the answer.
+    pub(crate) asked: Instant,
+    /// How long that connection took to be made.
+    pub(crate) connect: Option<Duration>,
+    /// How long the head of the answer then took to come.
+    pub(crate) upstream_time: Option<Duration>,
     /// Where sending it has failed.
     pub(crate) failed: Vec<Arc<Target>>,
     /// The body of its answer, compressed beforehand, if it is one that is always the same.
@@ -105,10 +113,10 @@ pub struct RequestContext {
 impl RequestContext {
     /// The context of a request whose head was just read.
     pub(crate) fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
-        let began = SystemTime::now();
+        let (began, started) = (SystemTime::now(), Instant::now());
         Self {
             snapshot,
-            started: Instant::now(),
+            started,
             began,
             request_id: new_request_id(began),
             peer: PeerAddr::UNKNOWN,
@@ -131,6 +139,7 @@ impl RequestContext {
             failure_told: false,
             denied_by: None,
             limited_by: None,
+            limit_mode: None,
             verdicts: Vec::new(),
             charged: Vec::new(),
             in_flight: Vec::new(),
@@ -140,6 +149,9 @@ impl RequestContext {
             copy: None,
             sampled: false,
             target: None,
+            asked: started,
+            connect: None,
+            upstream_time: None,
             failed: Vec::new(),
             prepared: None,
             encoder: None,

@@ -68,16 +68,7 @@ fn run(flags: Flags) -> anyhow::Result<()> {
     let signals = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stop = signals.block_on(async { StopSignal::listen() })?;
     let running = gateway::start(Options { config: ConfigSource::File(flags.config), env, middleware: Vec::new() })?;
-    for (addrs, over) in [
-        (running.listen_addrs(), "HTTP/1"),
-        (running.h2c_addrs(), "HTTP/1 and HTTP/2 without TLS"),
-        (running.tls_addrs(), "HTTP/1 and HTTP/2 over TLS"),
-    ] {
-        for addr in addrs {
-            tracing::info!(%addr, "gateway listens: {over}");
-        }
-    }
-    tracing::info!(addr = %running.admin_addr(), "admin listens: /health /ready /metrics /upstreams /revocations /jwks.json, POST /reload");
+    running.tell_listeners();
     signals.block_on(stop.received());
     running.stop();
     Ok(())

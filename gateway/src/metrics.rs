@@ -16,7 +16,8 @@ use crate::config::file::NO_ROUTE;
 use crate::upstream::Pool;
 
 /// Seconds, as OpenTelemetry's semantic conventions advise for `http.server.request.duration`.
-const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+pub(crate) const DURATION_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The series of the gateway as a whole.
 pub(crate) struct Metrics {
@@ -30,6 +31,8 @@ pub(crate) struct Metrics {
     pub connections: IntGauge,
     /// Connections whose TLS handshake failed.
     pub tls_failures: IntCounter,
+    /// Rejections whose code has several causes.
+    reasons: IntCounterVec,
     /// Requests that no route took.
     pub unrouted: Arc<RouteMetrics>,
 }
@@ -53,19 +56,29 @@ impl Metrics {
             IntCounter::new("gateway_tls_handshake_failures_total", "Connections whose TLS handshake failed")?;
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(tls_failures.clone()))?;
+        let reasons =
+            Opts::new("gateway_rejection_reasons_total", "Rejections whose code has several causes, by cause");
+        let reasons = IntCounterVec::new(reasons, &["code", "reason"])?;
+        registry.register(Box::new(reasons.clone()))?;
         config_last_reload_success.set(1);
         let unrouted = Arc::new(RouteMetrics::new(NO_ROUTE)?);
-        Ok(Self { config_last_reload_success, config_reloads, access_log_dropped, connections, tls_failures, unrouted })
+        Ok(Self {
+            config_last_reload_success,
+            config_reloads,
+            access_log_dropped,
+            connections,
+            tls_failures,
+            reasons,
+            unrouted,
+        })
     }
-}
 
-/// The counter of the attempts after the first that were made for an upstream.
-///
-/// # Errors
-/// Never: the name and the label are legal.
-pub(crate) fn retries(upstream: &str) -> Result<IntCounter> {
-    let opts = Opts::new("gateway_upstream_retries_total", "Attempts after the first, by upstream");
-    IntCounter::with_opts(opts.const_label("upstream", upstream))
+    /// Counts for which `reason` something was refused with `code`, if that has several.
+    pub(crate) fn because(&self, code: &'static str, reason: Option<&'static str>) {
+        if let Some(reason) = reason {
+            self.reasons.with_label_values(&[code, reason]).inc();
+        }
+    }
 }
 
 /// The counter of the requests of `route` for which `upstream` was chosen among several.
@@ -120,7 +133,7 @@ impl RouteMetrics {
         let requests = Opts::new("gateway_requests_total", "Requests answered, by route and status");
         let duration =
             HistogramOpts::new("gateway_request_duration_seconds", "Time from a request's head to its last byte out");
-        let rejections = Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by reason");
+        let rejections = Opts::new("gateway_rejections_total", "Requests the gateway answered itself, by code");
         let doubts = Opts::new(
             "gateway_expression_errors_total",
             "Expressions without an answer for a request, and claims for a limit that are no number, by route",

@@ -9,9 +9,10 @@ mod forward;
 mod linger;
 mod locate;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -181,7 +183,7 @@ impl ProxyHttp for Proxy {
                 Box::pin(reply::answer(session, *answer, &request_id, amending(ctx))).await.map(|()| true)
             }
             Err(rejection) => {
-                if matches!(rejection, Rejection::CertificateInvalid | Rejection::CertificateMissing) {
+                if matches!(rejection, Rejection::CertificateInvalid(_) | Rejection::CertificateMissing) {
                     // On another connection its client may show another one.
                     session.set_keepalive(None);
                 }
@@ -206,7 +208,26 @@ impl ProxyHttp for Proxy {
         ctx.target = Some(target);
         // Each attempt sends the body from its beginning.
         ctx.body_bytes = 0;
+        ctx.asked = Instant::now();
         Ok(peer)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        if !reused {
+            let now = Instant::now();
+            let took = now.saturating_duration_since(ctx.asked);
+            (ctx.asked, ctx.connect) = (now, Some(took));
+            ctx.pool().inspect(|pool| pool.metrics().connected(took));
+        }
+        Ok(())
     }
 
     fn fail_to_connect(
@@ -276,6 +297,9 @@ impl ProxyHttp for Proxy {
         } else if response.status.is_informational() {
             return Ok(());
         }
+        let took = ctx.asked.elapsed();
+        ctx.pool().inspect(|pool| pool.metrics().answered(took));
+        ctx.upstream_time = Some(took);
         // Of an attempt whose answer came no further.
         ctx.encoder = None;
         // However long the body takes: what is given back late is worth less.
@@ -378,6 +402,7 @@ impl ProxyHttp for Proxy {
         ctx.charged.iter().for_each(|charged| charged.settle(outcome));
         if let Some(rejection) = &ctx.rejection {
             metrics.rejected(rejection.code());
+            self.shared.metrics.because(rejection.code(), rejection.reason());
         }
         if !self.shared.access_log.is_enabled() {
             return linger::over(session, error, ctx).await;
@@ -394,13 +419,17 @@ impl ProxyHttp for Proxy {
             route: route.map_or("none", |route| &route.name),
             status: status.map(|status| status.as_u16()),
             rejected: ctx.rejection.as_ref().map(Rejection::code),
+            reason: ctx.rejection.as_ref().and_then(Rejection::reason),
             rule: ctx.denied_by.as_deref(),
-            limited_by: ctx.limited_by,
+            limited_by: ctx.limited_by.as_deref().map(Policy::name),
+            limit_mode: ctx.limit_mode,
             would_be_limited_by: ctx.would_be_limited_by.as_deref().map(Policy::name),
             user: user.as_deref(),
             upstream: ctx.chosen.as_ref().map(|pool| pool.name()),
             target: ctx.target.as_ref().map(|target| target.label()),
             retries: ctx.failed.len(),
+            connect: ctx.connect,
+            upstream_time: ctx.upstream_time,
             bytes_in: session.body_bytes_read() as u64,
             bytes_out: session.body_bytes_sent() as u64,
             duration: elapsed,

@@ -5,6 +5,7 @@
 //! the client.
 
 mod grpc;
+mod reason;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::middleware::ResponseHead;
 use crate::path::BadPath;
 use crate::router::MethodSet;
 pub(crate) use grpc::{is_grpc, is_grpc_type};
+pub use reason::{BadCertificate, BadCredential, BadToken, Malformation};
 
 /// The header by which a request is found again in every log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,7 +52,7 @@ pub enum Rejection {
     /// The request can be read in two ways.
     Ambiguous(Ambiguity),
     /// It is not HTTP.
-    Malformed,
+    Malformed(Malformation),
     /// It is HTTP/2 where that is not spoken.
     Http2NotSpoken,
     /// Its path can be read in two ways.
@@ -72,7 +74,7 @@ pub enum Rejection {
     /// It needs a token and has none.
     TokenMissing,
     /// Its token is not to be believed.
-    TokenInvalid,
+    TokenInvalid(BadToken),
     /// Its token was revoked.
     TokenRevoked,
     /// Whether its token was revoked cannot be said.
@@ -80,21 +82,23 @@ pub enum Rejection {
     /// It needs a key of a program and has none.
     ApiKeyMissing,
     /// Its key is not known.
-    ApiKeyInvalid,
+    ApiKeyInvalid(BadCredential),
     /// It needs a name and a password and has none. The challenge says for what.
     PasswordMissing(HeaderValue),
     /// Its name or its password is wrong.
-    PasswordInvalid(HeaderValue),
+    PasswordInvalid(HeaderValue, BadCredential),
     /// Too many passwords are to be checked at once.
     PasswordsBusy,
     /// It needs a certificate of its client, who has shown none on the connection.
     CertificateMissing,
     /// The certificate of its client counts no more, or cannot be told to the upstream.
-    CertificateInvalid,
+    CertificateInvalid(BadCertificate),
     /// The certificate of its client is none of those that may come.
     CertificateNotPermitted,
     /// It needs a proof of who is there, of whichever kind, and has none. These are the challenges of all kinds.
     CredentialsMissing(Arc<[HeaderValue]>),
+    /// It needs several proofs together, and lacks some. These are the challenges of those that it lacks.
+    ProofsMissing(Arc<[HeaderValue]>),
     /// Whoever is there may not do this. The challenge says what it would take, as far as the scopes of a token go; there is none
     /// where somebody was known by something else.
     InsufficientScope(Option<HeaderValue>),
@@ -186,7 +190,7 @@ impl Rejection {
             Self::Ambiguous(Ambiguity::Client) => {
                 (S::BAD_REQUEST, "ambiguous_client", "Forwarded and X-Forwarded-For must not name different clients.")
             }
-            Self::Malformed => (S::BAD_REQUEST, "malformed_request", "The request is not valid HTTP."),
+            Self::Malformed(_) => (S::BAD_REQUEST, "malformed_request", "The request is not valid HTTP."),
             Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {
                 (S::BAD_REQUEST, "bad_path", "The path must not have an encoded slash or a backslash.")
             }
@@ -224,7 +228,7 @@ impl Rejection {
             Self::TokenMissing => {
                 (S::UNAUTHORIZED, "missing_token", "Send an access token as `Authorization: Bearer <token>`.")
             }
-            Self::TokenInvalid => {
+            Self::TokenInvalid(_) => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
             Self::TokenRevoked => (S::UNAUTHORIZED, "invalid_token", "The access token was revoked; log in again."),
@@ -234,16 +238,16 @@ impl Rejection {
                 "Tokens cannot be checked at the moment; try again soon.",
             ),
             Self::ApiKeyMissing => (S::UNAUTHORIZED, "missing_api_key", "Send the key that your program was given."),
-            Self::ApiKeyInvalid => (S::UNAUTHORIZED, "invalid_api_key", "The key is not known or no longer known."),
+            Self::ApiKeyInvalid(_) => (S::UNAUTHORIZED, "invalid_api_key", "The key is not known or no longer known."),
             Self::PasswordMissing(_) => (S::UNAUTHORIZED, "missing_password", "Send your name and your password."),
-            Self::PasswordInvalid(_) => (S::UNAUTHORIZED, "invalid_password", "The name or the password is wrong."),
+            Self::PasswordInvalid(..) => (S::UNAUTHORIZED, "invalid_password", "The name or the password is wrong."),
             Self::PasswordsBusy => {
                 (S::SERVICE_UNAVAILABLE, "passwords_busy", "Too many log in at the moment; try again soon.")
             }
             Self::CertificateMissing => {
                 (S::UNAUTHORIZED, "missing_certificate", "Connect over TLS with the certificate that you were given.")
             }
-            Self::CertificateInvalid => {
+            Self::CertificateInvalid(_) => {
                 (S::UNAUTHORIZED, "invalid_certificate", "Your certificate is not valid or no longer valid.")
             }
             Self::CertificateNotPermitted => (
@@ -253,6 +257,9 @@ impl Rejection {
             ),
             Self::CredentialsMissing(_) => {
                 (S::UNAUTHORIZED, "missing_credentials", "Say who you are in one of the ways of WWW-Authenticate.")
+            }
+            Self::ProofsMissing(_) => {
+                (S::UNAUTHORIZED, "missing_credentials", "Say who you are in each of the ways of WWW-Authenticate.")
             }
             Self::InsufficientScope(_) => {
                 (S::FORBIDDEN, "insufficient_scope", "What was proved of the sender is not enough for this request.")
@@ -316,19 +323,19 @@ impl Rejection {
             }
             // RFC 6750, section 3: no error code where the client has not tried to authenticate.
             Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER)),
-            Self::ApiKeyMissing | Self::ApiKeyInvalid => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
-            Self::CertificateMissing | Self::CertificateInvalid => {
+            Self::ApiKeyMissing | Self::ApiKeyInvalid(_) => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
+            Self::CertificateMissing | Self::CertificateInvalid(_) => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static(CLIENT_CERTIFICATE));
             }
-            Self::CredentialsMissing(challenges) => {
+            Self::CredentialsMissing(challenges) | Self::ProofsMissing(challenges) => {
                 challenges.iter().for_each(|challenge| add(WWW_AUTHENTICATE, challenge.clone()));
             }
             Self::PasswordMissing(challenge)
-            | Self::PasswordInvalid(challenge)
+            | Self::PasswordInvalid(challenge, _)
             | Self::InsufficientScope(Some(challenge)) => {
                 add(WWW_AUTHENTICATE, challenge.clone());
             }
-            Self::TokenInvalid => {
+            Self::TokenInvalid(_) => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gateway\", error=\"invalid_token\""));
             }
             Self::TokenRevoked => {
@@ -540,7 +547,7 @@ mod tests {
             found.expect("a challenge").to_str().expect("ascii").to_owned()
         };
         assert!(!challenge(Rejection::TokenMissing).contains("error"));
-        assert!(challenge(Rejection::TokenInvalid).contains("error=\"invalid_token\""));
+        assert!(challenge(Rejection::TokenInvalid(BadToken::Expired)).contains("error=\"invalid_token\""));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use memchr::memchr;
 use pingora_http::RequestHeader;
 
 use crate::path::{BadPath, is_path_byte};
-use crate::reply::{Ambiguity, Rejection};
+use crate::reply::{Ambiguity, Malformation, Rejection};
 use crate::router::MethodSet;
 
 /// What a client may send at most.
@@ -57,7 +57,8 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Reject
         Ok(Status::Complete(length)) if length == head.len() => {}
         Err(Error::TooManyHeaders) => return Err(Rejection::HeadersTooLarge),
         Ok(_) | Err(_) if head == HTTP_2 => return Err(Rejection::Http2NotSpoken),
-        Ok(_) | Err(_) => return Err(Rejection::Malformed),
+        Ok(_) => return Err(Rejection::Malformed(Malformation::Head)),
+        Err(error) => return Err(Rejection::Malformed(malformation(error))),
     }
     let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
     if target.len() > limits.uri {
@@ -74,6 +75,17 @@ pub(crate) fn screen(head: &[u8], limits: &Limits) -> Result<BodyFraming, Reject
     Ok(framing.of_body(method, is_http_1_1))
 }
 
+/// Where the reader of a head has stopped.
+const fn malformation(error: Error) -> Malformation {
+    match error {
+        Error::Token | Error::Version => Malformation::RequestLine,
+        Error::HeaderName => Malformation::HeaderName,
+        Error::HeaderValue => Malformation::HeaderValue,
+        Error::NewLine => Malformation::LineEnd,
+        Error::Status | Error::TooManyHeaders => Malformation::Head,
+    }
+}
+
 /// Methods are told apart by case (RFC 9110, section 9.1), but not by everybody: what is a known one but for its case could be
 /// that to the upstream and another to a route.
 fn check_method(method: &str) -> Result<(), Rejection> {
@@ -83,7 +95,7 @@ fn check_method(method: &str) -> Result<(), Rejection> {
     }
     let is_miswritten = method.bytes().any(|byte| byte.is_ascii_lowercase())
         && KNOWN.iter().any(|known| method.eq_ignore_ascii_case(known));
-    if is_miswritten { Err(Rejection::Malformed) } else { Ok(()) }
+    if is_miswritten { Err(Rejection::Malformed(Malformation::MethodCase)) } else { Ok(()) }
 }
 
 /// Whether `request`, of HTTP/1, asks for a WebSocket as RFC 6455, section 4.1, has it done: nothing else may change the protocol.
@@ -103,7 +115,7 @@ pub(crate) fn screen_h2(request: &RequestHeader, limits: &Limits) -> Result<Head
         return Err(Rejection::UriTooLong);
     }
     check_method(request.method.as_str())?;
-    Target::of(str::from_utf8(target).map_err(|_| Rejection::Malformed)?)?;
+    Target::of(str::from_utf8(target).map_err(|_| Rejection::Malformed(Malformation::Target))?)?;
     let framing = Framing::of(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     if framing.bytes > limits.headers {
         return Err(Rejection::HeadersTooLarge);
@@ -263,9 +275,9 @@ impl<'t> Target<'t> {
         let (form, path) = if target.starts_with('/') || target == "*" {
             (Self::Path, target)
         } else {
-            let (scheme, rest) = target.split_once("://").ok_or(Rejection::Malformed)?;
+            let (scheme, rest) = target.split_once("://").ok_or(Rejection::Malformed(Malformation::Target))?;
             if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-                return Err(Rejection::Malformed);
+                return Err(Rejection::Malformed(Malformation::Target));
             }
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             (Self::Absolute { authority: &rest[..end] }, &rest[end..])
@@ -275,7 +287,8 @@ impl<'t> Target<'t> {
         if !path.bytes().all(|byte| is_path_byte(byte) || byte == b'\\') {
             return Err(Rejection::BadPath(BadPath::ForbiddenByte));
         }
-        if query.bytes().skip(1).all(is_query_byte) { Ok(form) } else { Err(Rejection::Malformed) }
+        let is_legal = query.bytes().skip(1).all(is_query_byte);
+        if is_legal { Ok(form) } else { Err(Rejection::Malformed(Malformation::Query)) }
     }
 }
 

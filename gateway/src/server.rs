@@ -255,6 +255,19 @@ impl Running {
         self.admin_addr
     }
 
+    /// Says in the log where clients connect, what is spoken there, and where operators look.
+    pub fn tell_listeners(&self) {
+        for (addrs, protocol) in [
+            (self.listen_addrs(), "HTTP/1"),
+            (self.h2c_addrs(), "HTTP/1 and HTTP/2 without TLS"),
+            (self.tls_addrs(), "HTTP/1 and HTTP/2 over TLS"),
+        ] {
+            for addr in addrs {
+                tracing::info!(server = "gateway", %addr, protocol, admin = %self.admin_addr, "listening");
+            }
+        }
+    }
+
     /// Reads the configuration again and serves new requests by it. Also done on `SIGHUP`. Gives what is hardly meant in it, and
     /// what takes effect only after a restart.
     ///

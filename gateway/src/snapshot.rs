@@ -26,7 +26,7 @@ use crate::proxy::AssertedHeaders;
 use crate::router::{Conditions, MethodSet, Pattern, Router, RouterBuilder};
 use crate::screen::Limits;
 use crate::tls::{CertificateSeries, Tls, TlsError};
-use crate::upstream::{Pool, Security};
+use crate::upstream::{Pool, PoolMetrics, Security};
 
 pub(crate) use route::Route;
 use route::{Parts, find};
@@ -267,7 +267,7 @@ impl Snapshot {
             copies.register(registry)?;
         }
         for pool in self.pools.values() {
-            registry.register(Box::new(pool.retried().clone()))?;
+            pool.metrics().register(registry)?;
         }
         registry.register(Box::new(metrics::target_health(self.pools.values())?))?;
         self.providers.register(registry)?;
@@ -297,10 +297,10 @@ async fn start_pools(
         if let Some(pool) = namesake.filter(|pool| pool.is_made_from(upstream, loaded.upstream_tls.get(name))) {
             return Ok((name.clone(), Arc::clone(pool)));
         }
-        let retried = namesake.map_or_else(|| metrics::retries(name), |pool| Ok(pool.retried().clone()))?;
+        let counted = namesake.map_or_else(|| PoolMetrics::new(name), |pool| Ok(pool.metrics().clone()))?;
         let security = upstream.tls.as_ref().zip(loaded.upstream_tls.get(name));
         let security = security.map(|(file, read)| Arc::new(Security::new(file, &loaded.directory, read)));
-        Ok((name.clone(), Arc::new(Pool::start(name, upstream, security, retried, &workshop.control).await)))
+        Ok((name.clone(), Arc::new(Pool::start(name, upstream, security, counted, &workshop.control).await)))
     };
     futures::future::join_all(loaded.file.upstreams.iter().map(start)).await.into_iter().collect()
 }

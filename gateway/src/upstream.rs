@@ -1,6 +1,7 @@
 //! A named pool of servers: who is in it, who of them is well, and whose turn it is.
 
 mod discovery;
+mod metrics;
 mod probe;
 mod target;
 mod tls;
@@ -13,11 +14,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backends, LoadBalancer};
-use prometheus::IntCounter;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use discovery::{Discovery, bare};
+pub(crate) use metrics::PoolMetrics;
 use probe::Probe;
 pub(crate) use target::Target;
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub(crate) struct Pool {
     members: Arc<Members>,
     turn: AtomicUsize,
     retries: usize,
-    retried: IntCounter,
+    metrics: PoolMetrics,
     file: UpstreamFile,
     security: Option<Arc<Security>>,
     stop: watch::Sender<bool>,
@@ -58,14 +59,14 @@ pub(crate) struct TargetState {
 
 impl Pool {
     /// The pool that `file` describes, its members looked up once and its probes running on `control` until it is retired
-    /// or dropped. Its retries are counted in `retried`, and its connections secured by `security`.
+    /// or dropped. Its requests count with `metrics`, and its connections are secured by `security`.
     ///
     /// A host that cannot be looked up yet is no error: the pool is empty until it can.
     pub(crate) async fn start(
         name: &str,
         file: &UpstreamFile,
         security: Option<Arc<Security>>,
-        retried: IntCounter,
+        metrics: PoolMetrics,
         control: &Handle,
     ) -> Self {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
@@ -92,7 +93,7 @@ impl Pool {
             members,
             turn: AtomicUsize::new(0),
             retries: file.retries,
-            retried,
+            metrics,
             file: file.clone(),
             security,
             stop,
@@ -123,10 +124,10 @@ impl Pool {
         self.file.protocol != UpstreamProtocol::Http1
     }
 
-    /// The counter of the attempts after the first.
+    /// What its requests count with.
     #[must_use]
-    pub(crate) const fn retried(&self) -> &IntCounter {
-        &self.retried
+    pub(crate) const fn metrics(&self) -> &PoolMetrics {
+        &self.metrics
     }
 
     /// Ends its probes and look-ups, and with them what it learns of its targets.

@@ -21,7 +21,18 @@ impl SigningSecret {
     const MIN_BYTES: usize = 32;
     /// Fewer different bytes than this are a pattern, not a random value (a random hex string of 32 has 13 on average).
     const MIN_DISTINCT_BYTES: usize = 8;
-    const EXAMPLES: [&str; 5] = ["your-secret", "your_secret", "change-me", "changeme", "example"];
+    const EXAMPLES: [&str; 10] = [
+        "your-secret",
+        "your_secret",
+        "change-me",
+        "change_me",
+        "changeme",
+        "example",
+        "paste-",
+        "replace-",
+        "placeholder",
+        "openssl",
+    ];
 
     /// Checks `secret`.
     ///
@@ -61,6 +72,8 @@ mod tests {
     fn short_and_example_secrets_are_refused() {
         assert_eq!(check("your-secret-key"), Err(WeakSecret::Short(15)));
         assert_eq!(check("your-secret-key-change-in-production"), Err(WeakSecret::Guessable));
+        assert_eq!(check("paste-here-what-openssl-rand-hex-32-prints"), Err(WeakSecret::Guessable));
+        assert_eq!(check("$(openssl rand -hex 32) in single quotes"), Err(WeakSecret::Guessable));
         assert_eq!(check(&"a".repeat(64)), Err(WeakSecret::Guessable));
         assert_eq!(check("6f1d0a94c2b85e7733e09a1bd4c65f28"), Ok(()));
     }

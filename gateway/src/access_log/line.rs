@@ -27,10 +27,14 @@ pub(crate) struct Line<'a> {
     pub status: Option<u16>,
     /// Why the gateway answered itself.
     pub rejected: Option<&'static str>,
+    /// For which of the causes that this has.
+    pub reason: Option<&'static str>,
     /// Which rule has not let it pass.
     pub rule: Option<&'a str>,
-    /// Which rate-limit mode stood in for the usual one.
-    pub limited_by: Option<&'static str>,
+    /// The rate limit that refused it.
+    pub limited_by: Option<&'a str>,
+    /// What answered for a rate limit in the place of Redis.
+    pub limit_mode: Option<&'static str>,
     /// The rate limit that would have refused it, if it did more than watch.
     pub would_be_limited_by: Option<&'a str>,
     /// Who sent it, as far as that was proven: the subject of a token or a password, the program of a key.
@@ -41,6 +45,10 @@ pub(crate) struct Line<'a> {
     pub target: Option<&'a str>,
     /// How often another target was tried.
     pub retries: usize,
+    /// How long the last connection took to be made that was made for it.
+    pub connect: Option<Duration>,
+    /// From there, or from when a connection was at hand, to the head of the upstream's answer.
+    pub upstream_time: Option<Duration>,
     /// Body bytes that came.
     pub bytes_in: u64,
     /// Body bytes that went.
@@ -75,8 +83,10 @@ impl Line<'_> {
         }
         for (key, value) in [
             (&b",\"rejected\":"[..], self.rejected),
+            (b",\"reason\":", self.reason),
             (b",\"rule\":", self.rule),
             (b",\"limited_by\":", self.limited_by),
+            (b",\"limit_mode\":", self.limit_mode),
             (b",\"would_be_limited_by\":", self.would_be_limited_by),
             (b",\"user\":", self.user),
             (b",\"upstream\":", self.upstream),
@@ -86,6 +96,12 @@ impl Line<'_> {
         }
         text.extend_from_slice(b",\"retries\":");
         number(self.retries as u64, text);
+        for (key, took) in [(&b",\"connect_ms\":"[..], self.connect), (b",\"upstream_ms\":", self.upstream_time)] {
+            if let Some(took) = took {
+                text.extend_from_slice(key);
+                millis(took, text);
+            }
+        }
         text.extend_from_slice(b",\"bytes_in\":");
         number(self.bytes_in, text);
         text.extend_from_slice(b",\"bytes_out\":");
@@ -164,13 +180,17 @@ pub(super) mod tests {
             route: "r",
             status: Some(200),
             rejected: None,
+            reason: None,
             rule: None,
             limited_by: None,
+            limit_mode: None,
             would_be_limited_by: None,
             user: None,
             upstream: None,
             target: None,
             retries: 0,
+            connect: None,
+            upstream_time: None,
             bytes_in: 0,
             bytes_out: 2,
             duration: Duration::from_micros(1500),
@@ -189,19 +209,24 @@ pub(super) mod tests {
         let line = Line {
             rejected: Some("no_route"),
             rule: Some("admins"),
-            limited_by: Some("local"),
-            would_be_limited_by: Some("api"),
+            reason: Some("expired"),
+            limited_by: Some("api"),
+            limit_mode: Some("local"),
+            would_be_limited_by: Some("new"),
             user: Some("ann"),
             upstream: Some("canary"),
             target: Some("127.0.0.1:1"),
+            connect: Some(Duration::from_micros(250)),
+            upstream_time: Some(Duration::from_micros(1250)),
             error: Some("Upstream ReadError".to_owned()),
             ..line()
         };
         let expected = json!({
             "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
-            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route", "rule": "admins", "limited_by": "local",
-            "would_be_limited_by": "api",
-            "user": "ann", "upstream": "canary", "target": "127.0.0.1:1", "retries": 0, "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
+            "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route",
+            "reason": "expired", "rule": "admins", "limited_by": "api", "limit_mode": "local", "would_be_limited_by": "new",
+            "user": "ann", "upstream": "canary", "target": "127.0.0.1:1", "retries": 0, "connect_ms": 0.25, "upstream_ms": 1.25,
+            "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
             "error": "Upstream ReadError",
         });
         assert_eq!(written(&line), expected);

@@ -18,7 +18,7 @@ use crate::config::file::ApiKeysFile;
 use crate::config::values::KnownKey;
 use crate::credential::{Found, Place};
 use crate::ctx::Identity;
-use crate::reply::{API_KEY, Rejection};
+use crate::reply::{API_KEY, BadCredential, Rejection};
 
 /// The claim that has a program's name.
 pub(crate) const CLIENT: &str = "client";
@@ -97,12 +97,12 @@ impl Authenticator for ApiKey {
     fn ask<'a>(&'a self, head: &'a RequestHeader, _asking: &Asking) -> Asked<'a> {
         let owner = match self.key_of(head) {
             Ok(None) => return Asked::Done(Proof::Absent),
-            Ok(Some(key)) => self.owners.get(&KnownKey::hash(&key)),
-            Err(()) => None,
+            Ok(Some(key)) => self.owners.get(&KnownKey::hash(&key)).ok_or(BadCredential::Unknown),
+            Err(()) => Err(BadCredential::Several),
         };
         Asked::Done(match owner {
-            Some(owner) => Proof::Given(Arc::clone(owner)),
-            None => Proof::Refused(Rejection::ApiKeyInvalid),
+            Ok(owner) => Proof::Given(Arc::clone(owner)),
+            Err(bad) => Proof::Refused(Rejection::ApiKeyInvalid(bad)),
         })
     }
 
@@ -180,15 +180,22 @@ mod tests {
         let header = keys(json!({}));
         let hash: String = KnownKey::hash(b"old").iter().map(|byte| format!("{byte:02x}")).collect();
         for bad in ["", "Old", "old1", "mobile", &hash] {
-            assert_eq!(ask(&header, "/", &[("X-API-Key", bad)]).map(drop), Err(Rejection::ApiKeyInvalid), "{bad}");
+            assert_eq!(
+                ask(&header, "/", &[("X-API-Key", bad)]).map(drop),
+                Err(Rejection::ApiKeyInvalid(BadCredential::Unknown)),
+                "{bad}"
+            );
         }
         let twice = [("X-API-Key", "old"), ("X-API-Key", "old")];
-        assert_eq!(ask(&header, "/", &twice).map(drop), Err(Rejection::ApiKeyInvalid));
+        assert_eq!(ask(&header, "/", &twice).map(drop), Err(Rejection::ApiKeyInvalid(BadCredential::Several)));
         assert!(ask(&header, "/?api_key=old", &[]).expect("none").is_none(), "a query is read only where that is said");
         let query = keys(json!({"header": "X-Key", "query": "api_key"}));
         assert!(ask(&query, "/?api_key=old", &[]).expect("known").is_some());
         assert!(ask(&query, "/", &[("X-Key", "old")]).expect("known").is_some());
         assert!(ask(&query, "/", &[("X-API-Key", "old")]).expect("none").is_none());
-        assert_eq!(ask(&query, "/?api_key=old", &[("X-Key", "w")]).map(drop), Err(Rejection::ApiKeyInvalid));
+        assert_eq!(
+            ask(&query, "/?api_key=old", &[("X-Key", "w")]).map(drop),
+            Err(Rejection::ApiKeyInvalid(BadCredential::Several))
+        );
     }
 }

@@ -30,7 +30,7 @@ use crate::config::file::BasicAuthUsersFile;
 use crate::config::values::{IdentityHeader, PasswordHash};
 use crate::credential::{Found, Place};
 use crate::ctx::Identity;
-use crate::reply::Rejection;
+use crate::reply::{BadCredential, Rejection};
 
 /// Names and passwords that were found right, of one provider.
 const MOST_REMEMBERED: usize = 10_000;
@@ -184,7 +184,7 @@ impl BasicAuth {
         };
         let user = self.users.get(&name);
         let Some(hash) = user.map(|(hash, _)| hash).or(self.dummy.as_ref()).map(Arc::clone) else {
-            return self.refuse("wrong", self.invalid());
+            return self.refuse("wrong", self.invalid(BadCredential::Unknown));
         };
         let checks = Arc::clone(&self.checks);
         let checked = timeout(PATIENCE, async move {
@@ -205,7 +205,8 @@ impl BasicAuth {
                 self.outcomes.with_label_values(&["right"]).inc();
                 Proof::Given(Arc::clone(identity))
             }
-            (Ok(Some(_)), _) => self.refuse("wrong", self.invalid()),
+            (Ok(Some(_)), Some(_)) => self.refuse("wrong", self.invalid(BadCredential::Wrong)),
+            (Ok(Some(_)), None) => self.refuse("wrong", self.invalid(BadCredential::Unknown)),
             (Ok(None) | Err(_), _) => self.refuse("busy", Rejection::PasswordsBusy),
         }
     }
@@ -215,8 +216,8 @@ impl BasicAuth {
         Proof::Refused(rejection)
     }
 
-    fn invalid(&self) -> Rejection {
-        Rejection::PasswordInvalid(self.challenge.clone())
+    fn invalid(&self, why: BadCredential) -> Rejection {
+        Rejection::PasswordInvalid(self.challenge.clone(), why)
     }
 }
 
@@ -225,13 +226,13 @@ impl Authenticator for BasicAuth {
         let [place] = &self.places;
         let sent = match place.find(head) {
             Found::Nothing => return Asked::Done(Proof::Absent),
-            Found::Several => None,
+            Found::Several => return Asked::Done(Proof::Refused(self.invalid(BadCredential::Several))),
             Found::One(sent) => {
                 Some(sent).filter(|sent| sent.len() <= MOST_BYTES).and_then(|sent| BASE64.decode(sent).ok())
             }
         };
         let Some(pair) = sent.as_deref().and_then(Pair::read) else {
-            return Asked::Done(Proof::Refused(self.invalid()));
+            return Asked::Done(Proof::Refused(self.invalid(BadCredential::Malformed)));
         };
         let mark = self.mark(&pair);
         if self.right.get(&mark).is_some_and(|since| since.elapsed() < self.settings.remember)

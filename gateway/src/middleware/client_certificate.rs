@@ -17,7 +17,7 @@ use crate::config::pattern::TextPattern;
 use crate::credential::Place;
 use crate::ctx::Identity;
 use crate::peer_certificate::{Judged, PeerCertificate};
-use crate::reply::{CLIENT_CERTIFICATE, Rejection};
+use crate::reply::{BadCertificate, CLIENT_CERTIFICATE, Rejection};
 
 /// Those of one configuration, by name.
 pub(crate) struct ClientCertificates {
@@ -80,7 +80,8 @@ impl ClientCertificate {
             return Err(Rejection::CertificateNotPermitted);
         }
         let claims = certificate.claims().clone();
-        let headers = self.headers.write(&claims).map_err(|_| Rejection::CertificateInvalid)?;
+        let headers =
+            self.headers.write(&claims).map_err(|_| Rejection::CertificateInvalid(BadCertificate::NoHeader))?;
         Ok(Arc::new(Identity { claims, headers }))
     }
 }
@@ -100,6 +101,10 @@ impl Authenticator for ClientCertificate {
 
     fn challenge(&self) -> HeaderValue {
         HeaderValue::from_static(CLIENT_CERTIFICATE)
+    }
+
+    fn is_absent(&self, _head: &RequestHeader, asking: &Asking) -> bool {
+        asking.certificate.is_none()
     }
 
     /// Nowhere in the request.
@@ -167,6 +172,6 @@ mod tests {
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect();
         assert_eq!(written, [("x-names", "orders.example"), ("x-client", "spiffe://example/ns/shop/orders")]);
         let with_comma = json!({"claims_to_headers": {"uris": "X-Uris"}});
-        assert_eq!(judged(with_comma, &orders).err(), Some(Rejection::CertificateInvalid));
+        assert_eq!(judged(with_comma, &orders).err(), Some(Rejection::CertificateInvalid(BadCertificate::NoHeader)));
     }
 }

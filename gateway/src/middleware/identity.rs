@@ -27,6 +27,11 @@ pub(crate) trait Authenticator: Send + Sync {
     /// What `WWW-Authenticate` says of it then.
     fn challenge(&self) -> HeaderValue;
 
+    /// Whether there is nothing in the request that could be a proof.
+    fn is_absent(&self, head: &RequestHeader, _asking: &Asking) -> bool {
+        self.places().iter().all(|place| place.find(head) == Found::Nothing)
+    }
+
     /// Where the proof may stand.
     fn places(&self) -> &[Place];
 
@@ -81,6 +86,7 @@ pub(crate) struct Require {
     ways: Box<[Way]>,
     /// Whether nobody may pass too.
     optional: bool,
+    /// What somebody is told who has none of them.
     missing: Rejection,
     /// Who has checked the proofs of each way; of several the first, which says who it is.
     provers: Box<[Arc<Prover>]>,
@@ -152,7 +158,22 @@ impl Require {
         (!hidden.is_empty()).then(|| Box::new(hidden))
     }
 
-    fn decide(&self, so_far: SoFar, head: &RequestHeader, ctx: &mut RequestContext) -> Flow {
+    /// What somebody is told who has not all proofs of any way: of a single way, which of them are missing.
+    fn missing(&self, so_far: &SoFar, head: &RequestHeader, asking: &Asking) -> Rejection {
+        let [way] = &*self.ways else { return self.missing.clone() };
+        let Some((first, rest)) = way.get(so_far.held..).and_then(|unproven| unproven.split_first()) else {
+            return self.missing.clone();
+        };
+        let others = rest.iter().filter(|authenticator| authenticator.is_absent(head, asking));
+        let mut challenges = vec![first.challenge()];
+        challenges.extend(others.map(|authenticator| authenticator.challenge()));
+        match *challenges {
+            [_] => first.missing(),
+            _ => Rejection::ProofsMissing(challenges.into()),
+        }
+    }
+
+    fn decide(&self, so_far: SoFar, head: &RequestHeader, asking: &Asking, ctx: &mut RequestContext) -> Flow {
         match so_far {
             SoFar { given: Some(identity), program, hides_authorization, way, .. } => {
                 if self.ways.len() > 1 {
@@ -166,7 +187,7 @@ impl Require {
             }
             SoFar { refused: Some(rejection), .. } => Flow::Reply(rejection),
             _ if self.optional => Flow::Continue,
-            _ => Flow::Reply(self.missing.clone()),
+            so_far => Flow::Reply(self.missing(&so_far, head, asking)),
         }
     }
 }
@@ -189,12 +210,12 @@ impl Middleware for Require {
                             };
                             so_far.note(authenticator, proof);
                         }
-                        self.decide(so_far, head, ctx)
+                        self.decide(so_far, head, &asking, ctx)
                     }));
                 }
             }
         }
-        Step::Done(self.decide(so_far, head, ctx))
+        Step::Done(self.decide(so_far, head, &asking, ctx))
     }
 
     fn sees_responses(&self) -> bool {
@@ -209,6 +230,8 @@ struct SoFar {
     way: usize,
     /// How many of its proofs were given.
     proofs: usize,
+    /// How many of the way before were.
+    held: usize,
     /// Whom they identify.
     given: Option<Arc<Identity>>,
     /// The program that a key beside the first proof is of.
@@ -240,6 +263,7 @@ impl SoFar {
                 if let Proof::Refused(rejection) = proof {
                     self.refused.get_or_insert(rejection);
                 }
+                self.held = self.proofs;
                 (self.way, self.proofs, self.given, self.hides_authorization) = (self.way + 1, 0, None, false);
                 self.program = None;
             }

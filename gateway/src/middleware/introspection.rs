@@ -16,18 +16,18 @@ pub(crate) use provider::{Introspection, Introspections};
 
 use super::identity::{Asked, Asking, Authenticator, Proof};
 use crate::credential::{Place, Several, find_one};
-use crate::reply::{BEARER, Rejection};
+use crate::reply::{BEARER, BadToken, Rejection};
 
 impl Authenticator for Introspection {
     fn ask<'a>(&'a self, head: &'a RequestHeader, asking: &Asking) -> Asked<'a> {
         let token = match find_one(self.places(), head) {
             Ok(None) => return Asked::Done(Proof::Absent),
             Ok(Some(token)) => token,
-            Err(Several) => return Asked::Done(Proof::Refused(Rejection::TokenInvalid)),
+            Err(Several) => return Asked::Done(Proof::Refused(Rejection::TokenInvalid(BadToken::Several))),
         };
         let now = asking.now;
         let Some(presented) = self.presented(&token) else {
-            return Asked::Done(Proof::Refused(Rejection::TokenInvalid));
+            return Asked::Done(Proof::Refused(Rejection::TokenInvalid(BadToken::NoToken)));
         };
         match self.remembered(&presented, now) {
             Some(proof) => Asked::Done(proof),
@@ -57,8 +57,8 @@ impl Authenticator for Introspection {
 enum Found {
     /// Somebody's, until this second since 1970 if it says so.
     Active(Arc<crate::ctx::Identity>, Option<u64>),
-    /// Nobody's.
-    Inactive,
+    /// Nobody's, and why.
+    Inactive(BadToken),
     /// Not known, for no answer came.
     Unknown,
 }

@@ -25,7 +25,7 @@ pub use providers::ProviderError;
 
 use super::identity::{Asked, Asking, Authenticator, Proof};
 use crate::credential::Place;
-use crate::reply::{BEARER, Rejection};
+use crate::reply::{BEARER, BadToken, Rejection};
 use crate::revocation::{Marks, Revocations, Standing};
 use cache::Verified;
 
@@ -42,20 +42,17 @@ impl Jwt {
     }
 
     /// What a token proves that was `found` to be right, from the cache or not, or to be wrong.
-    fn proof(&self, found: Result<Verified, BadToken>) -> Proof {
+    fn proof(&self, found: Result<Verified, NotTaken>) -> Proof {
         let standing = |marks: &Marks| self.revocations.as_ref().map_or(Standing::Counts, |all| all.standing(marks));
         let found = found.and_then(|verified| match standing(&verified.marks) {
             Standing::Counts => Ok(verified.identity),
-            Standing::Void => Err(BadToken::Revoked),
-            Standing::Unknown => Err(BadToken::RevocationsUnknown),
+            Standing::Void => Err(NotTaken::Revoked),
+            Standing::Unknown => Err(NotTaken::RevocationsUnknown),
         });
         match found {
             Ok(identity) => Proof::Given(identity),
-            Err(bad) => {
-                // Which check failed is nobody's business but the log's, and there the request id leads to the client.
-                tracing::debug!(reason = %bad, "token refused");
-                Proof::Refused(bad.rejection())
-            }
+            // Which check has failed is nobody's business but the log's.
+            Err(not_taken) => Proof::Refused(not_taken.into()),
         }
     }
 }
@@ -66,10 +63,10 @@ impl Authenticator for Jwt {
         let token = match self.provider.token_of(head) {
             Ok(Some(token)) => token,
             Ok(None) => return Asked::Done(Proof::Absent),
-            Err(bad) => return Asked::Done(self.proof(Err(bad))),
+            Err(bad) => return Asked::Done(self.proof(Err(bad.into()))),
         };
         match self.provider.identify(&token, now) {
-            Err(BadToken::UnknownKey) => {
+            Err(NotTaken::Bad(BadToken::UnknownKey)) => {
                 Asked::Wait(Box::pin(async move { self.proof(self.provider.identify_later(&token, now).await) }))
             }
             found => Asked::Done(self.proof(found)),
@@ -93,55 +90,32 @@ impl Authenticator for Jwt {
     }
 }
 
-/// Why a token is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum BadToken {
-    #[error("there is more than one")]
-    Several,
-    #[error("it is too long")]
-    TooLong,
-    #[error("it has no three parts of base64url")]
-    NoJws,
-    #[error("its header is none of a token, or asks for an extension")]
-    BadHeader,
-    #[error("it is signed with another algorithm")]
-    OtherAlgorithm,
-    #[error("it names a key that the issuer does not publish")]
-    UnknownKey,
-    #[error("it names no key, and there are several that it may be of")]
-    NoKeyNamed,
-    #[error("its signature is not the issuer's")]
-    BadSignature,
-    #[error("a claim is missing or of the wrong type")]
-    BadClaims,
-    #[error("it is of another issuer")]
-    OtherIssuer,
-    #[error("it is for another audience")]
-    OtherAudience,
-    #[error("a claim has not the value that it must have")]
-    OtherClaim,
-    #[error("its time has not come")]
-    NotYetValid,
-    #[error("its time is over")]
-    Expired,
-    #[error("a claim cannot be a header")]
-    NoHeader,
-    #[error("the issuer's keys cannot be had")]
+/// Why a token does not let its request in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotTaken {
+    /// It is not to be believed.
+    Bad(BadToken),
+    /// The issuer's keys cannot be had.
     NoKeys,
-    #[error("it was revoked")]
+    /// It was revoked.
     Revoked,
-    #[error("it is not known which tokens were revoked")]
+    /// It is not known which tokens were revoked.
     RevocationsUnknown,
 }
 
-impl BadToken {
-    /// What the client is told.
-    const fn rejection(self) -> Rejection {
-        match self {
-            Self::NoKeys => Rejection::KeysUnavailable,
-            Self::Revoked => Rejection::TokenRevoked,
-            Self::RevocationsUnknown => Rejection::RevocationsUnknown,
-            _ => Rejection::TokenInvalid,
+impl From<BadToken> for NotTaken {
+    fn from(bad: BadToken) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl From<NotTaken> for Rejection {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Bad(bad) => Self::TokenInvalid(bad),
+            NotTaken::NoKeys => Self::KeysUnavailable,
+            NotTaken::Revoked => Self::TokenRevoked,
+            NotTaken::RevocationsUnknown => Self::RevocationsUnknown,
         }
     }
 }

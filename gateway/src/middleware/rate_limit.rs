@@ -87,10 +87,10 @@ impl RateLimit {
     /// What a request counts as for each policy, and what it takes of that.
     ///
     /// # Errors
-    /// When one refuses it for the lack of a part of the key, before anything is taken.
-    fn counts(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Counts, Rejection> {
+    /// When one, which is named, refuses it for the lack of a part of the key, before anything is taken.
+    fn counts(&self, head: &RequestHeader, ctx: &RequestContext) -> Result<Counts, (Arc<Policy>, Rejection)> {
         let of_one = |counting: &Counting| {
-            let key = counting.key(head, ctx)?;
+            let key = counting.key(head, ctx).map_err(|rejection| (Arc::clone(&counting.policy), rejection))?;
             Ok(key.map(|key| (key, counting.charge(head, ctx))))
         };
         self.countings.iter().map(of_one).collect()
@@ -119,7 +119,10 @@ impl RateLimit {
         for ((counting, ask), verdict) in judged() {
             let (Some(ask), Some(verdict)) = (ask, verdict) else { continue };
             match self.rejection(&counting.policy, verdict) {
-                Some(rejection) => flow = Flow::Reply(rejection),
+                Some(rejection) => {
+                    flow = Flow::Reply(rejection);
+                    ctx.limited_by = Some(Arc::clone(&counting.policy));
+                }
                 None => charged.extend(Charged::of(&counting.policy, ask, verdict, since)),
             }
         }
@@ -158,7 +161,7 @@ impl RateLimit {
             if let Some(verdict) =
                 verdict.filter(|verdict| policy.is_shared() && !verdict.answered_by.is_for_all_gateways())
             {
-                ctx.limited_by = Some(mode(verdict.answered_by));
+                ctx.limit_mode = Some(mode(verdict.answered_by));
             }
             ctx.verdicts.push(verdict.filter(|_| !policy.only_watches()));
         }
@@ -169,7 +172,10 @@ impl Middleware for RateLimit {
     fn on_request<'a>(&'a self, head: &'a mut RequestHeader, ctx: &'a mut RequestContext) -> Step<'a> {
         let counts = match self.counts(head, ctx) {
             Ok(counts) => counts,
-            Err(rejection) => return Step::Done(Flow::Reply(rejection)),
+            Err((policy, rejection)) => {
+                ctx.limited_by = Some(policy);
+                return Step::Done(Flow::Reply(rejection));
+            }
         };
         let since = Instant::now();
         // What counts here answers at once, and so do leases mostly, so that nothing has to be boxed.

@@ -9,7 +9,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use crate::ctx::{HeaderEdit, RequestContext};
-use crate::reply::{self, Rejection};
+use crate::reply::{self, Malformation, Rejection};
 use crate::server::{TooQuiet, bad_chunks, too_quiet};
 
 /// With it, the client itself has made the repetition of a request harmless.
@@ -60,7 +60,8 @@ fn has_idempotency_key(request: &RequestHeader, edits: &[HeaderEdit]) -> bool {
 /// Notes that the target failed, and marks the error for a retry if one is left.
 pub(super) fn retry_elsewhere(mut error: Box<Error>, ctx: &mut RequestContext, repeatable: bool) -> Box<Error> {
     // Set either way: Pingora marks some errors as retryable whatever the method.
-    let retried = ctx.pool().filter(|pool| repeatable && ctx.failed.len() < pool.retries()).map(|pool| pool.retried());
+    let retried =
+        ctx.pool().filter(|pool| repeatable && ctx.failed.len() < pool.retries()).map(|pool| pool.metrics().retries());
     error.set_retry(retried.is_some());
     if let Some(retried) = retried {
         retried.inc();
@@ -102,7 +103,7 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
                 Some(TooQuiet::Tunnel) => None,
                 None => bad_chunks(error.root_cause()).map(Rejection::from),
             },
-            _ => Some(Rejection::Malformed),
+            _ => Some(Rejection::Malformed(Malformation::Unreadable)),
         },
         ErrorSource::Upstream => Some(match error.etype() {
             E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => {
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(downstream(E::ReadTimedout), Some(Rejection::ClientTimedOut));
         assert_eq!(downstream(E::ConnectionClosed), None);
         assert_eq!(downstream(E::ConnectError), None);
-        assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed));
+        assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed(Malformation::Unreadable)));
         assert_eq!(rejection(&Error::new(E::InternalError)), Some(Rejection::Internal));
     }
 

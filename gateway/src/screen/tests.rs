@@ -140,7 +140,7 @@ fn what_is_no_http_is_called_so() {
         "\r\n\r\n",
         "GET / HTTP/1.1\nHost: a\n\n and more\r\n\r\n",
     ] {
-        assert_eq!(screen(bad.as_bytes(), &LIMITS), Err(Rejection::Malformed), "{bad:?}");
+        assert!(matches!(screen(bad.as_bytes(), &LIMITS), Err(Rejection::Malformed(_))), "{bad:?}");
     }
 }
 
@@ -186,7 +186,11 @@ proptest! {
 #[test]
 fn a_known_method_in_another_case_is_none() {
     for bad in ["get", "Post", "cONNECT"] {
-        assert_eq!(head(&format!("{bad} / HTTP/1.1"), &["Host: a"]), Err(Rejection::Malformed), "{bad}");
+        assert_eq!(
+            head(&format!("{bad} / HTTP/1.1"), &["Host: a"]),
+            Err(Rejection::Malformed(Malformation::MethodCase)),
+            "{bad}"
+        );
     }
     assert_eq!(head("M-SEARCH / HTTP/1.1", &["Host: a"]), Ok(BodyFraming::Length(0)));
     assert_eq!(head("report / HTTP/1.1", &["Host: a"]), Ok(BodyFraming::Length(0)));
@@ -196,4 +200,27 @@ fn a_known_method_in_another_case_is_none() {
 fn tunnels_are_not_made() {
     let answer = head("CONNECT a:443 HTTP/1.1", &["Host: a:443"]);
     assert_eq!(answer, Err(Rejection::MethodNotAllowed(MethodSet::ALL)));
+}
+
+#[test]
+fn the_log_is_told_where_the_reading_stopped() {
+    for (head, reason) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n", "header_name"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", "header_value"),
+        ("GET / HTTP/3.1\r\nHost: a\r\n\r\n", "request_line"),
+        ("G\u{e4}T / HTTP/1.1\r\nHost: a\r\n\r\n", "request_line"),
+        ("get / HTTP/1.1\r\nHost: a\r\n\r\n", "method_case"),
+        ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", "target"),
+        ("GET /?\" HTTP/1.1\r\nHost: a\r\n\r\n", "query"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", "content_length"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "transfer_encoding"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+            "content_length_and_transfer_encoding",
+        ),
+        ("GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n", "forbidden_byte"),
+    ] {
+        let refused = screen(head.as_bytes(), &LIMITS).expect_err(head);
+        assert_eq!(refused.reason(), Some(reason), "{head:?}");
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use crate::reply::Rejection;
+use crate::reply::{Malformation, Rejection};
 
 /// 16 hexadecimal digits fit into 64 bits.
 const MOST_DIGITS: u8 = 16;
@@ -61,7 +61,7 @@ pub(crate) enum BadChunks {
 impl From<BadChunks> for Rejection {
     fn from(bad: BadChunks) -> Self {
         match bad {
-            BadChunks::Malformed => Self::Malformed,
+            BadChunks::Malformed => Self::Malformed(Malformation::Chunks),
             BadChunks::TooLarge => Self::HeadersTooLarge,
         }
     }

@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::idle::Idle;
-use crate::reply::Rejection;
+use crate::reply::{Malformation, Rejection};
 use crate::screen::{BodyFraming, Limits, screen};
 
 /// Holds nearly every head, so that nearly every one is read at once.
@@ -89,7 +89,7 @@ pub(super) async fn read(
             }
             Ok(None) if buffer.len() > most => return Head::refused(too_large(&buffer), buffer, began),
             Ok(None) => looked_at = buffer.len(),
-            Err(BareLineFeed) => return Head::refused(Rejection::Malformed, buffer, began),
+            Err(BareLineFeed) => return Head::refused(Rejection::Malformed(Malformation::LineEnd), buffer, began),
         }
         let deadline = *began.get_or_insert_with(Instant::now) + patience.whole;
         match timeout_at(deadline, stream.read_buf(&mut buffer)).await {

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::{Shared, refusal};
 use crate::ctx::InFlight;
 use crate::proxy::Proxy;
-use crate::reply::Rejection;
+use crate::reply::{Malformation, Rejection};
 
 /// Requests that cannot be read, and are no mistake of the frames: with so many of them a connection is ended. As many as Pingora takes.
 const MOST_MALFORMED: usize = 32;
@@ -86,17 +86,18 @@ pub(super) async fn serve(
                 }
             }
             Ok(Some(H2Accept::Rejected)) => {
-                refusal::note(shared, peer, Rejection::Malformed.code());
+                let malformed_request = Rejection::Malformed(Malformation::Http2Request);
+                refusal::note(shared, peer, malformed_request.code(), malformed_request.reason());
                 malformed += 1;
                 if malformed == MOST_MALFORMED {
-                    refusal::note(shared, peer, ABUSE);
+                    refusal::note(shared, peer, ABUSE, None);
                     break Reason::ENHANCE_YOUR_CALM;
                 }
             }
             Ok(None) => return,
             Err(error) => {
-                if let Some(code) = fault(&error) {
-                    refusal::note(shared, peer, code);
+                if let Some((code, reason)) = fault(&error) {
+                    refusal::note(shared, peer, code, reason);
                 }
                 return;
             }
@@ -107,11 +108,12 @@ pub(super) async fn serve(
     let _ = timeout(LAST_FRAME, poll_fn(|cx| connection.poll_closed(cx))).await;
 }
 
-/// What the client did wrong when a connection ended with `error`; none when it is only gone.
-fn fault(error: &Error) -> Option<&'static str> {
+/// What the client did wrong when a connection ended with `error`, as code and reason; none when it is only gone.
+fn fault(error: &Error) -> Option<(&'static str, Option<&'static str>)> {
     let error: &h2::Error = error.root_cause().downcast_ref()?;
     let reason = error.reason().filter(|_| error.is_library())?;
-    Some(if reason == Reason::ENHANCE_YOUR_CALM { ABUSE } else { Rejection::Malformed.code() })
+    let malformed = Rejection::Malformed(Malformation::Http2Frames);
+    Some(if reason == Reason::ENHANCE_YOUR_CALM { (ABUSE, None) } else { (malformed.code(), malformed.reason()) })
 }
 
 /// Counts the requests of a connection that are under way.

@@ -34,6 +34,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, refused: Refused) 
     let status = rejection.describe().0;
     shared.metrics.unrouted.answered(sent.then_some(status), elapsed.as_secs_f64());
     shared.metrics.unrouted.rejected(rejection.code());
+    shared.metrics.because(rejection.code(), rejection.reason());
     if shared.access_log.is_enabled() {
         shared.access_log.write(&Line {
             method: request.method,
@@ -41,6 +42,7 @@ pub(super) async fn send(shared: &Shared, mut stream: Stream, refused: Refused) 
             status: sent.then_some(status.as_u16()),
             bytes_out: if sent { body as u64 } else { 0 },
             duration: elapsed,
+            reason: rejection.reason(),
             ..line(began, request_id, peer(&stream), rejection.code())
         });
     }
@@ -64,12 +66,14 @@ async fn linger(stream: &mut Stream) {
 }
 
 /// Counts and logs what was refused with `code` before its head could be seen.
-pub(super) fn note(shared: &Shared, peer: PeerAddr, code: &'static str) {
+pub(super) fn note(shared: &Shared, peer: PeerAddr, code: &'static str, reason: Option<&'static str>) {
     shared.metrics.unrouted.rejected(code);
+    shared.metrics.because(code, reason);
     if shared.access_log.is_enabled() {
         let began = SystemTime::now();
         let request_id = new_request_id(began);
-        shared.access_log.write(&line(began, request_id.to_str().unwrap_or_default(), peer, code));
+        let line = line(began, request_id.to_str().unwrap_or_default(), peer, code);
+        shared.access_log.write(&Line { reason, ..line });
     }
 }
 
@@ -85,13 +89,17 @@ fn line<'l>(began: SystemTime, request_id: &'l str, peer: PeerAddr, code: &'stat
         route: "none",
         status: None,
         rejected: Some(code),
+        reason: None,
         rule: None,
         limited_by: None,
+        limit_mode: None,
         would_be_limited_by: None,
         user: None,
         upstream: None,
         target: None,
         retries: 0,
+        connect: None,
+        upstream_time: None,
         bytes_in: 0,
         bytes_out: 0,
         duration: Duration::ZERO,

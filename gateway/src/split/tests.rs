@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config::file::UpstreamFile;
+use crate::upstream::PoolMetrics;
 
 /// A split over upstreams with these names and weights, as `more` says.
 async fn split(weights: &[(&str, u32)], more: &str) -> Split {
@@ -11,7 +12,8 @@ async fn split(weights: &[(&str, u32)], more: &str) -> Split {
     let counter = || IntCounter::new("requests", "requests").expect("a counter");
     let mut shares = Vec::new();
     for (name, weight) in weights {
-        let pool = Pool::start(name, &file, None, counter(), &tokio::runtime::Handle::current()).await;
+        let metrics = PoolMetrics::new(name).expect("series");
+        let pool = Pool::start(name, &file, None, metrics, &tokio::runtime::Handle::current()).await;
         shares.push(Share::new(Arc::new(pool), *weight, counter()));
     }
     let file: SplitFile = serde_json::from_str(&format!(r#"{{"upstreams": [] {more}}}"#)).expect("a split");

@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::config::file::ClientCertificateMode;
 use crate::config::values::{Authorities, BadAuthorities};
 use crate::peer_certificate::PeerCertificate;
-use crate::reply::Rejection;
+use crate::reply::{BadCertificate, Rejection};
 
 tokio::task_local! {
     /// Whether the verifier was asked in the handshake that is under way. It is not when a client takes up a session from
@@ -63,8 +63,11 @@ impl Trust {
     /// whoever was trusted then.
     pub(super) fn admit(&self, certificate: Option<&PeerCertificate>, now: u64) -> Result<(), Rejection> {
         match certificate {
-            Some(certificate) if certificate.counts_at(now) && self.believes(certificate) => Ok(()),
-            Some(_) => Err(Rejection::CertificateInvalid),
+            Some(certificate) if !certificate.counts_at(now) => {
+                Err(Rejection::CertificateInvalid(BadCertificate::OutOfDate))
+            }
+            Some(certificate) if self.believes(certificate) => Ok(()),
+            Some(_) => Err(Rejection::CertificateInvalid(BadCertificate::NotTrusted)),
             None if self.mode == ClientCertificateMode::Required => Err(Rejection::CertificateMissing),
             None => Ok(()),
         }
@@ -171,10 +174,17 @@ mod tests {
         let certificate = PeerCertificate::read(&[own.cert.der().clone()], required.epoch).expect("readable");
         let now = u64::try_from(unix_time()).expect("after 1970");
         assert_eq!(required.admit(Some(&certificate), now), Ok(()));
-        assert_eq!(required.admit(Some(&certificate), u64::MAX), Err(Rejection::CertificateInvalid));
+        assert_eq!(
+            required.admit(Some(&certificate), u64::MAX),
+            Err(Rejection::CertificateInvalid(BadCertificate::OutOfDate))
+        );
         assert_eq!(required.admit(None, now), Err(Rejection::CertificateMissing));
         let optional = trust(&other, ClientCertificateMode::Optional);
         assert_eq!(optional.admit(None, now), Ok(()));
-        assert_eq!(optional.admit(Some(&certificate), now), Err(Rejection::CertificateInvalid), "of another authority");
+        assert_eq!(
+            optional.admit(Some(&certificate), now),
+            Err(Rejection::CertificateInvalid(BadCertificate::NotTrusted)),
+            "of another authority"
+        );
     }
 }

@@ -207,10 +207,16 @@ async fn where_all_are_asked_for_one_alone_lets_nobody_in() {
     assert_eq!(send(both).await.status(), 200);
     let arrived = upstream.arrived().pop().expect("a request");
     assert_eq!((arrived.header("x-user-id"), arrived.header("x-client-id")), (vec!["ann"], vec!["mobile"]));
+    for (request, missing, wanted) in [
+        (get(&gateway, "/x"), "missing_credentials", &["Bearer realm=\"gateway\"", "ApiKey realm=\"gateway\""][..]),
+        (get(&gateway, "/x").bearer_auth(&good), "missing_api_key", &["ApiKey realm=\"gateway\""]),
+        (get(&gateway, "/x").header("X-API-Key", "abc"), "missing_token", &["Bearer realm=\"gateway\""]),
+    ] {
+        let answer = send(request).await;
+        assert_eq!((answer.status().as_u16(), &*challenges(&answer)), (401, wanted), "what is missing, and no more");
+        assert_eq!(code(&answer.text().await.expect("a body")), missing);
+    }
     for request in [
-        get(&gateway, "/x"),
-        get(&gateway, "/x").bearer_auth(&good),
-        get(&gateway, "/x").header("X-API-Key", "abc"),
         get(&gateway, "/x").bearer_auth(&good).header("X-API-Key", "bad"),
         get(&gateway, "/x").bearer_auth("bad").header("X-API-Key", "abc"),
     ] {

@@ -24,6 +24,7 @@ mod lifecycle;
 mod matching;
 mod mirroring;
 mod mutual_tls;
+mod observability;
 mod paths;
 mod pipelining;
 mod pki;

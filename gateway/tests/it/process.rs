@@ -7,9 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
+use serde_json::Value;
 use testkit::{Upstream, eventually, free_port};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::pki::{Authority, dns};
 use crate::support::PATIENCE;
 
 /// A gateway in a process of its own, killed when dropped.
@@ -105,6 +107,36 @@ async fn the_signal_to_stop_ends_it_with_success() {
     gateway.signal("TERM");
     let ended = tokio::task::spawn_blocking(move || gateway.child.wait().map(|status| status.success()));
     assert!(tokio::time::timeout(PATIENCE, ended).await.expect("ends").expect("waits").expect("is awaited"));
+}
+
+#[tokio::test]
+async fn every_listener_is_named_with_what_is_spoken_there() {
+    let upstream = Upstream::start().await.expect("starts");
+    let dir = tempfile::tempdir().expect("a directory");
+    Authority::new("ours").issue("localhost", 1, &[dns("localhost")], 2970).write(dir.path(), "own");
+    let config = dir.path().join("gateway.yaml");
+    let server = format!(
+        "server: {{ listen: [\"127.0.0.1:0\", \"127.0.0.1:{}\"], h2c_listen: [\"127.0.0.1:0\"], admin: \"127.0.0.1:0\", \
+         tls: {{ listen: [\"127.0.0.1:0\"], certificates: [{{ certificate: own.pem, key: own.key }}] }} }}\n",
+        free_port().expect("a port")
+    );
+    std::fs::write(&config, format!("{server}{}", route(&upstream, "/a"))).expect("writes");
+    let log = dir.path().join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(File::create(&log).expect("opens"));
+    let mut child = command.env("LOG_FORMAT", "json").spawn().expect("starts");
+    let named = || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let listening = lines.filter(|line| line["message"] == "listening");
+        listening.map(|line| line["protocol"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let all = ["HTTP/1", "HTTP/1", "HTTP/1 and HTTP/2 without TLS", "HTTP/1 and HTTP/2 over TLS"];
+    let told = eventually(PATIENCE, "four lines", async || named() == all).await;
+    // It may have ended already.
+    let _ = child.kill();
+    let _ = child.wait();
+    told.unwrap_or_else(|_| panic!("{:?}", named()));
 }
 
 /// Whether the gateway has done `task` with `input`, and what it has printed.

@@ -497,3 +497,59 @@ async fn what_was_evicted_or_lost_by_a_failover_is_noticed_and_put_in_again() {
         redis::cmd("FLUSHALL").exec_async(&mut connection).await.expect("emptied");
     }
 }
+
+/// The examples of `docs/revocation.md` in this language, each by its lines.
+fn examples(language: &str) -> Vec<Vec<String>> {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/revocation.md")).expect("the page");
+    let begins = format!("```{language}\n");
+    let blocks = page.split(&*begins).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.map(|block| block.lines().map(str::to_owned).collect()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_page_shows_over_http_is_understood() {
+    let upstream = Upstream::start().await.expect("starts");
+    let teller = Teller::start().await;
+    let gateway = Gateway::start(&file(&told_by(&teller, ""), &upstream));
+    let examples = examples("ndjson");
+    let [first, later] = &*examples else { panic!("two examples: {examples:?}") };
+    let say = |lines: &[String]| lines.iter().for_each(|line| teller.say(&serde_json::from_str(line).expect("json")));
+    let jti = |id: &str| bearing(&json!({"jti": id}));
+    assert_eq!(status(&gateway, &jti("t-1")).await, 503, "nothing is known yet");
+    say(first);
+    until_status(&gateway, &jti("t-1"), 401).await;
+    assert_eq!(status(&gateway, &bearing(&json!({"sid": "s-1"}))).await, 401);
+    assert_eq!(status(&gateway, &bearing(&json!({"sub": "bob", "iat": 1_767_225_599}))).await, 401);
+    assert_eq!(status(&gateway, &bearing(&json!({"sub": "bob", "iat": 1_767_225_600}))).await, 200);
+    assert_eq!(status(&gateway, &jti("t-2")).await, 200);
+    say(later);
+    until_status(&gateway, &jti("t-2"), 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_page_shows_in_redis_is_understood() {
+    let upstream = Upstream::start().await.expect("starts");
+    let redis = RedisServer::start().await.expect("Redis");
+    let mut connection = redis.connect().await.expect("a connection");
+    let examples = examples("redis");
+    let [commands] = &*examples else { panic!("one example: {examples:?}") };
+    for command in commands {
+        let mut words = command.split(' ');
+        let mut call = redis::cmd(words.next().expect("a command"));
+        for word in words {
+            call.arg(if word == "publish.lua" {
+                include_str!("../../../common/src/revocations/publish.lua")
+            } else {
+                word
+            });
+        }
+        let answer: i64 = call.query_async(&mut connection).await.unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert!(answer > 0, "{command}");
+    }
+    let settings = format!("redis: {{ host: 127.0.0.1, port: {}, timeout: 10s }}\n", redis.port());
+    let gateway = Gateway::start(&(settings + &file("source: redis", &upstream)));
+    until_status(&gateway, &bearing(&json!({"jti": "t-1"})), 401).await;
+    assert_eq!(status(&gateway, &bearing(&json!({"sub": "bob"}))).await, 401);
+    assert_eq!(status(&gateway, &bearing(&json!({"jti": "t-2"}))).await, 200);
+}

@@ -1,4 +1,4 @@
-//! What the annotated file says of its keys that stand behind a `#`: their default, or an example.
+//! What the annotated file says of its keys that stand behind a `#`: their default, that they are required, or an example.
 
 use super::*;
 use crate::config::file::RedisFailureMode;
@@ -6,6 +6,9 @@ use crate::upstream::{MOST_STREAMS, PING_INTERVAL};
 
 /// At the end of a line that shows what holds without it.
 const MARK: &str = "  # default";
+
+/// At the end of a line whose key its block must have.
+const REQUIRED: &str = "  # required";
 
 /// A line with a key, at its place once it stands behind no `#`.
 struct Line<'t> {
@@ -15,6 +18,7 @@ struct Line<'t> {
     text: &'t str,
     is_commented: bool,
     is_default: bool,
+    is_required: bool,
 }
 
 impl<'t> Line<'t> {
@@ -30,7 +34,8 @@ impl<'t> Line<'t> {
         let is_commented = line.trim_start_matches(' ').starts_with('#');
         let text = rest.trim_start_matches(' ');
         let (text, is_default) = text.strip_suffix(MARK).map_or((text, false), |text| (text, true));
-        let line = Self { number, indent, text, is_commented, is_default };
+        let (text, is_required) = text.strip_suffix(REQUIRED).map_or((text, false), |text| (text, true));
+        let line = Self { number, indent, text, is_commented, is_default, is_required };
         let (key, value) = line.text.trim_start_matches("- ").split_once(':')?;
         let is_key =
             !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-0123456789".contains(&byte));
@@ -76,10 +81,10 @@ fn read_elsewhere(block: &str, key: &str) -> Option<String> {
 }
 
 #[test]
-fn a_key_is_marked_as_default_exactly_where_its_value_is_that() {
+fn a_key_is_marked_as_default_or_required_exactly_where_it_is_that() {
     let text = fs::read_to_string(conf("gateway.yaml")).expect("conf/gateway.yaml");
     let lines: Vec<Line<'_>> = text.lines().enumerate().filter_map(|(index, line)| Line::of(index + 1, line)).collect();
-    let (mut wrong, mut defaults) = (Vec::new(), 0);
+    let (mut wrong, mut defaults, mut required) = (Vec::new(), 0, 0);
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.is_commented) {
         // What a variable or a list holds is the reader's own.
         if line.value().is_empty() || line.is_item() || line.value().contains("${") {
@@ -101,17 +106,23 @@ fn a_key_is_marked_as_default_exactly_where_its_value_is_that() {
         let without = if empty { format!("{block}{indent}{{}}\n") } else { block.clone() };
         let (without, told) = decoded(&without);
         let (with, _) = decoded(&format!("{block}{indent}{}\n", line.text));
+        let is_required = told.contains(&format!("the key `{}` is missing", line.key()));
         let elsewhere = around.first().and_then(|block| read_elsewhere(block.key(), line.key()));
         let is_default = match elsewhere {
             Some(default) => default == line.value(),
-            None => with == without && !told.contains(&format!("the key `{}` is missing", line.key())),
+            None => with == without && !is_required,
         };
         if is_default != line.is_default {
             let says = if is_default { "this is the default and has to be marked" } else { "this is not the default" };
             wrong.push(format!("line {}: {}: {says}", line.number, line.text));
         }
+        if is_required != line.is_required {
+            let says = if is_required { "is" } else { "is not" };
+            wrong.push(format!("line {}: {}: this {says} required", line.number, line.text));
+        }
+        required += usize::from(is_required);
         defaults += usize::from(is_default);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(defaults > 60, "{defaults}");
+    assert!(defaults > 60 && required > 10, "{defaults} and {required}");
 }

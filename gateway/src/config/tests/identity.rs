@@ -233,6 +233,22 @@ fn keys_and_passwords_come_from_files_too() {
 }
 
 #[test]
+fn a_key_of_a_variable_that_is_not_set_is_one_problem() {
+    for key in [
+        "client: c, sha256: '${NONE}'".to_owned(),
+        format!("client: '${{NONE}}', sha256: {ABC}"),
+        "client: '${NONE}', sha256: '${NONE}'".to_owned(),
+    ] {
+        let problems = parse(&format!("api_keys: {{ x: {{ keys: [{{ {key} }}] }} }}"), Path::new("f"), &Env::default());
+        let problems = problems.expect_err("refused");
+        let at_the_key = problems.problems().iter().filter(|problem| problem.key.to_string().contains("keys[0]"));
+        let is_told = |problem: &problems::Problem| problem.message.contains("`NONE` is not set");
+        let told: Vec<_> = at_the_key.map(is_told).collect();
+        assert!(!told.is_empty() && told.iter().all(|is_told| *is_told), "{problems}");
+    }
+}
+
+#[test]
 fn keys_and_passwords_of_no_use_are_told_in_one_sentence() {
     let users = |user: &str, hash: &str| format!("basic_auth: {{ x: {{ realm: r, users: {{ {user}: '{hash}' }} }} }}");
     for (block, expected) in [

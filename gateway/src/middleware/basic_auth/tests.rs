@@ -68,18 +68,23 @@ async fn a_right_password_says_who_it_is_and_is_checked_once() {
 async fn whatever_is_wrong_is_refused_in_one_way_and_never_remembered() {
     let users = provider(json!({}));
     ask(&users, &basic("ann:open sesame")).await.expect("right");
-    let invalid = || Err(Rejection::PasswordInvalid(users.challenge()));
+    let invalid = || Err("invalid_password");
+    let told = |rejection: Rejection| rejection.code();
     for _ in 0..2 {
         for pair in
             ["ann:open", "ann:", "ann:open sesame:", ":open sesame", "bob:open sesame", "Ann:open sesame", "ann"]
         {
-            assert_eq!(ask(&users, &basic(pair)).await.map(drop), invalid(), "{pair}");
+            assert_eq!(ask(&users, &basic(pair)).await.map(drop).map_err(told), invalid(), "{pair}");
         }
     }
-    assert_eq!(counted(&users, "wrong"), 12, "an unknown name is checked like a known one");
+    let why = async |header: &str| ask(&users, header).await.map(drop).map_err(|rejection| rejection.reason());
+    assert_eq!(why(&basic("ann:open")).await, Err(Some("wrong_password")), "the log alone is told");
+    assert_eq!(why(&basic("bob:open sesame")).await, Err(Some("unknown")));
+    assert_eq!(why("Basic !").await, Err(Some("no_credential")));
+    assert_eq!(counted(&users, "wrong"), 14, "an unknown name is checked like a known one");
     for broken in ["Basic", "Basic ", "Basic !", "Basic YW5u", &basic(&"a".repeat(2000))] {
         let expected = if broken == "Basic" { Ok(()) } else { invalid() };
-        assert_eq!(ask(&users, broken).await.map(drop), expected, "{broken}");
+        assert_eq!(ask(&users, broken).await.map(drop).map_err(told), expected, "{broken}");
     }
     assert!(ask(&users, "Bearer x").await.expect("another scheme").is_none());
     assert!(ask(&users, "").await.expect("nothing").is_none());

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::reply::BadToken;
 
 /// Proves that the header `name` says `right`.
 struct Word {
@@ -28,7 +29,7 @@ impl Authenticator for Word {
                 Proof::Given(identity)
             })),
             b"away" => Asked::Done(Proof::Refused(Rejection::KeysUnavailable)),
-            _ => Asked::Done(Proof::Refused(Rejection::TokenInvalid)),
+            _ => Asked::Done(Proof::Refused(Rejection::TokenInvalid(BadToken::BadSignature))),
         }
     }
 
@@ -81,7 +82,11 @@ async fn one_proof_is_asked_for_and_nobody_passes_only_where_that_is_said() {
     assert_eq!(ask(&require, &[]).await, Err(Rejection::TokenMissing));
     let optional = Require::one(word("a", json!({})), true);
     assert_eq!(ask(&optional, &[]).await, Ok(None));
-    assert_eq!(ask(&optional, &[("a", "wrong")]).await, Err(Rejection::TokenInvalid), "a bad proof is not none");
+    assert_eq!(
+        ask(&optional, &[("a", "wrong")]).await,
+        Err(Rejection::TokenInvalid(BadToken::BadSignature)),
+        "a bad proof is not none"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +104,7 @@ async fn of_several_ways_the_first_that_holds_counts() {
     }
     let challenges: Arc<[HeaderValue]> = ["a", "b"].map(HeaderValue::from_static).into();
     assert_eq!(ask(&require, &[]).await, Err(Rejection::CredentialsMissing(challenges)));
-    assert_eq!(ask(&require, &[("b", "wrong")]).await, Err(Rejection::TokenInvalid));
+    assert_eq!(ask(&require, &[("b", "wrong")]).await, Err(Rejection::TokenInvalid(BadToken::BadSignature)));
     assert_eq!(ask(&require, &[("a", "away"), ("b", "wrong")]).await, Err(Rejection::KeysUnavailable), "the first bad");
 }
 
@@ -112,9 +117,23 @@ async fn of_one_way_every_proof_is_needed() {
     assert_eq!(ask(&require, &[("a", "right"), ("b", "right")]).await, Ok(Some(found.clone())));
     assert_eq!(ask(&require, &[("a", "slow"), ("b", "slow")]).await, Ok(Some(found)));
     for alone in ["a", "b"] {
-        assert!(matches!(ask(&require, &[(alone, "right")]).await, Err(Rejection::CredentialsMissing(_))), "{alone}");
+        // That one is answered as if it were asked for alone.
+        assert_eq!(ask(&require, &[(alone, "right")]).await, Err(Rejection::TokenMissing), "{alone}");
     }
-    assert_eq!(ask(&require, &[("a", "right"), ("b", "wrong")]).await, Err(Rejection::TokenInvalid));
+    let challenges: Arc<[HeaderValue]> = ["a", "b"].map(HeaderValue::from_static).into();
+    assert_eq!(ask(&require, &[]).await, Err(Rejection::ProofsMissing(challenges)));
+    let of_three = Require::any_of([["a", "b", "c"].map(|name| word(name, json!({}))).into()]);
+    let without_a: Arc<[HeaderValue]> = ["b", "c"].map(HeaderValue::from_static).into();
+    assert_eq!(ask(&of_three, &[("a", "right")]).await, Err(Rejection::ProofsMissing(without_a)));
+    assert_eq!(
+        ask(&of_three, &[("a", "right"), ("c", "right")]).await,
+        Err(Rejection::TokenMissing),
+        "only b is missing"
+    );
+    assert_eq!(
+        ask(&require, &[("a", "right"), ("b", "wrong")]).await,
+        Err(Rejection::TokenInvalid(BadToken::BadSignature))
+    );
 }
 
 #[tokio::test]

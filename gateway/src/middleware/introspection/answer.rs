@@ -8,6 +8,7 @@ use super::Found;
 use crate::claim::{ClaimHeaders, ClaimPath};
 use crate::config::file::IntrospectionProviderFile;
 use crate::ctx::Identity;
+use crate::reply::BadToken;
 
 /// Clocks may differ by so many seconds.
 const LEEWAY: u64 = 5;
@@ -46,7 +47,7 @@ impl Rules {
     pub(super) fn judge(&self, body: &[u8], now: u64) -> Result<Found, BadAnswer> {
         let claims: Map<String, Value> = serde_json::from_slice(body).map_err(|_| BadAnswer)?;
         if !claims.get("active").and_then(Value::as_bool).ok_or(BadAnswer)? {
-            return Ok(Found::Inactive);
+            return Ok(Found::Inactive(BadToken::Inactive));
         }
         let (ends, begins) = (seconds(claims.get("exp"))?, seconds(claims.get("nbf"))?);
         let is_text = |claim: &str| claims.get(claim).is_none_or(Value::is_string);
@@ -67,14 +68,22 @@ impl Rules {
         });
         let meets = self.required.iter().all(|(path, value)| path.find(&claims) == Some(value));
         let ends = ends.map(|ends| ends.saturating_add(LEEWAY));
-        let is_now = ends.is_none_or(|ends| now < ends) && begins.is_none_or(|begins| now + LEEWAY >= begins);
-        if !(is_of_us && is_for_us && meets && is_now) {
-            return Ok(Found::Inactive);
+        let is_over = ends.is_some_and(|ends| now >= ends);
+        let is_early = begins.is_some_and(|begins| now + LEEWAY < begins);
+        let bad = [
+            (!is_of_us, BadToken::OtherIssuer),
+            (!is_for_us, BadToken::OtherAudience),
+            (!meets, BadToken::OtherClaim),
+            (is_over, BadToken::Expired),
+            (is_early, BadToken::NotYetValid),
+        ];
+        if let Some((_, why)) = bad.into_iter().find(|(is_so, _)| *is_so) {
+            return Ok(Found::Inactive(why));
         }
         match self.headers.write(&claims) {
             Ok(headers) => Ok(Found::Active(Arc::new(Identity { claims, headers }), ends)),
             // As for a signed token: what the upstream cannot be told is not let through untold.
-            Err(_) => Ok(Found::Inactive),
+            Err(_) => Ok(Found::Inactive(BadToken::NoHeader)),
         }
     }
 }

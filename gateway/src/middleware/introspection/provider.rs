@@ -27,7 +27,7 @@ use crate::credential::{Place, places};
 use crate::last_call::LastCall;
 use crate::middleware::identity::Proof;
 use crate::middleware::jwt::ProviderError;
-use crate::reply::Rejection;
+use crate::reply::{BadToken, Rejection};
 
 /// A longer token is refused before anybody is asked.
 const MOST_TOKEN_BYTES: usize = 8 * 1024;
@@ -276,7 +276,8 @@ impl Introspection {
     fn proof(&self, entry: &Entry, now: u64) -> Proof {
         match &entry.found {
             Found::Active(identity, ends) if ends.is_none_or(|ends| now < ends) => Proof::Given(Arc::clone(identity)),
-            Found::Active(..) | Found::Inactive => Proof::Refused(Rejection::TokenInvalid),
+            Found::Active(..) => Proof::Refused(Rejection::TokenInvalid(BadToken::Expired)),
+            Found::Inactive(why) => Proof::Refused(Rejection::TokenInvalid(*why)),
             Found::Unknown => Proof::Refused(Rejection::IntrospectionUnavailable),
         }
     }
@@ -302,7 +303,7 @@ impl Weighter<Mark, Entry> for ByBytes {
                 let header = |(name, value): &(HeaderName, HeaderValue)| 96 + name.as_str().len() + value.len();
                 identity.headers.iter().map(header).sum::<usize>() + claims_bytes(&identity.claims)
             }
-            Found::Inactive | Found::Unknown => 0,
+            Found::Inactive(_) | Found::Unknown => 0,
         };
         (FIXED + identity) as u64
     }

@@ -14,7 +14,7 @@ fn judged(rules: Value, answer: &str) -> Result<Option<(Value, Option<u64>)>, Ba
     let rules = Rules::new(&serde_json::from_value(file).expect("a provider"));
     Ok(match rules.judge(answer.as_bytes(), NOW)? {
         Found::Active(identity, ends) => Some((identity.claims["sub"].clone(), ends)),
-        Found::Inactive => None,
+        Found::Inactive(_) => None,
         Found::Unknown => unreachable!("an answer is known"),
     })
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::BadToken;
 use crate::claim::ClaimPath;
+use crate::reply::BadToken;
 
 /// What one provider asks of claims.
 pub(super) struct Rules {

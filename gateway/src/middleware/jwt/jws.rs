@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Deserializer, de};
 
-use super::BadToken;
 use super::key_set::KeySet;
+use crate::reply::BadToken;
 
 /// That of the longest RSA key, in whole groups of three, as base64 decodes.
 const MAX_SIGNATURE_BYTES: usize = (8192_usize / 8).next_multiple_of(3);

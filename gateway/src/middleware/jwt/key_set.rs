@@ -1,9 +1,9 @@
 //! The keys that one provider's tokens may be signed with, and which of them a token asks for.
 
-use super::BadToken;
 use super::key::VerifyingKey;
 use crate::config::file::JwtAlgorithm;
 use crate::config::values::{Jwk, Jwks};
+use crate::reply::BadToken;
 
 /// Keys, each bound to its algorithm; no token chooses how a key is used.
 pub(super) struct KeySet {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use pingora_http::RequestHeader;
 
-use super::BadToken;
+use super::NotTaken;
 use super::cache::{TokenCache, Verified};
 use super::claims::Rules;
 use super::jws;
@@ -21,6 +21,7 @@ use crate::config::file::{JwtAlgorithm, JwtProviderFile, TokenPlaceFile};
 use crate::config::values::{ByteSize, IdentityHeader, Scalar, Span, Texts};
 use crate::credential::{Place, Several, find_one, places};
 use crate::ctx::Identity;
+use crate::reply::BadToken;
 use crate::revocation::Marks;
 
 /// A longer token is refused before it is looked at; ours have about 400 bytes.
@@ -149,29 +150,30 @@ impl JwtProvider {
     }
 
     /// Whom `token` identifies at `now`, in seconds since 1970. Whether it was revoked is not asked here.
-    pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
+    pub(super) fn identify(&self, token: &[u8], now: u64) -> Result<Verified, NotTaken> {
         match &self.keys {
-            Keys::Fixed(keys) => self.identify_with(keys, token, now),
+            Keys::Fixed(keys) => self.identify_with(keys, token, now).map_err(NotTaken::Bad),
             Keys::Remote(remote) => match &*remote.present() {
-                Some(keys) => self.identify_with(keys, token, now),
-                None => Err(BadToken::NoKeys),
+                Some(keys) => self.identify_with(keys, token, now).map_err(NotTaken::Bad),
+                None => Err(NotTaken::NoKeys),
             },
         }
     }
 
     /// The same for a `token` whose key was unknown a moment ago: the issuer is asked for it, or was not long ago.
-    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Verified, BadToken> {
+    pub(super) async fn identify_later(&self, token: &[u8], now: u64) -> Result<Verified, NotTaken> {
+        let unknown = NotTaken::Bad(BadToken::UnknownKey);
         let (Keys::Remote(remote), Some(id)) = (&self.keys, jws::key_id(token)) else {
-            return Err(BadToken::UnknownKey);
+            return Err(unknown);
         };
         let looked = remote.look_for(&id).await;
         match self.identify(token, now) {
-            Err(BadToken::UnknownKey) => match looked {
-                Looked::Away => Err(BadToken::NoKeys),
-                Looked::InVain => Err(BadToken::UnknownKey),
+            Err(NotTaken::Bad(BadToken::UnknownKey)) => match looked {
+                Looked::Away => Err(NotTaken::NoKeys),
+                Looked::InVain => Err(unknown),
                 Looked::Asked => {
                     remote.has_none(&id);
-                    Err(BadToken::UnknownKey)
+                    Err(unknown)
                 }
             },
             other => other,
