@@ -4,6 +4,7 @@ mod addresses;
 mod admission;
 mod compression;
 mod credentials;
+mod departures;
 mod expressions;
 mod failover;
 mod forward_auth;
