@@ -71,7 +71,7 @@ impl Pool {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
         let members = Arc::new(Members::default());
-        let discovery = Discovery::new(name, urls, target::peer_options(file), security.clone(), Arc::clone(&members));
+        let discovery = Discovery::new(name, urls, file, security.clone(), Arc::clone(&members));
         // Only looks up and probes: whose turn it is is said in `pick`.
         let mut balancer = match file.balance {
             Balance::RoundRobin => LoadBalancer::<RoundRobin>::from_backends(Backends::new(Box::new(discovery))),

@@ -13,7 +13,9 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 
-use super::{Members, Security, Target};
+use super::{Members, Security, Target, target};
+use crate::config::file::UpstreamFile;
+use crate::config::pattern::UpstreamHost;
 use crate::config::values::Target as TargetUrl;
 
 /// How long one look-up may take; a name server that hangs must not hold up the health checks.
@@ -24,21 +26,30 @@ pub(super) struct Discovery {
     upstream: Box<str>,
     urls: Vec<TargetUrl>,
     options: PeerOptions,
+    host: UpstreamHost,
     security: Option<Arc<Security>>,
     last_good: Mutex<BTreeMap<usize, Vec<SocketAddr>>>,
     members: Arc<Members>,
 }
 
 impl Discovery {
-    /// Looks up the hosts of `urls`, with each of which `options` are agreed, and keeps in `members` who was found.
+    /// Looks up the hosts of `urls`, with each of which is agreed what `file` says, and keeps in `members` who was found.
     pub(super) fn new(
         upstream: &str,
         urls: Vec<TargetUrl>,
-        options: PeerOptions,
+        file: &UpstreamFile,
         security: Option<Arc<Security>>,
         members: Arc<Members>,
     ) -> Self {
-        Self { upstream: upstream.into(), urls, options, security, last_good: Mutex::default(), members }
+        Self {
+            upstream: upstream.into(),
+            urls,
+            options: target::peer_options(file),
+            host: file.host.clone(),
+            security,
+            last_good: Mutex::default(),
+            members,
+        }
     }
 
     async fn look_up(&self, url: &TargetUrl) -> std::io::Result<Vec<SocketAddr>> {
@@ -49,8 +60,8 @@ impl Discovery {
     /// The member at `addr`: the same as before if there was one, with what is known of its health.
     fn member(&self, url: &TargetUrl, addr: SocketAddr, before: &[Arc<Target>]) -> Backend {
         let known = before.iter().find(|target| target.addr() == addr);
-        let target =
-            known.map_or_else(|| Arc::new(Target::new(url, addr, &self.options, self.security.as_deref())), Arc::clone);
+        let new = || Target::new(url, addr, &self.options, self.security.as_deref(), self.host.of(url));
+        let target = known.map_or_else(|| Arc::new(new()), Arc::clone);
         let mut ext = Extensions::new();
         ext.insert(target);
         Backend { addr: PeerAddr::Inet(addr), weight: 1, ext }
@@ -98,7 +109,8 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_cannot_be_looked_up_takes_no_other_with_it() {
         let urls = ["http://127.0.0.1:1", "http://nowhere.invalid:1"].map(|url| url.parse().expect("url"));
-        let discovery = Discovery::new("u", urls.to_vec(), PeerOptions::new(), None, Arc::default());
+        let file = serde_json::from_value(serde_json::json!({ "targets": [] })).expect("an upstream");
+        let discovery = Discovery::new("u", urls.to_vec(), &file, None, Arc::default());
         let (members, _) = discovery.discover().await.expect("one member");
         assert_eq!(members.len(), 1);
     }

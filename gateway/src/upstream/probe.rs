@@ -43,7 +43,10 @@ impl Probe {
         peer.options.max_h2_streams = 1;
         let (mut session, _) = self.connector.get_http_session(&peer).await?;
         let mut request = RequestHeader::build("GET", self.path.as_bytes(), Some(3))?;
-        request.insert_header("Host", target.authority())?;
+        match target.host() {
+            Some(host) => request.insert_header("Host", host.clone())?,
+            None => request.insert_header("Host", target.authority())?,
+        }
         request.insert_header("User-Agent", "order-processor-gateway-health-check")?;
         if session.as_http2().is_none() {
             request.insert_header("Connection", "close")?;

@@ -42,4 +42,5 @@ mod strictness;
 mod support;
 mod tls;
 mod tokens;
+mod upstream_hosts;
 mod websockets;
