@@ -24,7 +24,7 @@ pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
 
 use super::identity::{Asked, Asking, Authenticator, Proof};
-use crate::credential::Place;
+use crate::credential::{Place, missing_token};
 use crate::reply::{BEARER, Rejection};
 use crate::revocation::{Marks, Revocations, Standing};
 use cache::Verified;
@@ -77,7 +77,7 @@ impl Authenticator for Jwt {
     }
 
     fn missing(&self) -> Rejection {
-        Rejection::TokenMissing
+        missing_token(self.provider.places())
     }
 
     fn challenge(&self) -> HeaderValue {

@@ -26,7 +26,7 @@ pub enum UpstreamHost {
 pub enum BadUpstreamHost {
     /// A single word, which may as well be one of ours misspelt.
     #[error(
-        "this is `preserve` (what the client named), `target` (what the target's URL names) or a host like api.example.com; \
+        "write `preserve` (what the client named), `target` (what the target's URL names) or a host like api.example.com; \
          one without a dot has its port, like minio:9000"
     )]
     Word,

@@ -26,8 +26,8 @@ fn an_upstream_says_what_it_speaks_in_words_that_belong_together() {
     }
     for (bad, expected) in [
         ("protocol: h2", "upstreams.up.protocol: `h2` is none of `http1`, `http2`, `auto`"),
-        ("host: preserv", "upstreams.up.host: this is `preserve` (what the client named), `target` (what"),
-        ("host: '*.example.com'", "upstreams.up.host: a host is a name or an address"),
+        ("host: preserv", "upstreams.up.host: `preserv`: write `preserve` (what the client named), `target` (what"),
+        ("host: '*.example.com'", "upstreams.up.host: `*.example.com`: a host is a name or an address"),
         ("protocol: auto", "upstreams.up.protocol: no target speaks TLS, in whose handshake it would choose"),
         ("max_concurrent_streams: 5", "upstreams.up.max_concurrent_streams: HTTP/1.1 has no streams"),
         ("ping_interval: 5m", "upstreams.up.ping_interval: HTTP/1.1 has no pings; add `protocol: http2`"),

@@ -118,6 +118,10 @@ pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 9] = [
     IS_COPY,
 ];
 
+/// What of that the gateway itself does not say either: only a step of the file may.
+pub(crate) const NEVER_SAID: [HeaderName; 3] =
+    [FORWARDED, HeaderName::from_static("x-forwarded-port"), HeaderName::from_static("x-real-ip")];
+
 /// With what begins everything that proxies say of a client.
 const FORWARDED_FAMILY: &str = "x-forwarded-";
 
@@ -150,7 +154,7 @@ pub enum BadEdit {
     #[error("this is no header name; it has letters, digits and signs like `-`")]
     Illegal,
     /// Which host upstreams are told.
-    #[error("which `Host` an upstream is sent, `host` of that upstream says")]
+    #[error("this header frames the message; which `Host` an upstream is sent, `host` of that upstream says")]
     Host,
     /// A header of the message's frame or of the connection.
     #[error("this header frames the message or belongs to its connection; the gateway alone sets it")]
