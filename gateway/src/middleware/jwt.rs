@@ -22,6 +22,7 @@ use pingora_http::RequestHeader;
 pub(crate) use provider::JwtProvider;
 pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
+pub(crate) use remote::KeysState;
 
 use super::identity::{Asked, Asking, Authenticator, Proof};
 use crate::credential::{Place, missing_token};
