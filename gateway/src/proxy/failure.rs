@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use crate::ctx::{HeaderEdit, RequestContext};
 use crate::reply::{self, Rejection};
 use crate::server::bad_chunks;
+use crate::upstream::handshake_failure;
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -100,10 +101,13 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
 }
 
 /// What the log line says of `error`: whose it was, of which kind, from which cause. Not its context, for in that Pingora
-/// quotes the head that it could not read, with its cookies and tokens.
+/// quotes the head that it could not read, with its cookies and tokens; only of a handshake, before which there is none.
 pub(super) fn told(error: &Error) -> String {
     let root = error.root_cause();
     let (side, kind) = (error.esource().as_str(), error.etype().as_str());
+    if let Some(cause) = handshake_failure(error) {
+        return format!("{side} {kind}: {cause}");
+    }
     match root.downcast_ref::<Error>() {
         // Over HTTP/2 the end of a request's stream is what over HTTP/1.1 is that of its connection.
         Some(root) if *error.esource() == ErrorSource::Downstream && *root.etype() == E::H2Error => {

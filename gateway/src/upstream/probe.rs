@@ -12,7 +12,7 @@ use pingora_http::RequestHeader;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
-use super::Target;
+use super::{Target, handshake_failure};
 use crate::config::file::HealthCheckFile;
 
 /// A `GET` on a connection of its own; a 2xx answer within the deadline is healthy.
@@ -100,7 +100,10 @@ fn told(error: &Error) -> Box<str> {
         E::HTTPStatus(status) => format!("answered {status}").into(),
         E::ConnectRefused => "connection refused".into(),
         E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => "timed out".into(),
-        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => "TLS handshake failed".into(),
+        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => match handshake_failure(error) {
+            Some(cause) => format!("TLS handshake failed: {cause}").into(),
+            None => "TLS handshake failed".into(),
+        },
         E::ReadError | E::WriteError | E::ConnectionClosed => "connection broken".into(),
         E::InvalidHTTPHeader | E::H1Error | E::H2Error | E::InvalidH2 => "answered no HTTP".into(),
         _ => "cannot be reached".into(),
