@@ -2,7 +2,8 @@
 //!
 //! A line is made where the request ends and put behind those that wait in a buffer of its worker's own; a thread collects
 //! the buffers now and then and writes them out. So a request makes no system call and waits for nobody. When the disk
-//! cannot keep up, the buffers are full: lines are dropped and counted.
+//! cannot keep up, the buffers are full: lines are dropped and counted. The thread opens the file again when it is told to, for
+//! whoever has put it aside (log rotation).
 
 mod line;
 mod timestamp;
@@ -46,6 +47,8 @@ struct Queue {
     most: usize,
     /// Whether the writer waits to be told of the next line.
     asleep: AtomicBool,
+    /// Whether the file is to be opened again.
+    reopen: AtomicBool,
 }
 
 #[derive(Default)]
@@ -77,8 +80,9 @@ impl AccessLog {
         let queue = Arc::new(Queue::new(workers, file.queue));
         // The writer is told once of a line, and at times to flush.
         let (writer, messages) = sync_channel(1);
-        let lines = Arc::clone(&queue);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || lines.write_to(out, &messages))?;
+        let (lines, path) = (Arc::clone(&queue), file.path.clone());
+        let write = move || lines.write_to(out, path.as_deref(), &messages);
+        thread::Builder::new().name("access-log".to_owned()).spawn(write)?;
         Ok(Self { queue: Some(queue), writer: Some(writer), dropped })
     }
 
@@ -92,6 +96,14 @@ impl AccessLog {
             // A full channel has a flush in it, which writes this line too.
             let _ = writer.try_send(Message::Wake);
         }
+    }
+
+    /// Has the file opened anew by its path soon: whatever is written from then on is in the file that is there now.
+    pub(crate) fn reopen(&self) {
+        let (Some(queue), Some(writer)) = (&self.queue, &self.writer) else { return };
+        queue.reopen.store(true, Ordering::Release);
+        // Where there is no room, the writer is about to look anyway.
+        let _ = writer.try_send(Message::Wake);
     }
 
     /// Waits until every line so far is written, but not longer than `within`: a disk that takes longer, or a pipe that
@@ -128,6 +140,7 @@ impl Queue {
             buffers: (0..buffers).map(|_| Mutex::default()).collect(),
             most: lines.div_ceil(buffers),
             asleep: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
         }
     }
 
@@ -147,8 +160,9 @@ impl Queue {
         self.buffers.iter().all(|buffer| buffer.lock().lines == 0)
     }
 
-    /// Writes what there is, each time after it has gathered for a while, until nobody can send any more.
-    fn write_to(&self, mut out: Box<dyn Write + Send>, messages: &Receiver<Message>) {
+    /// Writes what there is, each time after it has gathered for a while, until nobody can send any more. The file at `path` is
+    /// opened anew between two writes of whole lines.
+    fn write_to(&self, mut out: Box<dyn Write + Send>, path: Option<&Path>, messages: &Receiver<Message>) {
         let mut spare = Vec::new();
         loop {
             let mut flushed = None;
@@ -166,6 +180,15 @@ impl Queue {
                 match messages.recv_timeout(GATHER) {
                     Ok(Message::Flush(done)) => flushed = Some(done),
                     Ok(Message::Wake) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                }
+            }
+            if let Some(path) = path.filter(|_| self.reopen.swap(false, Ordering::Acquire)) {
+                match append_to(path) {
+                    Ok(file) => out = Box::new(file),
+                    Err(error) => {
+                        let path = path.display();
+                        tracing::error!(%path, %error, "the access log cannot be opened again and goes on where it was");
+                    }
                 }
             }
             for buffer in &self.buffers {
@@ -232,6 +255,55 @@ mod tests {
         log.write(&line());
         assert_eq!(log.dropped.get(), 2);
         log.flush(Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_file_that_was_put_aside_is_left_when_the_log_is_opened_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, aside) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+        let file = AccessLogFile { enabled: true, path: Some(path.clone()), queue: 16 };
+        let log = AccessLog::start(&file, 2, dropped()).expect("opens");
+        let lines = |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+        let write = || {
+            log.write(&line());
+            log.flush(Duration::from_secs(20));
+            (lines(&path), lines(&aside))
+        };
+        assert_eq!(write(), (1, 0));
+        std::fs::rename(&path, &aside).expect("renames");
+        assert_eq!(write(), (0, 2), "nobody has said anything yet");
+        log.reopen();
+        assert_eq!(write(), (1, 2));
+        // Where nothing can be opened, no line is lost.
+        std::fs::rename(&path, &aside).expect("renames");
+        std::fs::create_dir(&path).expect("a directory");
+        log.reopen();
+        assert_eq!(write(), (0, 2));
+    }
+
+    #[test]
+    fn no_line_is_lost_or_torn_while_the_file_is_put_aside() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("access.log");
+        let file = AccessLogFile { enabled: true, path: Some(path.clone()), queue: 1_000_000 };
+        let log = AccessLog::start(&file, 2, dropped()).expect("opens");
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..5_000).for_each(|_| log.write(&line())));
+            }
+            for number in 0..20 {
+                log.flush(Duration::from_secs(20));
+                std::fs::rename(&path, dir.path().join(number.to_string())).expect("renames");
+                log.reopen();
+                log.flush(Duration::from_secs(20));
+            }
+        });
+        log.flush(Duration::from_secs(20));
+        let files = std::fs::read_dir(dir.path()).expect("a directory");
+        let text: String =
+            files.map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("reads")).collect();
+        assert_eq!(text.lines().count(), 10_000);
+        assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     }
 
     #[test]

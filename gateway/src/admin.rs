@@ -13,6 +13,7 @@ use pingora_http::RequestHeader;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 
+use crate::middleware::KeysState;
 use crate::reply;
 use crate::server::{Reloader, Shared};
 use crate::upstream::{Pool, TargetState};
@@ -48,8 +49,8 @@ impl Admin {
         }
     }
 
-    /// Whether a balancer should send requests here. An upstream or a Redis that is out of order is shown but no reason
-    /// to take this gateway away: every other one would see the same.
+    /// Whether a balancer should send requests here. An upstream, a Redis or an issuer that is out of order is shown but no reason
+    /// to take this gateway away: every other one would see the same, and routes without it are served.
     async fn ready(&self) -> Response<Vec<u8>> {
         let draining = self.shared.draining.load(Ordering::Relaxed);
         let snapshot = self.shared.snapshot.load_full();
@@ -61,8 +62,11 @@ impl Admin {
         // Others may follow their source, and then they serve those whom this one would refuse.
         let refuses = matches!(&lost, Some(Err(lost)) if lost.refuses);
         let revocations = lost.map(|lost| check("revocations", lost.map_err(|lost| lost.detail)));
+        let keys = snapshot.providers.published_keys();
+        let keys = keys.map(|(provider, state)| check(&format!("keys of {provider}"), known(&state)));
         let upstream = |pool: &Arc<Pool>| check(&format!("upstream {}", pool.name()), usable(&pool.targets()));
-        let checks: Vec<Value> = snapshot.pools.values().map(upstream).chain(redis).chain(revocations).collect();
+        let checks: Vec<Value> =
+            snapshot.pools.values().map(upstream).chain(redis).chain(revocations).chain(keys).collect();
         let degraded = checks.iter().any(|check| check["status"] != UP);
         let (status, state) = match (draining, refuses, degraded) {
             (true, ..) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
@@ -88,8 +92,8 @@ impl Admin {
         json_response(StatusCode::OK, &Value::Object(pools.collect()))
     }
 
-    /// Which of the services that are asked about requests have answered the last time. Nobody asks them without a request, so
-    /// that this is no reason to take the gateway away.
+    /// Which of the services that are asked about requests have answered the last time, and which issuers when their keys were
+    /// fetched. Nobody asks the former without a request, so that this is no reason to take the gateway away.
     fn services(&self) -> Response<Vec<u8>> {
         fn shown<'s>(services: impl Iterator<Item = (&'s str, Option<bool>)>) -> Value {
             let state = |(name, answers): (&str, Option<bool>)| (name.to_owned(), json!({"answers": answers}));
@@ -97,7 +101,19 @@ impl Admin {
         }
         let snapshot = self.shared.snapshot.load();
         let (forward_auth, introspection) = (snapshot.forward_auths.states(), snapshot.providers.introspections());
-        let state = json!({"forward_auth": shown(forward_auth), "token_introspection": shown(introspection)});
+        let issuer = |(name, state): (&str, KeysState)| {
+            let mut shown = json!({"answers": state.last.as_ref().map(Result::is_ok), "keys": state.keys});
+            if let Some(Err(problem)) = state.last {
+                shown["problem"] = (*problem).into();
+            }
+            (name.to_owned(), shown)
+        };
+        let issuers = Value::Object(snapshot.providers.published_keys().map(issuer).collect());
+        let state = json!({
+            "forward_auth": shown(forward_auth),
+            "token_introspection": shown(introspection),
+            "jwt_providers": issuers,
+        });
         json_response(StatusCode::OK, &state)
     }
 
@@ -159,6 +175,16 @@ fn usable(targets: &[TargetState]) -> Result<(), String> {
     match targets {
         [] => Err("no target has an address".to_owned()),
         targets => Err(targets.iter().filter_map(why).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Whether tokens of an issuer can be checked; else why not.
+fn known(state: &KeysState) -> Result<(), String> {
+    match &state.last {
+        _ if state.keys > 0 => Ok(()),
+        Some(Err(problem)) => Err(format!("its tokens are answered with 503, for no keys are known: {problem}")),
+        Some(Ok(())) => Err("the issuer publishes no keys that can be used".to_owned()),
+        None => Err("the keys are being fetched".to_owned()),
     }
 }
 

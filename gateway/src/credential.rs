@@ -9,6 +9,7 @@ use pingora_http::RequestHeader;
 use crate::config::file::TokenPlaceFile;
 use crate::cookies::{self, cookies};
 use crate::ctx::RequestContext;
+use crate::reply::Rejection;
 
 /// A place where a credential may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +112,27 @@ pub(crate) fn places(files: &[TokenPlaceFile]) -> Box<[Place]> {
         header.into_iter().chain(cookie).chain(query)
     });
     places.collect()
+}
+
+/// What somebody is told who has no token at any of `places`.
+pub(crate) fn missing_token(places: &[Place]) -> Rejection {
+    let is_usual = |place: &Place| match place {
+        Place::Header { scheme, .. } => {
+            place.is_authorization() && scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+        }
+        _ => false,
+    };
+    if places.iter().any(is_usual) {
+        return Rejection::TokenMissing;
+    }
+    let told = places.iter().map(|place| match place {
+        Place::Header { name, scheme: Some(scheme) } => format!("as `{name}: {scheme} <token>`"),
+        Place::Header { name, scheme: None } => format!("as `{name}: <token>`"),
+        Place::Cookie(name) => format!("in the cookie `{name}`"),
+        Place::Query(name) => format!("in the query, as `{name}=<token>`"),
+    });
+    let told: Vec<String> = told.collect();
+    Rejection::TokenMissingElsewhere(format!("Send an access token {}.", told.join(", or ")).into())
 }
 
 /// More than one credential, of which the upstream may believe another than the one that was looked at.
@@ -243,6 +265,28 @@ mod tests {
             }
             prop_assert_eq!(cookie.find(&without), Found::Nothing);
         }
+    }
+
+    #[test]
+    fn who_has_no_token_is_told_where_it_is_looked_for() {
+        let told = |places: &[Place]| match missing_token(places) {
+            Rejection::TokenMissingElsewhere(detail) => detail.to_string(),
+            rejection => rejection.describe().2.to_owned(),
+        };
+        let header = |name, scheme: Option<&str>| Place::Header {
+            name: HeaderName::from_static(name),
+            scheme: scheme.map(Box::from),
+        };
+        let usual = "Send an access token as `Authorization: Bearer <token>`.";
+        assert_eq!(told(&[Place::authorization("Bearer")]), usual);
+        assert_eq!(told(&[Place::Query("t".into()), Place::authorization("bearer")]), usual);
+        let elsewhere = [Place::Query("t".into()), header("x-token", None), Place::Cookie("c".into())];
+        assert_eq!(
+            told(&elsewhere),
+            "Send an access token in the query, as `t=<token>`, or as `x-token: <token>`, or in the cookie `c`."
+        );
+        assert_eq!(told(&[header("authorization", None)]), "Send an access token as `authorization: <token>`.");
+        assert_eq!(told(&[Place::authorization("DPoP")]), "Send an access token as `authorization: DPoP <token>`.");
     }
 
     fn head(target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {

@@ -39,6 +39,7 @@ pub(crate) use forward_auth::{ForwardAuth, ForwardAuths};
 pub(crate) use headers::Headers;
 pub(crate) use identity::hidden;
 pub(crate) use identity_token::IdentitySigners;
+pub(crate) use jwt::KeysState;
 pub use jwt::ProviderError;
 pub(crate) use providers::IdentityProviders;
 pub(crate) use rate_limit::{Counting, RateLimit, told_apart};

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora_core::upstreams::peer::Peer as _;
 use pingora_http::RequestHeader;
@@ -97,8 +97,9 @@ impl Mirror {
         })
     }
 
-    /// Begins a copy of the request with this `head`, as its upstream gets it, if it is in the sample and there is room.
-    pub(crate) fn begin(&self, head: &RequestHeader) -> Option<Box<RequestCopy>> {
+    /// Begins a copy of the request with this `head`, as its upstream gets it, if it is in the sample and there is room. Only
+    /// its host is that of the request as it was `asked`, for each upstream may be told another.
+    pub(crate) fn begin(&self, head: &RequestHeader, asked: &RequestHeader) -> Option<Box<RequestCopy>> {
         if rand::random_range(0..100_000) >= self.sample || head.headers.contains_key(UPGRADE) {
             return None;
         }
@@ -111,6 +112,9 @@ impl Mirror {
         // It would let the second upstream speak to the first for whoever asks.
         headers.remove(IDENTITY_TOKEN);
         headers.insert(IS_COPY, HeaderValue::from_static("true"));
+        if let Some(host) = asked.headers.get(HOST) {
+            headers.insert(HOST, host.clone());
+        }
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).into();
         Some(Box::new(RequestCopy {
             begun: Instant::now(),
@@ -157,8 +161,11 @@ impl Mirror {
         None
     }
 
-    fn send(&self, copy: RequestCopy) {
+    fn send(&self, mut copy: RequestCopy) {
         let target = self.pool.pick(&[]).and_then(|target| {
+            if let Some(host) = target.host() {
+                copy.headers.insert(HOST, host.clone());
+            }
             // A certificate is for a name; else the address that was looked up and probed is as good, and the one that was chosen.
             let (scheme, place) =
                 if target.peer().tls() { ("https", target.authority()) } else { ("http", target.label()) };

@@ -253,7 +253,7 @@ impl ProxyHttp for Proxy {
             match &mut ctx.copy {
                 Some(copy) => copy.restart(),
                 None if std::mem::replace(&mut ctx.sampled, true) => {}
-                None => ctx.copy = mirror.begin(request),
+                None => ctx.copy = mirror.begin(request, session.req_header()),
             }
         }
         // What an HTTP/2 upstream says before its answer gets lost on the way (h2 knows no interim answers).

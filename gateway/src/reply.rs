@@ -73,6 +73,8 @@ pub enum Rejection {
     MethodNotAllowed(MethodSet),
     /// It needs a token and has none.
     TokenMissing,
+    /// The same where tokens do not stand in `Authorization: Bearer`. This says where they do.
+    TokenMissingElsewhere(Arc<str>),
     /// Its token is not to be believed.
     TokenInvalid(BadToken),
     /// Its token was revoked.
@@ -228,6 +230,7 @@ impl Rejection {
             Self::TokenMissing => {
                 (S::UNAUTHORIZED, "missing_token", "Send an access token as `Authorization: Bearer <token>`.")
             }
+            Self::TokenMissingElsewhere(_) => (S::UNAUTHORIZED, "missing_token", "Send an access token."),
             Self::TokenInvalid(_) => {
                 (S::UNAUTHORIZED, "invalid_token", "The access token is not valid or no longer valid; log in again.")
             }
@@ -301,7 +304,9 @@ impl Rejection {
                 (S::BAD_GATEWAY, "upstream_unreachable", "The service could not be reached; try again soon.")
             }
             Self::UpstreamTimedOut => (S::GATEWAY_TIMEOUT, "upstream_timed_out", "The service did not answer in time."),
-            Self::UpstreamBroken => (S::BAD_GATEWAY, "upstream_broken", "The service's answer could not be read."),
+            Self::UpstreamBroken => {
+                (S::BAD_GATEWAY, "upstream_broken", "The service gave no answer that could be read.")
+            }
             Self::ClientTimedOut => (S::REQUEST_TIMEOUT, "request_timed_out", "The request did not arrive in time."),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side."),
         }
@@ -322,7 +327,9 @@ impl Rejection {
                 }
             }
             // RFC 6750, section 3: no error code where the client has not tried to authenticate.
-            Self::TokenMissing => add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER)),
+            Self::TokenMissing | Self::TokenMissingElsewhere(_) => {
+                add(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER))
+            }
             Self::ApiKeyMissing | Self::ApiKeyInvalid(_) => add(WWW_AUTHENTICATE, HeaderValue::from_static(API_KEY)),
             Self::CertificateMissing | Self::CertificateInvalid(_) => {
                 add(WWW_AUTHENTICATE, HeaderValue::from_static(CLIENT_CERTIFICATE));
@@ -363,6 +370,9 @@ impl Rejection {
         let (status, code, detail) = self.describe();
         let mut problem = problem(status, code, detail);
         problem["request_id"] = request_id.into();
+        if let Self::TokenMissingElsewhere(detail) = self {
+            problem["detail"] = (**detail).into();
+        }
         if let Self::QuotaExceeded(policy) = self {
             problem["type"] = QUOTA_EXCEEDED.into();
             problem["violated-policies"] = [&**policy].into_iter().collect();

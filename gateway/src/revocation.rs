@@ -348,12 +348,16 @@ impl Shared {
         self.attempted.send_replace(true);
     }
 
-    /// Notes that the source was lost, and says whether that is new.
-    fn lose(&self, why: String) -> bool {
-        let before = self.progress.lock().lost.replace(why.into());
+    /// Notes that the source is lost for this `cause`, and logs it if that is new.
+    fn lose(&self, cause: &str) {
+        let mut progress = self.progress.lock();
+        let (was_lost, is_known) = (progress.lost.replace(cause.into()).is_some(), progress.heard.is_some());
+        drop(progress);
         self.connected.store(false, Ordering::Relaxed);
         self.attempted.send_replace(true);
-        before.is_none()
+        if !was_lost {
+            tracing::warn!(cause, "{}", loss(is_known, self.on_loss));
+        }
     }
 
     /// Decides what requests are told, by what is known at this moment.
@@ -364,5 +368,30 @@ impl Shared {
         let some = if self.set.load().len() > 0 { SOME } else { 0 };
         // Under the lock, so that two decisions do not overtake each other.
         self.state.store(some | if is_unknown { UNKNOWN } else { 0 }, Ordering::Release);
+    }
+}
+
+/// What it means for tokens that the source is lost, of which something `is_known` or nothing yet.
+const fn loss(is_known: bool, on_loss: OnLoss) -> &'static str {
+    match (is_known, on_loss) {
+        (false, _) => "the revocations cannot be read yet; until they are known, tokens are answered with 503",
+        (true, OnLoss::Keep) => "the source of revocations is lost; the last known set goes on to count",
+        (true, OnLoss::Refuse) => {
+            "the source of revocations is lost; the last known set counts for max_staleness, and then tokens are answered with 503"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_told_by_what_was_known_and_what_follows() {
+        for on_loss in [OnLoss::Keep, OnLoss::Refuse] {
+            assert!(!loss(false, on_loss).contains("last known set"), "there is none");
+        }
+        assert!(loss(true, OnLoss::Keep).contains("goes on to count"));
+        assert!(loss(true, OnLoss::Refuse).contains("max_staleness"));
     }
 }

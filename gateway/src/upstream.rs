@@ -1,6 +1,7 @@
 //! A named pool of servers: who is in it, who of them is well, and whose turn it is.
 
 mod discovery;
+mod handshake;
 mod metrics;
 mod probe;
 mod target;
@@ -17,7 +18,8 @@ use pingora_load_balancing::{Backends, LoadBalancer};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use discovery::{Discovery, bare};
+use discovery::{Discovery, Failures, bare};
+pub(crate) use handshake::handshake_failure;
 pub(crate) use metrics::PoolMetrics;
 use probe::Probe;
 pub(crate) use target::Target;
@@ -39,6 +41,7 @@ type Members = ArcSwap<Vec<Arc<Target>>>;
 pub(crate) struct Pool {
     name: Box<str>,
     members: Arc<Members>,
+    failures: Arc<Failures>,
     turn: AtomicUsize,
     retries: usize,
     metrics: PoolMetrics,
@@ -49,11 +52,11 @@ pub(crate) struct Pool {
 
 /// A target's address and whether it gets requests, for the admin listener.
 pub(crate) struct TargetState {
-    /// Address as it stands in logs and metrics.
+    /// Address as it stands in logs and metrics; host and port where no address is known.
     pub label: Box<str>,
     /// Whether it gets requests.
     pub healthy: bool,
-    /// Why it gets none, if a probe has found out.
+    /// Why it gets none, if a probe or a look-up has found out.
     pub reason: Option<Box<str>>,
 }
 
@@ -71,8 +74,8 @@ impl Pool {
     ) -> Self {
         let urls: Vec<TargetUrl> = file.all_targets().cloned().collect();
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
-        let members = Arc::new(Members::default());
-        let discovery = Discovery::new(name, urls, target::peer_options(file), security.clone(), Arc::clone(&members));
+        let (members, failures) = (Arc::new(Members::default()), Arc::new(Failures::default()));
+        let discovery = Discovery::new(name, urls, file, security.clone(), Arc::clone(&members), Arc::clone(&failures));
         // Only looks up and probes: whose turn it is is said in `pick`.
         let mut balancer = match file.balance {
             Balance::RoundRobin => LoadBalancer::<RoundRobin>::from_backends(Backends::new(Box::new(discovery))),
@@ -83,14 +86,14 @@ impl Pool {
             balancer.health_check_frequency = Some(health_check.interval.get());
             balancer.set_health_check(Box::new(Probe::new(name, health_check)));
         }
-        if let Err(error) = balancer.update().await {
-            tracing::warn!(upstream = name, %error, "no target could be looked up yet");
-        }
+        // What fails is kept, told and tried again.
+        let _ = balancer.update().await;
         let (stop, stopped) = watch::channel(false);
         control.spawn(async move { balancer.run(stopped, None).await });
         Self {
             name: name.into(),
             members,
+            failures,
             turn: AtomicUsize::new(0),
             retries: file.retries,
             metrics,
@@ -189,7 +192,7 @@ impl Pool {
             .cloned()
     }
 
-    /// Every member and whether it gets requests.
+    /// Every member and whether it gets requests, and every target that has no address yet.
     #[must_use]
     pub(crate) fn targets(&self) -> Vec<TargetState> {
         let state = |target: &Arc<Target>| {
@@ -197,7 +200,8 @@ impl Pool {
             let reason = target.probe_failure().filter(|_| !healthy);
             TargetState { label: target.label().into(), healthy, reason }
         };
-        self.members.load().iter().map(state).collect()
+        let members = self.members.load();
+        members.iter().map(state).chain(self.failures.without_address()).collect()
     }
 }
 

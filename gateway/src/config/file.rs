@@ -28,7 +28,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{ByteSize, Network, Span};
+use super::values::{ByteSize, Network, Span, listen_addr};
 use crate::path::SlashPolicy;
 pub use client_certificate::{ClientCertificateFile, ClientCertificatesFile};
 pub use forward_auth::{AnswerCacheFile, ForwardAuthFile, ForwardAuthServiceFile, OnAuthError};
@@ -134,16 +134,19 @@ impl GatewayFile {
 #[serde(deny_unknown_fields, default)]
 pub struct ServerFile {
     /// Where clients connect.
+    #[serde(deserialize_with = "listen_addr::several")]
     #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8080"]}))]
     pub listen: Vec<SocketAddr>,
     /// The same over TLS; not at all when left out.
     pub tls: Option<TlsFile>,
     /// The same without TLS for clients that begin with HTTP/2 at once (h2c by prior knowledge) and for those of HTTP/1.
+    #[serde(deserialize_with = "listen_addr::several")]
     #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8081"]}))]
     pub h2c_listen: Vec<SocketAddr>,
     /// What a client may do on one HTTP/2 connection.
     pub http2: Http2File,
     /// Where metrics, readiness and state are shown; keep it off the public network.
+    #[serde(deserialize_with = "listen_addr::one")]
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: SocketAddr,
     /// Proxies before the gateway: only what comes on a connection of theirs is believed when it says for whom it comes.

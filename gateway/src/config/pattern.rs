@@ -1,5 +1,5 @@
-//! What a route's hosts, path and conditions are written as, what a rate limit counts by, and texts that requests fill, parsed
-//! once.
+//! What a route's hosts, path and conditions are written as, what a rate limit counts by, texts that requests fill, and the
+//! host that upstreams are told, parsed once.
 
 mod condition;
 mod expression;
@@ -13,6 +13,7 @@ mod regex;
 mod route;
 mod template;
 mod text;
+mod upstream_host;
 
 pub use condition::{Condition, Test};
 pub use expression::{BadExpression, Expression, Kind, Predicate, Reference, Variable};
@@ -27,3 +28,4 @@ pub use regex::{BadRegex, Case, RegexPattern};
 pub use route::{BadHostMatch, BadPathMatch, HostMatch, PathMatch};
 pub use template::{BadTemplate, Gap, Part, PathTemplate, TargetTemplate, ValueTemplate};
 pub use text::{BadText, TextPattern};
+pub use upstream_host::{BadUpstreamHost, UpstreamHost};

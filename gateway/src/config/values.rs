@@ -6,6 +6,7 @@ mod client_identity;
 mod header;
 mod jwks;
 mod known_key;
+pub(super) mod listen_addr;
 mod media;
 mod method;
 mod network;
@@ -31,7 +32,9 @@ pub use authorities::{Authorities, BadAuthorities};
 pub(crate) use certificate::read_pem;
 pub use certificate::{BadCertificate, Certificate};
 pub use client_identity::ClientIdentity;
-pub(crate) use header::{ABOUT_THE_CLIENT, IDENTITY_TOKEN, IS_COPY, is_forwarded, same_but_for_underscores};
+pub(crate) use header::{
+    ABOUT_THE_CLIENT, IDENTITY_TOKEN, IS_COPY, NEVER_SAID, is_forwarded, same_but_for_underscores,
+};
 pub use header::{BadEdit, BadHeader, BadValue, CredentialHeader, EditableHeader, FixedValue, IdentityHeader};
 pub use jwks::{BadJwks, Jwk, Jwks};
 pub(crate) use known_key::is_scope;

@@ -72,12 +72,16 @@ fn a_request_is_asked_for_what_it_has() {
         "query.page == '2' && int(query.page) + 1 == 3 && query.name == 'a b!' && !has(query.none)",
         "cookies.session == 's1' && !has(cookies.none)",
         "params.id == '7' && params.part == 'items'",
+        "cidr('192.0.2.0/24').containsIP(client_ip) && !cidr('10.0.0.0/8').containsIP(client_ip)",
+        "!cidr('2001:db8::/32').containsIP(client_ip) && cidr('::1').containsIP('0::1')",
+        "cidr('10.0.0.0/8').containsIP('::ffff:10.0.0.1')",
         "path.matches('^/orders/[0-9]+/') && !path.matches('^orders') && matches(path, 'items$')",
         "path.matches('7') && method.matches('^G')",
         "['a', 'b'].exists(x, headers['x-list'].startsWith(x))",
     ] {
         assert_eq!(request.asked(text), Ok(true), "{text}");
     }
+    assert_eq!(request.asked("cidr('10.0.0.0/8').containsIP(path)"), Err(Doubt), "that is no address");
     for text in ["method == 'POST'", "headers['x-tenant'] == 'Acme'", "path.startsWith('orders')"] {
         assert_eq!(request.asked(text), Ok(false), "{text}");
     }

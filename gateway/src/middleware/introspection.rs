@@ -15,7 +15,7 @@ use pingora_http::RequestHeader;
 pub(crate) use provider::{Introspection, Introspections};
 
 use super::identity::{Asked, Asking, Authenticator, Proof};
-use crate::credential::{Place, Several, find_one};
+use crate::credential::{Place, Several, find_one, missing_token};
 use crate::reply::{BEARER, BadToken, Rejection};
 
 impl Authenticator for Introspection {
@@ -36,7 +36,7 @@ impl Authenticator for Introspection {
     }
 
     fn missing(&self) -> Rejection {
-        Rejection::TokenMissing
+        missing_token(Introspection::places(self))
     }
 
     fn challenge(&self) -> HeaderValue {

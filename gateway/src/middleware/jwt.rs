@@ -22,9 +22,10 @@ use pingora_http::RequestHeader;
 pub(crate) use provider::JwtProvider;
 pub(crate) use providers::JwtProviders;
 pub use providers::ProviderError;
+pub(crate) use remote::KeysState;
 
 use super::identity::{Asked, Asking, Authenticator, Proof};
-use crate::credential::Place;
+use crate::credential::{Place, missing_token};
 use crate::reply::{BEARER, BadToken, Rejection};
 use crate::revocation::{Marks, Revocations, Standing};
 use cache::Verified;
@@ -74,7 +75,7 @@ impl Authenticator for Jwt {
     }
 
     fn missing(&self) -> Rejection {
-        Rejection::TokenMissing
+        missing_token(self.provider.places())
     }
 
     fn challenge(&self) -> HeaderValue {

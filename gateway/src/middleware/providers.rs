@@ -10,7 +10,7 @@ use super::basic_auth::BasicAuthProviders;
 use super::client_certificate::ClientCertificates;
 use super::identity::{Authenticator, Require, Way};
 use super::introspection::Introspections;
-use super::jwt::{Jwt, JwtProviders, ProviderError};
+use super::jwt::{Jwt, JwtProviders, KeysState, ProviderError};
 use crate::config::Loaded;
 use crate::config::file::{IdentityFile, IdentityStep, MiddlewareFile};
 use crate::ctx::Prover;
@@ -72,6 +72,11 @@ impl IdentityProviders {
     /// The issuers that are asked about tokens, and whether each has answered the last time.
     pub(crate) fn introspections(&self) -> impl Iterator<Item = (&str, Option<bool>)> {
         self.introspection.states()
+    }
+
+    /// How it stands with the keys that issuers publish, by the provider's name.
+    pub(crate) fn published_keys(&self) -> impl Iterator<Item = (&str, KeysState)> {
+        self.jwt.published_keys()
     }
 
     /// Puts the series of every provider into `registry`.

@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use crate::ctx::{HeaderEdit, RequestContext};
 use crate::reply::{self, Malformation, Rejection};
 use crate::server::{TooQuiet, bad_chunks, too_quiet};
+use crate::upstream::handshake_failure;
 
 /// With it, the client itself has made the repetition of a request harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -97,7 +98,8 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
         ErrorSource::Downstream => match error.etype() {
             E::ReadTimedout => Some(Rejection::ClientTimedOut),
             // `ConnectError`: bytes behind its body. The request itself was good, and may have been done.
-            E::ConnectError | E::ConnectionClosed | E::WriteError | E::WriteTimedout => None,
+            // `H2Error`: it takes its request back, whatever the version of HTTP that the upstream speaks.
+            E::ConnectError | E::ConnectionClosed | E::H2Error | E::WriteError | E::WriteTimedout => None,
             E::ReadError => match too_quiet(error.root_cause()) {
                 Some(TooQuiet::Unanswered) => Some(Rejection::UpstreamTimedOut),
                 Some(TooQuiet::Tunnel) => None,
@@ -125,7 +127,7 @@ pub(super) fn rejection(error: &Error) -> Option<Rejection> {
 }
 
 /// What the log line says of `error`: whose it was, of which kind, from which cause. Not its context, for in that Pingora
-/// quotes the head that it could not read, with its cookies and tokens.
+/// quotes the head that it could not read, with its cookies and tokens; only of a handshake, before which there is none.
 pub(super) fn told(error: &Error) -> String {
     let root = error.root_cause();
     let (side, kind) = match too_quiet(root) {
@@ -133,7 +135,14 @@ pub(super) fn told(error: &Error) -> String {
         Some(TooQuiet::Unanswered) => return "Upstream ReadTimedout".to_owned(),
         _ => (error.esource().as_str(), error.etype().as_str()),
     };
+    if let Some(cause) = handshake_failure(error) {
+        return format!("{side} {kind}: {cause}");
+    }
     match root.downcast_ref::<Error>() {
+        // Over HTTP/2 the end of a request's stream is what over HTTP/1.1 is that of its connection.
+        Some(root) if *error.esource() == ErrorSource::Downstream && *root.etype() == E::H2Error => {
+            format!("{side} {}", E::ConnectionClosed.as_str())
+        }
         Some(root) if root.etype() == error.etype() => format!("{side} {kind}"),
         Some(root) => format!("{side} {kind}: {}", root.etype().as_str()),
         None => format!("{side} {kind}: {root}"),
@@ -155,6 +164,7 @@ mod tests {
         assert_eq!(downstream(E::ReadTimedout), Some(Rejection::ClientTimedOut));
         assert_eq!(downstream(E::ConnectionClosed), None);
         assert_eq!(downstream(E::ConnectError), None);
+        assert_eq!(downstream(E::H2Error), None);
         assert_eq!(downstream(E::InvalidHTTPHeader), Some(Rejection::Malformed(Malformation::Unreadable)));
         assert_eq!(rejection(&Error::new(E::InternalError)), Some(Rejection::Internal));
     }
@@ -184,5 +194,8 @@ mod tests {
         assert_eq!(told(&broken.more_context("Set-Cookie: hush")), "Upstream ReadError: connection reset");
         let unread = Error::explain(E::InvalidHTTPHeader, "Authorization: hush".to_owned()).into_down();
         assert_eq!(told(&unread), "Downstream InvalidHTTPHeader");
+        let taken_back = Error::explain(E::H2Error, "Client closed H2, reason: CANCEL".to_owned()).into_down();
+        assert_eq!(told(&taken_back), "Downstream ConnectionClosed");
+        assert_eq!(told(&Error::explain(E::H2Error, "no stream".to_owned()).into_up()), "Upstream H2Error");
     }
 }

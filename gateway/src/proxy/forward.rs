@@ -86,9 +86,13 @@ fn assert_headers(headers: &mut HeaderMap, ctx: &RequestContext, hidden: Option<
     if let Some(host) = headers.get(HOST).cloned() {
         let told = forwarded.and_then(|forwarded| forwarded.host.clone());
         headers.insert(FORWARDED_HOST, told.unwrap_or(host));
+        if let Some(host) = ctx.target.as_ref().and_then(|target| target.host()) {
+            headers.insert(HOST, host.clone());
+        }
     } else if let Some(target) = &ctx.target {
         // HTTP/1.0 need not name one, but what goes on is HTTP/1.1.
-        headers.insert(HOST, HeaderValue::from_str(target.authority()).or_err(INTERNAL, "a target is a host")?);
+        let host = target.host().cloned().map_or_else(|| HeaderValue::from_str(target.authority()), Ok);
+        headers.insert(HOST, host.or_err(INTERNAL, "a target is a host")?);
     }
     let chain = forwarded.map(|forwarded| Ok(forwarded.chain.clone()));
     headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| address(ctx.peer))?);

@@ -82,10 +82,7 @@ impl Keeper {
                 Source::Services(source) => source.follow(&self.shared).await,
             };
             let Err(failure) = followed;
-            let cause = Chain(&failure).to_string();
-            if self.shared.lose(cause.clone()) {
-                tracing::warn!(cause, "the source of revocations is lost; the last known set goes on to count");
-            }
+            self.shared.lose(&Chain(&failure).to_string());
             // Reading all of them again is work, and until some have expired it is in vain.
             sleep(if matches!(failure, SourceFailure::TooMany(_)) { LONG_PAUSE } else { PAUSE }).await;
         }

@@ -52,9 +52,7 @@ impl RedisSource {
                 // Whoever publishes again goes on at the same place, if there is no other place.
                 Err(failure @ RedisFailure::NobodyTells(_)) if self.link.has_one_place() => {
                     self.place = Some(place);
-                    if shared.lose(failure.to_string()) {
-                        tracing::warn!(cause = %failure, "the source of revocations is lost; the last known set goes on to count");
-                    }
+                    shared.lose(&failure.to_string());
                     sleep(PAUSE).await;
                 }
                 Err(failure) => {

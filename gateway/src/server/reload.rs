@@ -54,6 +54,8 @@ impl Reloader {
     /// Compiles the configuration anew and swaps it in at once, or keeps the one before. Gives what somebody should know of the
     /// new one: what is hardly meant, and what takes effect only after a restart.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Vec<String>, ReloadError> {
+        // Whatever the file says: who has put the log aside need not have changed anything else.
+        self.shared.access_log.reopen();
         let _turn = self.turn.lock().await;
         let result = self.try_reload().await;
         self.shared.metrics.config_last_reload_success.set(i64::from(result.is_ok()));

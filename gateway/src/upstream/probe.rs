@@ -12,7 +12,7 @@ use pingora_http::RequestHeader;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
-use super::Target;
+use super::{Target, handshake_failure};
 use crate::config::file::HealthCheckFile;
 
 /// A `GET` on a connection of its own; a 2xx answer within the deadline is healthy.
@@ -43,7 +43,10 @@ impl Probe {
         peer.options.max_h2_streams = 1;
         let (mut session, _) = self.connector.get_http_session(&peer).await?;
         let mut request = RequestHeader::build("GET", self.path.as_bytes(), Some(3))?;
-        request.insert_header("Host", target.authority())?;
+        match target.host() {
+            Some(host) => request.insert_header("Host", host.clone())?,
+            None => request.insert_header("Host", target.authority())?,
+        }
         request.insert_header("User-Agent", "order-processor-gateway-health-check")?;
         if session.as_http2().is_none() {
             request.insert_header("Connection", "close")?;
@@ -97,7 +100,10 @@ fn told(error: &Error) -> Box<str> {
         E::HTTPStatus(status) => format!("answered {status}").into(),
         E::ConnectRefused => "connection refused".into(),
         E::ConnectTimedout | E::TLSHandshakeTimedout | E::ReadTimedout | E::WriteTimedout => "timed out".into(),
-        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => "TLS handshake failed".into(),
+        E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError => match handshake_failure(error) {
+            Some(cause) => format!("TLS handshake failed: {cause}").into(),
+            None => "TLS handshake failed".into(),
+        },
         E::ReadError | E::WriteError | E::ConnectionClosed => "connection broken".into(),
         E::InvalidHTTPHeader | E::H1Error | E::H2Error | E::InvalidH2 => "answered no HTTP".into(),
         _ => "cannot be reached".into(),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora_core::protocols::TcpKeepalive;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
@@ -20,14 +21,21 @@ pub(crate) struct Target {
     addr: SocketAddr,
     label: Box<str>,
     authority: Box<str>,
+    host: Option<HeaderValue>,
     peer: ArcSwap<HttpPeer>,
     healthy: AtomicBool,
     last_probe: Mutex<Result<(), Box<str>>>,
 }
 
 impl Target {
-    /// The server at `addr` that `url` led to.
-    pub(super) fn new(url: &TargetUrl, addr: SocketAddr, options: &PeerOptions, security: Option<&Security>) -> Self {
+    /// The server at `addr` that `url` led to, which is told `host` in place of the client's.
+    pub(super) fn new(
+        url: &TargetUrl,
+        addr: SocketAddr,
+        options: &PeerOptions,
+        security: Option<&Security>,
+        host: Option<HeaderValue>,
+    ) -> Self {
         let mut peer = HttpPeer::new(addr, url.tls, if url.tls { url.host.clone() } else { String::new() });
         peer.options = options.clone();
         let authority = format!("{}:{}", url.host, url.port).into();
@@ -35,6 +43,7 @@ impl Target {
             addr,
             label: addr.to_string().into(),
             authority,
+            host,
             peer: ArcSwap::from_pointee(security.and_then(|security| security.secure(&peer)).unwrap_or(peer)),
             healthy: AtomicBool::new(true),
             last_probe: Mutex::new(Ok(())),
@@ -56,6 +65,12 @@ impl Target {
     #[must_use]
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// The `Host` that it is sent; none where it is the client's.
+    #[must_use]
+    pub(crate) const fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
     }
 
     /// Whether it gets requests: until enough probes in a row have failed, and again when enough have not.
@@ -187,7 +202,7 @@ mod tests {
         let mut options = peer_options(&serde_json::from_value(file).expect("an upstream"));
         // Nobody has signed its certificate.
         (options.verify_cert, options.verify_hostname) = (false, false);
-        let target = Target::new(&"https://localhost".parse().expect("a url"), addr, &options, None);
+        let target = Target::new(&"https://localhost".parse().expect("a url"), addr, &options, None, None);
         let session = Connector::new(None).get_http_session(&**target.peer()).await;
         server.abort();
         session.ok().map(|(session, _)| if session.as_http2().is_some() { "h2" } else { "http/1.1" })

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use reqwest::{Method, RequestBuilder, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::Upstream;
 
 use crate::support::{Gateway, code, token};
@@ -86,7 +86,11 @@ async fn a_token_in_the_query_never_goes_on_even_where_tokens_do() {
     assert_eq!(upstream.arrived()[0].line(), "GET /x");
     assert_eq!(send(get(&gateway, "/x").header("Cookie", format!("session={token}"))).await.status(), 200);
     assert_eq!(upstream.arrived()[1].header("cookie"), [format!("session={token}")]);
-    assert_eq!(send(get(&gateway, "/x").bearer_auth(&token)).await.status(), 401, "it was not to be looked for there");
+    let refused = send(get(&gateway, "/x").bearer_auth(&token)).await;
+    assert_eq!(refused.status(), 401, "it was not to be looked for there");
+    let problem: Value = serde_json::from_str(&refused.text().await.expect("a body")).expect("json");
+    let told = "Send an access token in the query, as `t=<token>`, or in the cookie `session`.";
+    assert_eq!((&problem["code"], &problem["detail"]), (&json!("missing_token"), &json!(told)));
 }
 
 #[tokio::test]

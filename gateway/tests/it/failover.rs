@@ -177,3 +177,26 @@ async fn a_sick_target_gets_no_requests_until_it_is_well() {
     .await
     .expect("noticed");
 }
+
+#[tokio::test]
+async fn a_host_that_cannot_be_looked_up_is_shown_with_the_reason() {
+    let upstream = Upstream::start().await.expect("starts");
+    let file = format!(
+        "upstreams: {{ lost: {{ targets: [\"http://nowhere.invalid:80\"] }}, one: {{ targets: [\"{}\"] }} }}\n\
+         routes:\n- {{ name: lost, match: {{ path: /lost }}, upstream: lost, public: true }}\n\
+         - {{ name: one, match: {{ path: /one }}, upstream: one, public: true }}\n",
+        upstream.url()
+    );
+    let gateway = Gateway::start(&file);
+    let (_, shown) = gateway.admin("/upstreams").await;
+    let shown: Value = serde_json::from_str(&shown).expect("json");
+    let target = &shown["lost"][0];
+    assert_eq!((&target["target"], &target["healthy"]), (&json!("nowhere.invalid:80"), &json!(false)), "{shown}");
+    assert!(target["reason"].as_str().expect("a reason").starts_with("cannot be looked up: "), "{shown}");
+    assert_eq!(shown["one"].as_array().map(Vec::len), Some(1));
+    let (status, ready) = gateway.admin("/ready").await;
+    assert!(status == 200 && ready.contains("nowhere.invalid:80: cannot be looked up: "), "{ready}");
+    let unhealthy = r#"gateway_upstream_healthy{target="nowhere.invalid:80",upstream="lost"}"#;
+    assert_eq!(gateway.metric(unhealthy).await, Some(0.0));
+    assert_eq!(gateway.get("/lost").await.0, 503);
+}

@@ -98,7 +98,7 @@ async fn without_an_answer_requests_are_refused_or_go_on_as_the_file_says() {
     let refusing = gateway(&upstream, &service.url(), "timeout: 300ms,", "", false);
     let allowing = gateway(&upstream, &service.url(), "timeout: 300ms, on_error: allow,", "", true);
     let shown = async || refusing.admin("/services").await.1;
-    let nobody_asked = r#"{"forward_auth":{"sso":{"answers":null}},"token_introspection":{}}"#;
+    let nobody_asked = r#"{"forward_auth":{"sso":{"answers":null}},"jwt_providers":{},"token_introspection":{}}"#;
     assert_eq!(shown().await, nobody_asked);
     for behaviour in [Behaviour::HangUp, Behaviour::Hang, Behaviour::Say("garbage\r\n\r\n")] {
         service.behave(behaviour);
@@ -116,11 +116,17 @@ async fn without_an_answer_requests_are_refused_or_go_on_as_the_file_says() {
         assert_eq!(arrived.len(), before + 1, "only one of the two went on");
         assert_eq!(arrived.last().expect("a request").header("x-auth-user"), Vec::<&str>::new());
     }
-    assert_eq!(shown().await, r#"{"forward_auth":{"sso":{"answers":false}},"token_introspection":{}}"#);
+    assert_eq!(
+        shown().await,
+        r#"{"forward_auth":{"sso":{"answers":false}},"jwt_providers":{},"token_introspection":{}}"#
+    );
     assert_eq!(refusing.admin("/ready").await.0, 200, "other gateways would ask the same service");
     service.behave(Behaviour::Answer);
     assert_eq!(refusing.get("/x/y").await.0, 200);
-    assert_eq!(shown().await, r#"{"forward_auth":{"sso":{"answers":true}},"token_introspection":{}}"#);
+    assert_eq!(
+        shown().await,
+        r#"{"forward_auth":{"sso":{"answers":true}},"jwt_providers":{},"token_introspection":{}}"#
+    );
     // A refusal that is too large stays one.
     service.behave(Behaviour::Say("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large"));
     let small = gateway(&upstream, &service.url(), "max_body: 8B, on_error: allow,", "", true);

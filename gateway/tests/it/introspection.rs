@@ -152,7 +152,7 @@ async fn without_an_answer_tokens_are_refused_with_503_and_known_ones_still_coun
     let upstream = Upstream::start().await.expect("starts");
     let issuer = Issuer::start(&active(|_| {})).await.expect("starts");
     let gateway = gateway(&upstream, &issuer, "timeout: 300ms");
-    let nobody_asked = r#"{"forward_auth":{},"token_introspection":{"opaque":{"answers":null}}}"#;
+    let nobody_asked = r#"{"forward_auth":{},"jwt_providers":{},"token_introspection":{"opaque":{"answers":null}}}"#;
     assert_eq!(gateway.admin("/services").await.1, nobody_asked);
     assert_eq!(answered(&gateway, "known").await, refused(200, ""));
     let failures: [(&str, &dyn Fn()); 6] = [
@@ -170,7 +170,10 @@ async fn without_an_answer_tokens_are_refused_with_503_and_known_ones_still_coun
         assert_eq!(code(&answer.text().await.expect("a body")), "introspection_unavailable", "{case}");
         assert_eq!(answered(&gateway, "known").await, refused(200, ""), "{case}");
         let shown = gateway.admin("/services").await.1;
-        assert_eq!(shown, r#"{"forward_auth":{},"token_introspection":{"opaque":{"answers":false}}}"#, "{case}");
+        assert_eq!(
+            shown, r#"{"forward_auth":{},"jwt_providers":{},"token_introspection":{"opaque":{"answers":false}}}"#,
+            "{case}"
+        );
     }
     assert_eq!(gateway.admin("/ready").await.0, 200, "other gateways would ask the same issuer");
     issuer.publish(&active(|answer| answer["sub"] = 5.into()));
@@ -178,7 +181,7 @@ async fn without_an_answer_tokens_are_refused_with_503_and_known_ones_still_coun
     issuer.publish(&active(|_| {}));
     assert_eq!(answered(&gateway, "another").await, refused(200, ""), "as soon as it answers again");
     let shown = gateway.admin("/services").await.1;
-    assert_eq!(shown, r#"{"forward_auth":{},"token_introspection":{"opaque":{"answers":true}}}"#);
+    assert_eq!(shown, r#"{"forward_auth":{},"jwt_providers":{},"token_introspection":{"opaque":{"answers":true}}}"#);
 }
 
 #[tokio::test]

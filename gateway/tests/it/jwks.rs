@@ -218,9 +218,21 @@ async fn a_start_without_the_issuer_answers_503_until_it_is_there() {
         (answer.status().as_u16(), code(&answer.text().await.expect("a body"))),
         (503, "keys_unavailable".to_owned())
     );
+    let (ready, said) = gateway.admin("/ready").await;
+    assert!(
+        ready == 200 && said.contains("\"degraded\"") && said.contains("keys of p"),
+        "others would ask too: {said}"
+    );
+    let shown = async || -> Value { serde_json::from_str(&gateway.admin("/services").await.1).expect("json") };
+    let state = shown().await["jwt_providers"]["p"].clone();
+    assert_eq!((&state["answers"], &state["keys"]), (&json!(false), &json!(0)));
+    assert!(state["problem"].is_string(), "{state}");
     assert_eq!(gateway.request(Method::GET, "/x").send().await.expect("an answer").status(), 401);
     issuer.publish(&set(&[rsa("r")]));
     eventually(PATIENCE, "keys arrive", async || status(&gateway, &rsa_token("r")).await == 200).await.expect("arrive");
+    let (ready, said) = gateway.admin("/ready").await;
+    assert!(ready == 200 && said.contains("\"ready\""), "{said}");
+    assert_eq!(shown().await["jwt_providers"]["p"], json!({"answers": true, "keys": 1}));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,5 +1,7 @@
 //! Starting, reloading and stopping.
 
+use std::path::Path;
+
 use gateway::{ReloadError, StartError};
 use reqwest::Method;
 use testkit::{Behaviour, Upstream, eventually};
@@ -138,4 +140,22 @@ routes:
         gateway.request(Method::GET, "/mine").bearer_auth(token).send().await.expect("an answer").status().as_u16()
     };
     assert_eq!((status("ann").await, status("ann").await, status("ben").await), (200, 429, 200));
+}
+
+#[tokio::test]
+async fn a_reload_opens_the_access_log_anew_also_when_it_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("access.log");
+    let routes = "routes: [{ name: all, match: { path: /* }, public: true, middleware: [respond: {}] }]\n";
+    let gateway = Gateway::start_logging(&log, routes);
+    let lines = |path: &Path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+    for (number, file) in [(1, routes), (2, "routes: nonsense\n")] {
+        assert_eq!(gateway.get("/").await.0, 200);
+        eventually(PATIENCE, "a line", async || lines(&log) == 1).await.expect("is written");
+        let aside = dir.path().join(number.to_string());
+        std::fs::rename(&log, &aside).expect("renames");
+        assert_eq!(gateway.reload(file).is_ok(), number == 1);
+        eventually(PATIENCE, "a new file", async || log.exists()).await.expect("is opened");
+        assert_eq!((lines(&log), lines(&aside)), (0, 1));
+    }
 }

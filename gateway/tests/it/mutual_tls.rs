@@ -329,3 +329,43 @@ async fn a_renewed_certificate_is_shown_to_the_upstream_on_new_connections() {
     testkit::eventually(PATIENCE, "a failure", told).await.expect("told");
     assert_eq!(serial().await, "08");
 }
+
+#[tokio::test]
+async fn why_a_handshake_with_an_upstream_fails_is_told_in_the_log_and_to_operators() {
+    let setting = Setting::new("mode: optional", CERTIFICATE).await;
+    put(setting.dir.path(), "other.pem", &Authority::new("other").pem);
+    let path = |name: &str| setting.dir.path().join(name).display().to_string();
+    for (case, (settings, why)) in [
+        (
+            format!("ca: \"{}\", server_name: elsewhere.example", path("ca.pem")),
+            "not valid for name \"elsewhere.example\"",
+        ),
+        (format!("ca: \"{}\", server_name: gateway.example", path("other.pem")), "UnknownIssuer"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = format!(
+            "upstreams: {{ u: {{ targets: [\"https://127.0.0.1:{}\"], retries: 0, tls: {{ {settings} }}, \
+             health_check: {{ path: /health, interval: 1s, unhealthy_after: 100 }} }} }}\n\
+             routes: [{{ name: all, match: {{ path: /* }}, upstream: u, public: true }}]\n",
+            setting.gateway.tls_addr().port()
+        );
+        let log = setting.dir.path().join(format!("{case}.log"));
+        let before = Gateway::start_logging(&log, &file);
+        assert_eq!(before.get("/open").await.0, 502);
+        drop(before);
+        let line = std::fs::read_to_string(&log).expect("a log");
+        let line: serde_json::Value = serde_json::from_str(line.trim()).expect("a line");
+        let error = line["error"].as_str().expect("an error");
+        assert!(error.starts_with("Upstream TLSHandshakeFailure: ") && error.contains(why), "{error}");
+        let before = Gateway::start(&file.replace("unhealthy_after: 100", "unhealthy_after: 1"));
+        let told = async || {
+            let (_, upstreams) = before.admin("/upstreams").await;
+            let upstreams: serde_json::Value = serde_json::from_str(&upstreams).expect("json");
+            let reason = upstreams["u"][0]["reason"].as_str().unwrap_or_default().to_owned();
+            reason.starts_with("TLS handshake failed: ") && reason.contains(why)
+        };
+        testkit::eventually(PATIENCE, why, told).await.expect("told");
+    }
+}

@@ -17,6 +17,9 @@ use crate::config::report::Report;
 /// More parts than anybody can think of; each is read of every request.
 const MOST_PARTS: usize = 8;
 
+/// What a provider has of IPv6; one customer has less. Whoever names fewer bits has thought of IPv4.
+const LEAST_IPV6_PREFIX: u8 = 32;
+
 /// Where a step counts.
 pub(super) struct Here<'a, 'f> {
     pub file: &'f GatewayFile,
@@ -77,6 +80,15 @@ pub(super) fn check(policy: &RateLimitFile, at: &KeyPath, report: &mut Report<'_
     }
     if parts.len() > MOST_PARTS {
         report.problem(&here, format!("a key has at most {MOST_PARTS} parts"));
+    }
+    for part in parts {
+        if let KeyPart::ClientAddress { ipv6_prefix: 0..LEAST_IPV6_PREFIX } = part {
+            let message = format!(
+                "`{part}` makes a whole provider one client of IPv6, and counts each IPv4 address by itself all the same; what it \
+                 says is the length of an IPv6 prefix, usually 56 or 64"
+            );
+            report.warning(&here, message);
+        }
     }
     let is_address = |part: &KeyPart| matches!(part, KeyPart::ClientAddress { .. });
     for (index, part) in parts.iter().enumerate() {

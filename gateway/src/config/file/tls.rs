@@ -7,13 +7,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{default_reload_interval, default_true};
-use crate::config::values::Span;
+use crate::config::values::{Span, listen_addr};
 
 /// Where clients connect over TLS, and who the gateway says it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFile {
     /// Where clients connect.
+    #[serde(deserialize_with = "listen_addr::several")]
     #[schemars(extend("items" = {"type": "string", "examples": ["127.0.0.1:8443"]}))]
     pub listen: Vec<SocketAddr>,
     /// A client gets the one for the name it asks for, and the first when there is none.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{UpstreamProtocol, UpstreamTlsFile};
+use crate::config::pattern::UpstreamHost;
 use crate::config::values::{Span, Target, Targets};
 
 /// A pool of servers that can each answer the same requests.
@@ -12,6 +13,9 @@ use crate::config::values::{Span, Target, Targets};
 pub struct UpstreamFile {
     /// Base URLs, `http://host:port`; one entry may hold several with commas between them.
     pub targets: Vec<Targets>,
+    /// The `Host` that they are sent: `preserve` for the client's, `target` for that of the target's URL, or always this one.
+    #[serde(default)]
+    pub host: UpstreamHost,
     /// What is spoken with them.
     #[serde(default)]
     pub protocol: UpstreamProtocol,

@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::regex::BadRegex;
+use crate::config::values::BadNetwork;
 pub(crate) use fits::{Fits, number as regex_number};
 pub use kinds::Kind;
 pub use names::{Reference, Variable};
@@ -59,7 +60,7 @@ pub struct Expression(Arc<Compiled>);
 struct Compiled {
     text: Box<str>,
     tree: IdedExpr,
-    /// The regular expressions in it.
+    /// The regular expressions and ranges of addresses in it.
     fits: Box<[Fits]>,
     kind: Kind,
     references: Box<[Reference]>,
@@ -185,6 +186,18 @@ pub enum BadExpression {
     /// The pattern of `matches` is none.
     #[error(transparent)]
     Pattern(#[from] BadRegex),
+    /// The range of `cidr` is made when the request comes.
+    #[error("the range of `cidr` is a text that stands here, as in `cidr(\"10.0.0.0/8\")`")]
+    DynamicNetwork,
+    /// The range of `cidr` is none.
+    #[error(transparent)]
+    Network(#[from] BadNetwork),
+    /// An address is compared with a range.
+    #[error("`client_ip` is one address and never `{range}`; write `cidr(\"{range}\").containsIP(client_ip)`")]
+    AddressIsNoRange {
+        /// The range.
+        range: String,
+    },
     /// It does not say what is to be found out.
     #[error("the whole expression is {found}, and {wanted} is wanted")]
     Result {

@@ -19,11 +19,15 @@ fn an_upstream_says_what_it_speaks_in_words_that_belong_together() {
         "targets: ['http://a:1'], protocol: http2, ping_interval: 1s",
         "targets: ['http://a:1'], protocol: http2, ping_interval: 0s",
         "targets: ['https://a:1', 'http://b:1'], protocol: auto",
+        "targets: ['http://a:1'], host: target",
+        "targets: ['http://a:1'], host: 'b.example:8080'",
     ] {
         assert_eq!(upstream(good), "", "{good}");
     }
     for (bad, expected) in [
         ("protocol: h2", "upstreams.up.protocol: `h2` is none of `http1`, `http2`, `auto`"),
+        ("host: preserv", "upstreams.up.host: `preserv`: write `preserve` (what the client named), `target` (what"),
+        ("host: '*.example.com'", "upstreams.up.host: `*.example.com`: a host is a name or an address"),
         ("protocol: auto", "upstreams.up.protocol: no target speaks TLS, in whose handshake it would choose"),
         ("max_concurrent_streams: 5", "upstreams.up.max_concurrent_streams: HTTP/1.1 has no streams"),
         ("ping_interval: 5m", "upstreams.up.ping_interval: HTTP/1.1 has no pings; add `protocol: http2`"),

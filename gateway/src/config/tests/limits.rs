@@ -265,3 +265,24 @@ fn every_example_of_the_page_on_rate_limits_is_without_problems_and_warnings() {
     }
     assert!(tried >= 6, "{tried}");
 }
+
+#[test]
+fn a_network_that_is_too_large_for_a_client_of_ipv6_is_warned_of() {
+    let warnings = |key: &str| {
+        let limited = format!(
+            "middleware: [rate_limit: {{ policies: [l] }}]\n\
+             rate_limits: {{ l: {{ scope: local, limit: 9, window: 1m, key: {key} }} }}"
+        );
+        parse(&with(&limited), Path::new("f"), &env()).expect("legal").warnings
+    };
+    for (key, named) in
+        [("client_address/24", "`client_address/24`"), ("[client_address/31, route]", "`client_address/31`")]
+    {
+        let told = warnings(key);
+        let is_it = |warning: &String| warning.contains(named) && warning.contains("the length of an IPv6 prefix");
+        assert!(told.len() == 1 && is_it(&told[0]), "{key}: {told:?}");
+    }
+    for key in ["client_address", "client_address/32", "client_address/56"] {
+        assert_eq!(warnings(key), Vec::<String>::new(), "{key}");
+    }
+}

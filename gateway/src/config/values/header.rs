@@ -118,6 +118,10 @@ pub(crate) const ABOUT_THE_CLIENT: [HeaderName; 9] = [
     IS_COPY,
 ];
 
+/// What of that the gateway itself does not say either: only a step of the file may.
+pub(crate) const NEVER_SAID: [HeaderName; 3] =
+    [FORWARDED, HeaderName::from_static("x-forwarded-port"), HeaderName::from_static("x-real-ip")];
+
 /// With what begins everything that proxies say of a client.
 const FORWARDED_FAMILY: &str = "x-forwarded-";
 
@@ -149,17 +153,19 @@ pub enum BadEdit {
     /// A character that no header name has (RFC 9110, section 5.1).
     #[error("this is no header name; it has letters, digits and signs like `-`")]
     Illegal,
+    /// Which host upstreams are told.
+    #[error("this header frames the message; which `Host` an upstream is sent, `host` of that upstream says")]
+    Host,
     /// A header of the message's frame or of the connection.
     #[error("this header frames the message or belongs to its connection; the gateway alone sets it")]
     Framing,
 }
 
 impl EditableHeader {
-    const FRAMING: [&str; 10] = [
+    const FRAMING: [&str; 9] = [
         "connection",
         "content-length",
         "expect",
-        "host",
         "keep-alive",
         "proxy-connection",
         "te",
@@ -181,6 +187,9 @@ impl TryFrom<String> for EditableHeader {
     fn try_from(text: String) -> Result<Self, BadEdit> {
         let name: HeaderName = text.parse().map_err(|_| BadEdit::Illegal)?;
         let plain = name.as_str().replace('_', "-");
+        if plain == "host" {
+            return Err(BadEdit::Host);
+        }
         if Self::FRAMING.contains(&plain.as_str()) { Err(BadEdit::Framing) } else { Ok(Self(name)) }
     }
 }
@@ -239,10 +248,11 @@ mod tests {
             assert!(read(good).is_ok(), "{good}");
         }
         for framing in
-            ["Connection", "transfer-encoding", "Content-Length", "Host", "Upgrade", "TE", "Trailer", "Content_Length"]
+            ["Connection", "transfer-encoding", "Content-Length", "Upgrade", "TE", "Trailer", "Content_Length"]
         {
             assert_eq!(read(framing), Err(BadEdit::Framing), "{framing}");
         }
+        assert_eq!(read("Host"), Err(BadEdit::Host));
         for illegal in ["", "a b", "a:", "Ä"] {
             assert_eq!(read(illegal), Err(BadEdit::Illegal), "{illegal}");
         }

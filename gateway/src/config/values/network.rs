@@ -30,6 +30,12 @@ pub enum BadNetwork {
 }
 
 impl Network {
+    /// Whether it has `addr`, in its canonical form.
+    #[must_use]
+    pub fn has(self, addr: IpAddr) -> bool {
+        self.0.contains(&addr)
+    }
+
     /// Whether it has every address of its kind.
     #[must_use]
     pub fn is_everybody(self) -> bool {

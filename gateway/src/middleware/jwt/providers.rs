@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::metrics::{CacheMetrics, FetchMetrics};
 use super::provider::{JwtProvider, Keys, Settings};
-use super::remote::RemoteKeys;
+use super::remote::{KeysState, RemoteKeys};
 use crate::config::{Loaded, ProviderKey, RemoteJwks};
 use crate::revocation::RevocationError;
 
@@ -101,6 +101,11 @@ impl JwtProviders {
             provider.metrics().register(registry)?;
             provider.remote().map_or(Ok(()), |remote| remote.register(registry, name))
         })
+    }
+
+    /// How it stands with the keys that issuers publish, by the provider's name.
+    pub(crate) fn published_keys(&self) -> impl Iterator<Item = (&str, KeysState)> {
+        self.by_name.iter().filter_map(|(name, provider)| Some((&**name, provider.remote()?.state())))
     }
 
     /// The provider of that name.

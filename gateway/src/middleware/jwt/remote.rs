@@ -57,6 +57,8 @@ struct Shared {
     fetched_at: AtomicU64,
     /// Whether the last fetch has failed.
     failed: AtomicBool,
+    /// Why it has, if one has ended at all.
+    last: Mutex<Option<Result<(), Arc<str>>>>,
     demand: Mutex<Demand>,
     wake: Notify,
     /// Told whenever a fetch has ended.
@@ -88,6 +90,14 @@ struct Demand {
     last: Option<Instant>,
 }
 
+/// How it stands with the keys of an issuer, for operators.
+pub(crate) struct KeysState {
+    /// What came of the last fetch; nothing while there was none.
+    pub(crate) last: Option<Result<(), Arc<str>>>,
+    /// How many keys there are. With none, no token of the issuer is believed.
+    pub(crate) keys: usize,
+}
+
 /// What came of looking for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Looked {
@@ -117,6 +127,7 @@ impl RemoteKeys {
             keys: ArcSwapOption::empty(),
             fetched_at: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            last: Mutex::new(None),
             // The first fetch is as good as asked for.
             demand: Mutex::new(Demand { pending: true, last: None }),
             wake: Notify::new(),
@@ -148,6 +159,12 @@ impl RemoteKeys {
         let mut ready = self.shared.ready.subscribe();
         // The sender is in `self`, so waiting never fails; and the keeper's own deadline is no longer.
         let _ = timeout(self.settings.timeout, ready.wait_for(|ready| *ready)).await;
+    }
+
+    /// How it stands with them.
+    pub(super) fn state(&self) -> KeysState {
+        let keys = self.present().as_ref().map_or(0, |keys| keys.len());
+        KeysState { last: self.shared.last.lock().clone(), keys }
     }
 
     /// The present keys.
@@ -361,6 +378,7 @@ impl Keeper {
         let fresh_for = fresh_for.unwrap_or(self.settings.refresh);
         let fetched_at = unix_time().as_secs();
         self.failures = 0;
+        *self.shared.last.lock() = Some(Ok(()));
         if self.present.as_ref().is_none_or(|present| present.jwks != jwks) {
             for reason in jwks.passed_over() {
                 tracing::warn!(provider = self.provider, "{reason}");
@@ -394,6 +412,7 @@ impl Keeper {
 
     /// Tells of a failure. Gives the time until the next attempt.
     fn fail(&mut self, failure: &FetchFailure) -> Duration {
+        *self.shared.last.lock() = Some(Err(Chain(failure).to_string().into()));
         let has_keys = self.present.as_ref().is_some_and(|present| present.counts);
         tracing::warn!(provider = self.provider, has_keys, error = %Chain(failure), "the keys could not be fetched");
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);

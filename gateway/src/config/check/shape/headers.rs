@@ -6,9 +6,10 @@ use super::{Claims, Scope, check_gaps};
 use crate::config::file::{EditsFile, GatewayFile, HeadersFile};
 use crate::config::problems::KeyPath;
 use crate::config::report::Report;
-use crate::config::values::{ABOUT_THE_CLIENT, EditableHeader, same_but_for_underscores};
+use crate::config::values::{ABOUT_THE_CLIENT, EditableHeader, NEVER_SAID, same_but_for_underscores};
 
-/// Whether the gateway itself says the header `name`, in lower case, to upstreams. What a client sends under it is its own word.
+/// Whether upstreams get the header `name`, in lower case, from the gateway or not at all. What a client sends under it is its own
+/// word.
 pub(in crate::config::check) fn is_asserted(name: &str, file: &GatewayFile) -> bool {
     let same = |own: &HeaderName| same_but_for_underscores(name, own.as_str());
     ABOUT_THE_CLIENT.iter().any(same) || file.identity_headers().any(|(own, _)| same(own))
@@ -29,7 +30,9 @@ pub(super) fn check(headers: &HeadersFile, at: &KeyPath, scope: &Scope<'_, '_>, 
     let scope = Scope { claims, ..*scope };
     check_edits(&headers.response, &response, &scope, report);
     let mut refuse = |name: &str, at: &KeyPath| {
-        if is_asserted(&name.to_ascii_lowercase(), scope.file) {
+        let name = name.to_ascii_lowercase();
+        let is_free = NEVER_SAID.iter().any(|own| same_but_for_underscores(&name, own.as_str()));
+        if !is_free && is_asserted(&name, scope.file) {
             report.problem(at, "the gateway itself says this to upstreams, and never what a client or a step says");
         }
     };

@@ -1,9 +1,10 @@
-//! The regular expressions inside of an expression, compiled with it.
+//! The regular expressions and the ranges of addresses inside of an expression, compiled with it.
 //!
-//! The language lets a pattern be any text, made when the request comes. Here it has to stand in the expression; what is
-//! evaluated then asks for it by its number.
+//! The language lets a pattern be any text, made when the request comes. Here it has to stand in the expression, and so has a range
+//! (`cidr("10.0.0.0/8").containsIP(client_ip)`, as Kubernetes has it); what is evaluated then asks for it by its number.
 
 use std::any::Any;
+use std::net::IpAddr;
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 use cel::common::types::{CelBool, CelString, STRING_TYPE, Type};
@@ -13,15 +14,26 @@ use regex::{Regex, RegexBuilder};
 
 use super::BadExpression;
 use crate::config::pattern::BadRegex;
+use crate::config::values::Network;
+
+/// What makes a range of addresses.
+pub(super) const CIDR: &str = "cidr";
+/// What asks it whether it has an address.
+pub(super) const CONTAINS_IP: &str = "containsIP";
 
 /// Bytes that one may take when it is compiled, and again for what is remembered of its use.
 const MOST_COMPILED: usize = 128 << 10;
 
-static TYPE: Type = Type::new_unspecified_type("regular expression");
+static TYPE: Type = Type::new_unspecified_type("regular expression or range of addresses");
 
-/// A regular expression that finds something in a text.
+/// What a text fits or does not.
 #[derive(Clone, Debug)]
-pub(crate) struct Fits(Regex);
+pub(crate) enum Fits {
+    /// A regular expression that finds something in it.
+    Regex(Regex),
+    /// A range in which its address is.
+    Network(Network),
+}
 
 impl Val for Fits {
     fn get_type(&self) -> &Type {
@@ -46,20 +58,48 @@ impl Val for Fits {
 
 impl StaticVal for Fits {}
 
-/// Declares `matches` for what [`compile`] leaves.
+/// Declares `matches` and `containsIP` for what [`compile`] leaves.
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("matches", "matches_compiled", vec![STRING_TYPE, TYPE.to_owned()], fits)?;
-    env.add_member_overload("matches", "matches_compiled_member", STRING_TYPE, vec![TYPE.to_owned()], fits)
+    env.add_member_overload("matches", "matches_compiled_member", STRING_TYPE, vec![TYPE.to_owned()], fits)?;
+    env.add_member_overload(CONTAINS_IP, "contains_ip_compiled", TYPE.to_owned(), vec![STRING_TYPE], contains_ip)
 }
 
 fn fits<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let text = args.first().and_then(|text| text.downcast_ref::<CelString<'_>>());
     let regex = args.get(1).and_then(|regex| regex.downcast_ref::<Fits>());
-    let (Some(text), Some(regex)) = (text, regex) else { return Err(ExecutionError::missing_argument_or_target()) };
-    Ok(CowVal::owned(CelBool::from(regex.0.is_match(text.inner()))))
+    let (Some(text), Some(Fits::Regex(regex))) = (text, regex) else {
+        return Err(ExecutionError::missing_argument_or_target());
+    };
+    Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
 }
 
-/// The name by which the regular expression of that number is asked for. No expression can have it.
+/// Of what is no address it cannot be said.
+fn contains_ip<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let network = args.first().and_then(|network| network.downcast_ref::<Fits>());
+    let text = args.get(1).and_then(|text| text.downcast_ref::<CelString<'_>>());
+    let addr = text.and_then(|text| text.inner().parse::<IpAddr>().ok());
+    let (Some(Fits::Network(network)), Some(addr)) = (network, addr) else {
+        return Err(ExecutionError::missing_argument_or_target());
+    };
+    Ok(CowVal::owned(CelBool::from(network.has(addr.to_canonical()))))
+}
+
+/// The range that `part` says, if it is a call of `cidr`.
+fn network_of(part: &IdedExpr) -> Result<Option<Network>, BadExpression> {
+    let Expr::Call(call) = &part.expr else { return Ok(None) };
+    if call.func_name != CIDR || call.target.is_some() {
+        return Ok(None);
+    }
+    match call.args.as_slice() {
+        [IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), .. }] => {
+            Ok(Some(Network::try_from(text.inner().to_owned())?))
+        }
+        _ => Err(BadExpression::DynamicNetwork),
+    }
+}
+
+/// The name by which what is compiled under that number is asked for. No expression can have it.
 fn name(number: usize) -> String {
     format!("@{number}")
 }
@@ -69,7 +109,7 @@ pub(crate) fn number(name: &str) -> Option<usize> {
     name.strip_prefix('@')?.parse().ok()
 }
 
-/// Compiles the pattern of every `matches` in `tree`, and puts its name in its place.
+/// Compiles the pattern of every `matches` and the range of every `containsIP` in `tree`, and puts its name in its place.
 pub(super) fn compile(tree: &mut IdedExpr) -> Result<Box<[Fits]>, BadExpression> {
     let mut all = Vec::new();
     put(tree, &mut all)?;
@@ -87,7 +127,14 @@ fn put(part: &mut IdedExpr, all: &mut Vec<Fits>) -> Result<(), BadExpression> {
                 let mut regex = RegexBuilder::new(text.inner());
                 let regex = regex.size_limit(MOST_COMPILED).dfa_size_limit(MOST_COMPILED).build();
                 pattern.expr = Expr::Ident(name(all.len()));
-                all.push(Fits(regex.map_err(BadRegex::from)?));
+                all.push(Fits::Regex(regex.map_err(BadRegex::from)?));
+            }
+            if call.func_name == CONTAINS_IP
+                && let Some(range) = call.target.as_deref_mut()
+                && let Some(network) = network_of(range)?
+            {
+                range.expr = Expr::Ident(name(all.len()));
+                all.push(Fits::Network(network));
             }
             call.target.iter_mut().try_for_each(|target| put(target, all))?;
             call.args.iter_mut().try_for_each(|arg| put(arg, all))

@@ -3,7 +3,7 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 use common::names::did_you_mean;
 
-use super::fits::number;
+use super::fits::{CIDR, CONTAINS_IP, number};
 use super::{BadExpression, Kind, MOST_SUMS, parts};
 
 /// What a request offers by name.
@@ -109,7 +109,7 @@ struct Checker<'e> {
 }
 
 /// Functions, with how they are called, what they are called on and with, and what they give.
-const FUNCTIONS: [(&str, &str, &[Kind], Kind); 8] = [
+const FUNCTIONS: [(&str, &str, &[Kind], Kind); 10] = [
     ("contains", "text.contains(text)", &[Kind::Text, Kind::Text], Kind::Bool),
     ("startsWith", "text.startsWith(text)", &[Kind::Text, Kind::Text], Kind::Bool),
     ("endsWith", "text.endsWith(text)", &[Kind::Text, Kind::Text], Kind::Bool),
@@ -118,9 +118,13 @@ const FUNCTIONS: [(&str, &str, &[Kind], Kind); 8] = [
     ("int", "int(text or number)", &[Kind::Any], Kind::Number),
     ("double", "double(text or number)", &[Kind::Any], Kind::Number),
     ("string", "string(text or number)", &[Kind::Any], Kind::Text),
+    (CIDR, USE_OF_CIDR, &[Kind::Text], Kind::Any),
+    (CONTAINS_IP, USE_OF_CIDR, &[Kind::Any, Kind::Text], Kind::Bool),
 ];
 
-const FUNCTION_NAMES: &str = "`contains`, `startsWith`, `endsWith`, `matches`, `size`, `int`, `double`, `string`, `has`, `all`, `exists` and `exists_one`";
+const USE_OF_CIDR: &str = "cidr(\"10.0.0.0/8\").containsIP(client_ip)";
+
+const FUNCTION_NAMES: &str = "`contains`, `startsWith`, `endsWith`, `matches`, `size`, `int`, `double`, `string`, `cidr`, `has`, `all`, `exists` and `exists_one`";
 
 impl<'e> Checker<'e> {
     fn kind(&mut self, part: &'e IdedExpr) -> Result<Kind, BadExpression> {
@@ -223,7 +227,11 @@ impl<'e> Checker<'e> {
                 | operators::GREATER
                 | operators::GREATER_EQUALS,
                 [left, right],
-            ) => self.alike(left, right, place).map(|_| Kind::Bool),
+            ) => {
+                self.is_no_range(left, right)?;
+                self.is_no_range(right, left)?;
+                self.alike(left, right, place).map(|_| Kind::Bool)
+            }
             (operators::ADD, [left, right]) => self.alike(left, right, place),
             (operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO, [left, right]) => {
                 self.wanted(left, Kind::Number, place)?;
@@ -235,6 +243,9 @@ impl<'e> Checker<'e> {
                 if let (Some(variable), Expr::Literal(LiteralValue::String(name))) = (self.whole(list), &item.expr) {
                     self.member(variable, name.inner())?;
                     return Ok(Kind::Bool);
+                }
+                if let Expr::List(list) = &list.expr {
+                    list.elements.iter().try_for_each(|element| self.is_no_range(item, element))?;
                 }
                 self.kind(item)?;
                 self.wanted(list, Kind::List, || "in".to_owned()).map(|()| Kind::Bool)
@@ -250,6 +261,20 @@ impl<'e> Checker<'e> {
         }
     }
 
+    /// Makes sure that `text` is no range where `part` is the address of who asks: the two are never the same.
+    fn is_no_range(&self, part: &IdedExpr, text: &IdedExpr) -> Result<(), BadExpression> {
+        match (&part.expr, &text.expr) {
+            (Expr::Ident(name), Expr::Literal(LiteralValue::String(text)))
+                if name == Variable::ClientIp.name()
+                    && !self.items.contains(&name.as_str())
+                    && text.inner().contains('/') =>
+            {
+                Err(BadExpression::AddressIsNoRange { range: text.inner().to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn function(
         &mut self,
         name: &str,
@@ -262,6 +287,11 @@ impl<'e> Checker<'e> {
             let unknown = BadExpression::UnknownFunction { name: name.to_owned(), hint, known: FUNCTION_NAMES };
             return Err(if makes { BadExpression::Makes } else { unknown });
         };
+        // What is left of `cidr` stands elsewhere than before `containsIP`, and has not been compiled.
+        let is_range = |part: &IdedExpr| matches!(&part.expr, Expr::Ident(name) if number(name).is_some());
+        if *name == CIDR || *name == CONTAINS_IP && !target.is_some_and(is_range) {
+            return Err(BadExpression::Usage { name, usage });
+        }
         // `matches` may be called either way, as the language has it; the others as the standard library declares them.
         let is_method = wanted.len() == 2;
         let way = target.is_some() == is_method || matches!(*name, "matches" | "size");

@@ -28,6 +28,8 @@ fn what_asks_for_what_there_is_is_taken() {
         ("claims.admin", Kind::Any),
         ("params.id + '/' + method", Kind::Text),
         ("size(path) % 4", Kind::Number),
+        ("cidr('10.0.0.0/8').containsIP(client_ip) && !cidr('::1').containsIP(headers['x-a'])", Kind::Bool),
+        ("claims.roles.exists(client_ip, client_ip == 'a/b') && client_ip in ['10.0.0.1']", Kind::Bool),
         ("['a']", Kind::List),
     ] {
         let expression = Expression::new(text).unwrap_or_else(|bad| panic!("{text}: {bad}"));
@@ -48,6 +50,10 @@ fn what_is_not_there_is_told_with_what_was_likely_meant() {
         (".path == '/a'", "nothing is called `.path` here"),
         ("startsWith(path, '/a')", "`startsWith` is called like `text.startsWith(text)`"),
         ("path.startsWith('/a', '/b')", "`startsWith` is called like"),
+        ("cidr('10.0.0.0/8')", "`cidr` is called like `cidr(\"10.0.0.0/8\").containsIP(client_ip)`"),
+        ("path.containsIP(client_ip)", "`containsIP` is called like"),
+        ("containsIP('10.0.0.0/8', client_ip)", "`containsIP` is called like"),
+        ("cidr('10.0.0.0/8').containsIP()", "`containsIP` is called like"),
         ("path.int()", "`int` is called like `int(text or number)`"),
     ] {
         let problem = refused(text);
@@ -68,6 +74,12 @@ fn what_can_never_fit_is_told() {
         ("path[0] == 'a'", "a list is wanted for `[ ]`, and this is a text"),
         ("path.x == 'a'", "`.x` is asked of a text, which has no parts of its own"),
         ("size('a').contains('a')", "a text is wanted for `contains`, and this is a number"),
+        ("cidr('10.0.0.0/8').containsIP(1)", "a text is wanted for `containsIP`, and this is a number"),
+        ("cidr(path).containsIP(client_ip)", "the range of `cidr` is a text that stands here"),
+        ("cidr('10.0.0.1/8').containsIP(client_ip)", "the address has bits behind the prefix"),
+        ("client_ip in ['10.0.0.1', '10.0.0.0/8']", "`client_ip` is one address and never `10.0.0.0/8`; write `cidr("),
+        ("client_ip == '10.0.0.0/8'", "never `10.0.0.0/8`"),
+        ("'10.0.0.0/8' != client_ip", "never `10.0.0.0/8`"),
         ("path - 1 == 2", "a number is wanted for `-`"),
         ("headers == claims", "`headers` stands alone; name one of them"),
         ("size(headers) > 3", "`headers` stands alone"),
