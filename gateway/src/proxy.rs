@@ -201,7 +201,7 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::ConnectNoRoute, "no healthy target");
         };
         let mut peer = Box::new((**target.peer()).clone());
-        if let Some(quiet) = quiet(session) {
+        if let Some(quiet) = quiet(session).filter(|_| ctx.pool().is_some_and(|pool| pool.may_speak_http1())) {
             // Pingora knows one time for the answer and for what comes behind it, which may be a WebSocket.
             quiet.answer_within(peer.options.read_timeout.take());
         }

@@ -193,18 +193,13 @@ impl Rejection {
                 (S::BAD_REQUEST, "ambiguous_client", "Forwarded and X-Forwarded-For must not name different clients.")
             }
             Self::Malformed(_) => (S::BAD_REQUEST, "malformed_request", "The request is not valid HTTP."),
-            Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash) => {
+            Self::BadPath(BadPath::EncodedSlash | BadPath::Backslash | BadPath::LeadsElsewhere) => {
                 (S::BAD_REQUEST, "bad_path", "The path must not have an encoded slash or a backslash.")
             }
             Self::BadPath(BadPath::HiddenDots) => (
                 S::BAD_REQUEST,
                 "bad_path",
                 "The path must not have `.` or `..` beside an encoded slash or a backslash.",
-            ),
-            Self::BadPath(BadPath::LeadsElsewhere) => (
-                S::BAD_REQUEST,
-                "bad_path",
-                "The path must not lead elsewhere where its encoded slashes or backslashes are slashes.",
             ),
             Self::Http2NotSpoken => (
                 S::BAD_REQUEST,

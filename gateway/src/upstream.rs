@@ -13,12 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backends, LoadBalancer};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use discovery::{Discovery, Failures, bare};
+use discovery::{Discovery, Failures, NoChoice, bare};
 pub(crate) use handshake::handshake_failure;
 pub(crate) use metrics::PoolMetrics;
 use probe::Probe;
@@ -52,7 +51,7 @@ pub(crate) struct Pool {
 
 /// A target's address and whether it gets requests, for the admin listener.
 pub(crate) struct TargetState {
-    /// Address as it stands in logs and metrics; host and port where no address is known.
+    /// Address as it stands in logs, with host and port where it is that of several; these alone where no address is known.
     pub label: Box<str>,
     /// Whether it gets requests.
     pub healthy: bool,
@@ -76,10 +75,9 @@ impl Pool {
         let has_names = urls.iter().any(|url| bare(&url.host).parse::<IpAddr>().is_err());
         let (members, failures) = (Arc::new(Members::default()), Arc::new(Failures::default()));
         let discovery = Discovery::new(name, urls, file, security.clone(), Arc::clone(&members), Arc::clone(&failures));
-        // Only looks up and probes: whose turn it is is said in `pick`.
-        let mut balancer = match file.balance {
-            Balance::RoundRobin => LoadBalancer::<RoundRobin>::from_backends(Backends::new(Box::new(discovery))),
-        };
+        // Only looks up and probes: whose turn it is is said in `pick`, and in this way alone.
+        let Balance::RoundRobin = file.balance;
+        let mut balancer = LoadBalancer::<NoChoice>::from_backends(Backends::new(Box::new(discovery)));
         balancer.update_frequency = has_names.then_some(LOOKUP_INTERVAL);
         balancer.parallel_health_check = true;
         if let Some(health_check) = &file.health_check {
@@ -119,6 +117,12 @@ impl Pool {
     #[must_use]
     pub(crate) fn tunnel_timeout(&self) -> Duration {
         self.file.timeouts.tunnel.get()
+    }
+
+    /// Whether HTTP/1.1 is spoken with its targets, or with those that do not choose HTTP/2: others take no WebSockets.
+    #[must_use]
+    pub(crate) fn may_speak_http1(&self) -> bool {
+        self.file.protocol != UpstreamProtocol::Http2
     }
 
     /// Whether HTTP/2 is spoken with its targets, or with those that choose it.
@@ -195,12 +199,18 @@ impl Pool {
     /// Every member and whether it gets requests, and every target that has no address yet.
     #[must_use]
     pub(crate) fn targets(&self) -> Vec<TargetState> {
+        let members = self.members.load();
         let state = |target: &Arc<Target>| {
             let healthy = target.is_healthy();
             let reason = target.probe_failure().filter(|_| !healthy);
-            TargetState { label: target.label().into(), healthy, reason }
+            let is_alone = members.iter().filter(|other| other.label() == target.label()).count() == 1;
+            let label = if is_alone {
+                target.label().into()
+            } else {
+                format!("{} ({})", target.label(), target.authority()).into()
+            };
+            TargetState { label, healthy, reason }
         };
-        let members = self.members.load();
         members.iter().map(state).chain(self.failures.without_address()).collect()
     }
 }

@@ -88,11 +88,18 @@ pub(crate) fn answers(offer: Offer<'_>, start: Instant) -> Result<Vec<Answer>> {
     let mut requests = offer.requests.iter().cycle();
     let mut scheduled = offer.due.iter().copied().peekable();
     let mut waiting = VecDeque::new();
+    // Each has its turn: one that is kept for bursts alone would be closed for being idle, just before the first.
+    let mut turn = 0;
     let mut answers = Vec::with_capacity(offer.due.len());
     while answers.len() < offer.due.len() && start.elapsed() <= end {
         let now = start.elapsed();
         waiting.extend(std::iter::from_fn(|| scheduled.next_if(|due| *due <= now)));
-        for client in clients.iter_mut().filter(|client| client.due.is_none()) {
+        for _ in 0..offer.connections {
+            turn = (turn + 1) % offer.connections;
+            let client = clients.get_mut(turn).context("no such connection")?;
+            if client.due.is_some() {
+                continue;
+            }
             let Some(due) = waiting.pop_front() else { break };
             let request = requests.next().context("nothing to send")?;
             if client.send(offer.to, request).is_ok() {

@@ -211,7 +211,7 @@ pub(super) mod tests {
             rule: Some("admins"),
             reason: Some("expired"),
             limited_by: Some("api"),
-            limit_mode: Some("local"),
+            limit_mode: Some("local_share"),
             would_be_limited_by: Some("new"),
             user: Some("ann"),
             upstream: Some("canary"),
@@ -224,7 +224,7 @@ pub(super) mod tests {
         let expected = json!({
             "timestamp": "1970-01-01T00:00:00.000Z", "request_id": "id", "client": "127.0.0.1", "method": "GET",
             "host": "h", "path": "/\"x", "route": "r", "status": 200, "rejected": "no_route",
-            "reason": "expired", "rule": "admins", "limited_by": "api", "limit_mode": "local", "would_be_limited_by": "new",
+            "reason": "expired", "rule": "admins", "limited_by": "api", "limit_mode": "local_share", "would_be_limited_by": "new",
             "user": "ann", "upstream": "canary", "target": "127.0.0.1:1", "retries": 0, "connect_ms": 0.25, "upstream_ms": 1.25,
             "bytes_in": 0, "bytes_out": 2, "duration_ms": 1.5,
             "error": "Upstream ReadError",

@@ -98,7 +98,7 @@ impl LocalTable {
     /// [`Self::hasher`].
     pub(super) fn charge_share(&self, hash: u64, charge: Charge, gateways: u32, now: Instant) {
         let gcra = self.quotas.of(charge.limit).share(gateways, 1);
-        self.at_hash(hash, now, |places, key, now| places.use_up(gcra, charge.cost, key, now));
+        self.at_hash(hash, now, |places, key, now| places.use_up(gcra, charge.cost, key, now, &self.no_room));
     }
 
     /// What makes hashes of keys.
@@ -153,8 +153,11 @@ impl Places {
         decision
     }
 
-    fn use_up(&mut self, gcra: Gcra, cost: u32, key: u64, now: u64) -> Decision {
-        let (place, _) = self.place_of(key);
+    fn use_up(&mut self, gcra: Gcra, cost: u32, key: u64, now: u64, no_room: &IntCounter) -> Decision {
+        let (place, is_own) = self.place_of(key);
+        if !is_own && self.tats[place] > now {
+            no_room.inc();
+        }
         let decision = gcra.use_up(self.tats[place], cost, now);
         self.keys[place] = key;
         self.tats[place] = now + decision.reset;

@@ -66,7 +66,7 @@ impl PolicyMetrics {
             refused: requests.with_label_values(&["refused"]),
             shadow_refused: requests.with_label_values(&["shadow_refused"]),
             unavailable: requests.with_label_values(&["unavailable"]),
-            stood_in: failure_mode.map(|mode| degraded.with_label_values(&[word(mode)])),
+            stood_in: failure_mode.and_then(AnsweredBy::failure_mode).map(|mode| degraded.with_label_values(&[mode])),
             requests,
             degraded,
             no_room,
@@ -111,7 +111,7 @@ impl PolicyMetrics {
             Outcome::Unavailable => self.unavailable.inc(),
         }
         if let Some(stood_in) = &self.stood_in
-            && !verdict.answered_by.is_for_all_gateways()
+            && verdict.answered_by.failure_mode().is_some()
         {
             stood_in.inc();
         }
@@ -156,14 +156,4 @@ pub(super) fn live_gateways(number: u32) -> Result<IntGauge> {
     let gauge = IntGauge::new("gateway_redis_live_gateways", "Gateways that share this Redis, as last known.")?;
     gauge.set(i64::from(number));
     Ok(gauge)
-}
-
-const fn word(mode: AnsweredBy) -> &'static str {
-    match mode {
-        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
-        AnsweredBy::Local => "local",
-        AnsweredBy::LocalShare { .. } => "local_share",
-        AnsweredBy::Open => "open",
-        AnsweredBy::Closed => "closed",
-    }
 }

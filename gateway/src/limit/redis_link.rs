@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prometheus::Histogram;
+use prometheus::{Histogram, HistogramTimer};
 use redis::{FromRedisValue, RedisError, ScriptInvocation};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -179,11 +179,15 @@ impl RedisLink {
         patience: Duration,
         goes_on: impl FnOnce() -> bool + Send,
     ) -> Result<T, NoAnswer> {
-        let measured = self.seconds.start_timer();
-        let answer = self.reach.run_past(script, patience, goes_on).await;
+        let mut measured = Some(self.seconds.start_timer());
+        let at_deadline = || {
+            measured.take().into_iter().for_each(HistogramTimer::observe_duration);
+            goes_on()
+        };
+        let answer = self.reach.run_past(script, patience, at_deadline).await;
         if matches!(answer, Err(NoAnswer::Down(_))) {
             // Nobody was called.
-            measured.stop_and_discard();
+            measured.map(HistogramTimer::stop_and_discard);
         }
         answer
     }

@@ -16,8 +16,9 @@ use super::script::{self, Line, redis_key};
 use super::settings::OnFailure;
 use super::verdict::{AnsweredBy, Charge, Counted, Decision, Outcome, Quota, Verdict};
 
-/// More wait for an answer only where Redis is about to count as down.
-const MOST_SETTLING: usize = 1024;
+/// How many calls of a policy that no request waits for may be under way. More wait for an answer only where Redis is about to
+/// count as down.
+pub(super) const MOST_SETTLING: usize = 1024;
 
 /// One policy's quotas in Redis.
 pub(super) struct Shared {

@@ -69,10 +69,15 @@ impl AnsweredBy {
         matches!(self, Self::Local | Self::LocalShare { .. } | Self::Lease(_))
     }
 
-    /// Whether it is the answer of Redis, and nothing stood in for it.
+    /// What logs and metrics call the failure mode that stood in for Redis, if one did.
     #[must_use]
-    pub const fn is_for_all_gateways(self) -> bool {
-        matches!(self, Self::Redis | Self::Lease(_))
+    pub const fn failure_mode(self) -> Option<&'static str> {
+        match self {
+            Self::Redis | Self::Lease(_) | Self::Local => None,
+            Self::LocalShare { .. } => Some("local_share"),
+            Self::Open => Some("open"),
+            Self::Closed => Some("closed"),
+        }
     }
 }
 

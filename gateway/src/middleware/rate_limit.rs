@@ -20,7 +20,7 @@ use key::{CountsAs, Key};
 
 use crate::config::file::{MissingKey, RouteFile};
 use crate::ctx::RequestContext;
-use crate::limit::{AnsweredBy, Ask, Charge, Charged, InFlight, Outcome, Policy, Verdict, decide, decide_at_once};
+use crate::limit::{Ask, Charge, Charged, InFlight, Outcome, Policy, Verdict, decide, decide_at_once};
 use crate::reply::Rejection;
 
 /// The step that counts a request against a list of policies.
@@ -158,10 +158,8 @@ impl RateLimit {
             if would_refuse {
                 ctx.would_be_limited_by = Some(Arc::clone(policy));
             }
-            if let Some(verdict) =
-                verdict.filter(|verdict| policy.is_shared() && !verdict.answered_by.is_for_all_gateways())
-            {
-                ctx.limit_mode = Some(mode(verdict.answered_by));
+            if let Some(mode) = verdict.and_then(|verdict| verdict.answered_by.failure_mode()) {
+                ctx.limit_mode = Some(mode);
             }
             ctx.verdicts.push(verdict.filter(|_| !policy.only_watches()));
         }
@@ -193,16 +191,6 @@ impl Middleware for RateLimit {
 
     fn sees_responses(&self) -> bool {
         false
-    }
-}
-
-const fn mode(answered_by: AnsweredBy) -> &'static str {
-    match answered_by {
-        AnsweredBy::Redis | AnsweredBy::Lease(_) => "redis",
-        AnsweredBy::Local => "local",
-        AnsweredBy::LocalShare { .. } => "local_share",
-        AnsweredBy::Open => "open",
-        AnsweredBy::Closed => "closed",
     }
 }
 

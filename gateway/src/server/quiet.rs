@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(crate) struct Quiet {
     answer: AtomicU64,
     /// Milliseconds between two parts of what is said in a WebSocket, by whomever; 0 where there is none.
     tunnel: AtomicU64,
+    /// Whether somebody else has been asked, whose time begins now.
+    is_anew: AtomicBool,
     last: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -36,9 +38,10 @@ pub(crate) enum TooQuiet {
 }
 
 impl Quiet {
-    /// Has the upstream answer `within` this time.
+    /// Has the upstream answer `within` this time from now on.
     pub(crate) fn answer_within(&self, within: Option<Duration>) {
         self.answer.store(within.map_or(0, millis), Ordering::Relaxed);
+        self.is_anew.store(true, Ordering::Relaxed);
     }
 
     /// Lets both sides be silent for `so_long`, now that they speak to each other.
@@ -56,6 +59,9 @@ impl Quiet {
     /// Ready when nothing came or went for too long.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<TooQuiet> {
         let Some((limit, whose)) = self.limit() else { return Poll::Pending };
+        if self.is_anew.swap(false, Ordering::Relaxed) {
+            self.last = None;
+        }
         let Some(until) = self.last.get_or_insert_with(Instant::now).checked_add(limit) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         if timer.deadline() > until {
@@ -124,6 +130,18 @@ mod tests {
         }
         assert_eq!(poll_fn(|cx| quiet.poll_over(cx)).await, TooQuiet::Unanswered);
         assert_eq!(began.elapsed().as_secs(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_asked_next_has_all_of_the_time() {
+        let mut quiet = Quiet::default();
+        quiet.answer_within(Some(3 * SECOND));
+        let first = timeout(2 * SECOND, poll_fn(|cx| quiet.poll_over(cx))).await;
+        assert!(first.is_err());
+        quiet.answer_within(Some(3 * SECOND));
+        let began = Instant::now();
+        assert_eq!(poll_fn(|cx| quiet.poll_over(cx)).await, TooQuiet::Unanswered);
+        assert_eq!(began.elapsed().as_secs(), 3);
     }
 
     #[tokio::test(start_paused = true)]

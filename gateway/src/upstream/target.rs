@@ -18,6 +18,7 @@ use crate::config::values::{Span, Target as TargetUrl};
 /// One server of a pool.
 #[derive(Debug)]
 pub(crate) struct Target {
+    url: TargetUrl,
     addr: SocketAddr,
     label: Box<str>,
     authority: Box<str>,
@@ -40,6 +41,7 @@ impl Target {
         peer.options = options.clone();
         let authority = format!("{}:{}", url.host, url.port).into();
         Self {
+            url: url.clone(),
             addr,
             label: addr.to_string().into(),
             authority,
@@ -56,9 +58,9 @@ impl Target {
         &self.label
     }
 
-    /// Where it is.
-    pub(super) const fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Whether it is the one at `addr` that `url` led to.
+    pub(super) fn is(&self, url: &TargetUrl, addr: SocketAddr) -> bool {
+        self.addr == addr && self.url == *url
     }
 
     /// Host and port as the file names them.

@@ -17,7 +17,10 @@ use crate::support::http2::{
 };
 use crate::support::{Gateway, PATIENCE, code};
 
-const SERVER: &str = "h2c_listen: [\"127.0.0.1:0\"], body_timeout: 300ms";
+const SERVER: &str = "h2c_listen: [\"127.0.0.1:0\"]";
+
+/// For those whose body is to be late.
+const IMPATIENT: &str = "h2c_listen: [\"127.0.0.1:0\"], body_timeout: 300ms";
 
 /// Whoever waits for `read` here waits too long.
 fn routes(upstream: &str) -> String {
@@ -142,7 +145,7 @@ async fn a_body_that_comes_too_slowly_ends_its_request_on_both_sides_at_once() {
     let (upstream, mut seen) = silent().await;
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("log");
-    let gateway = Gateway::start_logging_with(SERVER, &log, &routes(&upstream.url()));
+    let gateway = Gateway::start_logging_with(IMPATIENT, &log, &routes(&upstream.url()));
 
     let (mut reading, mut writing) = post(&gateway, "/slow").await.into_split();
     let dripping = tokio::spawn(async move {

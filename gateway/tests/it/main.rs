@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admission;
+mod catch_all;
 mod compression;
 mod credentials;
 mod departures;

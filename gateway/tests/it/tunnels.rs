@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -76,11 +77,11 @@ fn only_line(log: &Path) -> Value {
 #[tokio::test]
 async fn a_websocket_may_be_silent_for_longer_than_an_answer_takes() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (listener, gateway) = start("read: 200ms", &dir.path().join("log")).await;
+    let (listener, gateway) = start("read: 1s", &dir.path().join("log")).await;
     let (mut client, mut upstream) = open(&gateway, &listener).await;
-    sleep(Duration::from_millis(600)).await;
+    sleep(Duration::from_millis(1500)).await;
     say(&mut upstream, &mut client, "still").await;
-    sleep(Duration::from_millis(600)).await;
+    sleep(Duration::from_millis(1500)).await;
     say(&mut client, &mut upstream, "here").await;
 }
 
@@ -94,7 +95,9 @@ async fn a_websocket_in_which_nobody_speaks_ends_and_is_no_failure_of_the_upstre
     assert_eq!(ended(&mut client).await, "");
     assert_eq!(ended(&mut upstream).await, "");
     let rejected = r#"gateway_rejections_total{code="upstream_timed_out",route="socket"}"#;
-    assert_ne!(gateway.metric(rejected).await, Some(1.0));
+    let counted = r#"gateway_requests_total{route="socket",status="101"}"#;
+    eventually(PATIENCE, "its end", async || gateway.metric(counted).await == Some(1.0)).await.expect("is counted");
+    assert_eq!(gateway.metric(rejected).await, None);
     drop(gateway);
     let line = only_line(&log);
     assert_eq!((&line["status"], &line["rejected"]), (&101.into(), &Value::Null), "{line}");
@@ -104,15 +107,16 @@ async fn a_websocket_in_which_nobody_speaks_ends_and_is_no_failure_of_the_upstre
 #[tokio::test]
 async fn what_comes_from_either_side_keeps_a_websocket_open() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (listener, gateway) = start("read: 200ms, tunnel: 1s", &dir.path().join("log")).await;
+    let (listener, gateway) = start("read: 2s, tunnel: 3s", &dir.path().join("log")).await;
     let (mut client, mut upstream) = open(&gateway, &listener).await;
-    for _ in 0..15 {
+    // Each side alone is silent for longer than both may be.
+    for _ in 0..4 {
         say(&mut client, &mut upstream, "up").await;
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_secs(1)).await;
     }
-    for _ in 0..15 {
+    for _ in 0..4 {
         say(&mut upstream, &mut client, "down").await;
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_secs(1)).await;
     }
     say(&mut client, &mut upstream, "end").await;
 }

@@ -1,8 +1,10 @@
 //! Which host upstreams are told that a request is for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use reqwest::Method;
+use serde_json::Value;
 use testkit::{Upstream, eventually};
 use tokio::sync::Mutex;
 
@@ -83,7 +85,10 @@ async fn an_upstream_of_http_2_is_told_it_as_its_authority() {
 async fn a_target_that_is_asked_after_another_and_a_probe_are_told_it_too() {
     let upstream = Upstream::start().await.expect("starts");
     let settings = |host: &str| format!("host: {host}, health_check: {{ path: /probe, interval: 1s }}");
-    let both = format!("http://127.0.0.1:{}\", \"{}", unused_port().await, upstream.url());
+    // Bound, so that nobody else comes to listen there.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let both = format!("http://{}\", \"{}", nobody.local_addr().expect("an address"), upstream.url());
     let gateway = Gateway::start(&routes(&both, "host: target"));
     for _ in 0..2 {
         assert_eq!(gateway.get("/x").await.0, 200);
@@ -122,8 +127,35 @@ async fn a_copy_is_told_what_its_own_upstream_is_told() {
     }
 }
 
-/// A port at which nobody is.
-async fn unused_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").port()
+#[tokio::test]
+async fn two_names_of_one_address_are_each_told_their_own_where_that_is_what_is_told() {
+    let upstream = Upstream::start().await.expect("starts");
+    let own = upstream.addr().to_string();
+    // Another way to write the same address, which has to be looked up.
+    let other = format!("127.1:{}", upstream.addr().port());
+    let both = format!("{}\", \"http://{other}", upstream.url());
+    for (settings, told, shown) in [
+        ("host: target", vec![&*other, &*own], vec![format!("{own} ({own})"), format!("{own} ({other})")]),
+        ("host: a.example", vec!["a.example"], vec![own.clone()]),
+    ] {
+        let probed = "health_check: { path: /probe, interval: 1s }";
+        let gateway = Gateway::start(&routes(&both, &format!("{settings}, {probed}")));
+        let before = upstream.arrived().len();
+        for _ in 0..4 {
+            assert_eq!(gateway.get("/x").await.0, 200);
+        }
+        let hosts = |path: &str| -> BTreeSet<String> {
+            let arrived = upstream.arrived();
+            let asked = arrived[before..].iter().filter(|request| request.line() == path);
+            asked.flat_map(|request| request.header("host")).map(str::to_owned).collect()
+        };
+        let told: BTreeSet<String> = told.into_iter().map(str::to_owned).collect();
+        assert_eq!(hosts("GET /x"), told, "{settings}");
+        eventually(PATIENCE, "probes", async || hosts("GET /probe").is_superset(&told)).await.expect("come to each");
+        let (_, pools) = gateway.admin("/upstreams").await;
+        let pools: Value = serde_json::from_str(&pools).expect("json");
+        let targets = pools["u"].as_array().expect("targets").iter();
+        let labels: Vec<&str> = targets.map(|target| target["target"].as_str().expect("a label")).collect();
+        assert_eq!(labels, shown, "{settings}");
+    }
 }

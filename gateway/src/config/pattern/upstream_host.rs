@@ -1,6 +1,7 @@
 //! Which host upstreams are told that requests are for.
 
 use http::HeaderValue;
+use http::header::InvalidHeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,18 +38,20 @@ pub enum BadUpstreamHost {
 
 impl UpstreamHost {
     /// What `target` is told; none where it is what the client has named.
-    #[must_use]
-    pub fn of(&self, target: &Target) -> Option<HeaderValue> {
-        match self {
+    ///
+    /// # Errors
+    /// When the target's host cannot stand in a header.
+    pub fn of(&self, target: &Target) -> Result<Option<HeaderValue>, InvalidHeaderValue> {
+        Ok(match self {
             Self::Preserve => None,
             Self::Target => {
                 let usual = if target.tls { 443 } else { 80 };
                 // As browsers write it, and signatures have it: without the port that goes without saying.
                 let port = if target.port == usual { String::new() } else { format!(":{}", target.port) };
-                HeaderValue::try_from(format!("{}{port}", target.host)).ok()
+                Some(HeaderValue::try_from(format!("{}{port}", target.host))?)
             }
             Self::Named(host) => Some(host.clone()),
-        }
+        })
     }
 }
 
@@ -62,12 +65,9 @@ impl TryFrom<String> for UpstreamHost {
             _ => {}
         }
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port_of(port)?)),
             _ => (&*text, None),
         };
-        if port.is_some_and(|port| !port.parse().is_ok_and(|port: u16| port != 0)) {
-            return Err(BadUpstreamHost::NotAHost);
-        }
         match host.parse() {
             Ok(HostPattern::Exact(name)) if port.is_some() || name.contains(['.', ':']) => {
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
@@ -79,6 +79,14 @@ impl TryFrom<String> for UpstreamHost {
     }
 }
 
+/// The port that `digits` are.
+fn port_of(digits: &str) -> Result<u16, BadUpstreamHost> {
+    // Rust reads a sign too.
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let port = digits.parse().ok().filter(|port| is_number && *port != 0);
+    port.ok_or(BadUpstreamHost::NotAHost)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +94,7 @@ mod tests {
     fn told(host: &str, target: &str) -> Result<Option<String>, BadUpstreamHost> {
         let host = UpstreamHost::try_from(host.to_owned())?;
         let target: Target = target.parse().expect("a target");
-        Ok(host.of(&target).map(|host| host.to_str().expect("ascii").to_owned()))
+        Ok(host.of(&target).expect("can be told").map(|host| host.to_str().expect("ascii").to_owned()))
     }
 
     #[test]
@@ -102,6 +110,7 @@ mod tests {
             ("minio:9000", "http://a.example", Some("minio:9000")),
             ("[::1]", "http://a.example", Some("[::1]")),
             ("127.0.0.1:80", "http://a.example", Some("127.0.0.1:80")),
+            ("a.example:0080", "http://a.example", Some("a.example:80")),
         ] {
             assert_eq!(told(host, target), Ok(is.map(str::to_owned)), "{host} {target}");
         }
@@ -112,10 +121,26 @@ mod tests {
         for word in ["preserv", "Target", "minio"] {
             assert_eq!(told(word, "http://a"), Err(BadUpstreamHost::Word), "{word}");
         }
-        for bad in
-            ["", "*.example.com", "a.example:", "a.example:0", "a.example:99999", "http://a.example", "a b.c", "me@a.b"]
-        {
+        for bad in [
+            "",
+            "*.example.com",
+            "a.example:",
+            "a.example:0",
+            "a.example:99999",
+            "a.example:-1",
+            "minio:+9000",
+            "http://a.example",
+            "a b.c",
+            "me@a.b",
+        ] {
             assert_eq!(told(bad, "http://a"), Err(BadUpstreamHost::NotAHost), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_told_its_host_is_not_told_the_clients_instead() {
+        let target = Target { tls: false, host: "a\r\nb".to_owned(), port: 80 };
+        assert!(UpstreamHost::Target.of(&target).is_err());
+        assert_eq!(UpstreamHost::Preserve.of(&target).expect("is not told"), None);
     }
 }

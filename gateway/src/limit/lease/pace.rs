@@ -1,20 +1,18 @@
 //! When Redis may be asked again for a key of which it has had too little.
 //!
 //! Until then requests are refused here, so that a key over its limit costs few calls: one in [`ENOUGH_REQUESTS`] requests,
-//! or two in a life where fewer come.
+//! or one in a life where fewer come. What comes back meanwhile is not lost: it stays in Redis.
 
 /// So many requests are worth a call.
 const ENOUGH_REQUESTS: u32 = 256;
 /// However many requests there are, two calls have this part of a life between them.
 const FLOOR: u64 = 16;
-/// However few there are, a request may ask again after this part of it.
-const CEILING: u64 = 2;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     /// Nobody asks before.
     not_before: u64,
-    /// Before this, only for many requests' sake.
+    /// Before this, a life after the answer, only for many requests' sake.
     not_before_many: u64,
     /// Those who need so much need not ask before `refused_until`.
     refused: u64,
@@ -56,7 +54,7 @@ impl Pace {
         let floor = life / FLOOR;
         // Gateways must not ask in step: who is always second would always get the less.
         let not_before = now + floor + floor * u64::from(random) / u64::from(u32::MAX);
-        *self = Self { not_before, not_before_many: now + life / CEILING, ..Self::default() };
+        *self = Self { not_before, not_before_many: now + life, ..Self::default() };
     }
 
     /// Redis has not given `tokens`, and will have them after `wait`.
@@ -83,7 +81,7 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.may_ask_from(1), 0);
         pace.has_little(LIFE, 10_000, 0);
-        assert_eq!(pace.may_ask_from(1), 10_800);
+        assert_eq!(pace.may_ask_from(1), 11_600);
         (0..ENOUGH_REQUESTS).for_each(|_| pace.count());
         assert_eq!(pace.may_ask_from(1), 10_100);
         pace.has_little(LIFE, 20_000, u32::MAX);
@@ -99,7 +97,7 @@ mod tests {
         pace.has_refused(5, 60_000, LIFE, 10_000, 0);
         assert_eq!(pace.may_ask_from(5), 70_000);
         assert_eq!(pace.may_ask_from(9), 70_000);
-        assert_eq!(pace.may_ask_from(4), 10_800);
+        assert_eq!(pace.may_ask_from(4), 11_600);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The leases of all keys of one policy at this gateway.
 //!
 //! A map in shards, each with a lock of its own, which a request holds for one look at its key: where there are tokens, nothing
-//! more happens, and nothing is allocated. Calls to Redis are made by tasks on the control runtime ([`calls`]): one for each key
-//! at most, and as many at once as the link lets be. Who needs tokens that are not there waits for the call, within the link's
-//! deadline.
+//! more happens, and nothing is allocated. Calls to Redis are made by tasks on the control runtime ([`calls`]): for each key at most
+//! one that anybody waits for, and as many at once as the link lets be. Who needs tokens that are not there waits for the call,
+//! within the link's deadline.
 //!
 //! The map has room for `max_keys` keys, of some 400 bytes each, and forgets those that have nothing and are not asked for. A
 //! key for which there is no room has no lease: Redis is asked for each of its requests, as with scope `redis`.
@@ -25,7 +25,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use self::calls::{Call, MOST_LATE, Return};
+use self::calls::{Call, MOST_LATE, RETURNS_AT_ONCE, Return};
 use super::batch::{GiveBack, Stamp};
 use super::holding::{Answer, Holding};
 use super::metrics::LeaseMetrics;
@@ -34,6 +34,7 @@ use crate::limit::gcra::Quotas;
 use crate::limit::here::Here;
 use crate::limit::redis_link::RedisLink;
 use crate::limit::script::redis_key;
+use crate::limit::shared::MOST_SETTLING;
 use crate::limit::verdict::{AnsweredBy, Charge, Decision, Quota, Verdict};
 
 /// Threads that ask for different keys meet in one of so many.
@@ -74,6 +75,10 @@ struct Leases {
     max_keys: usize,
     /// How many answers may be waited for that are late already.
     late: Semaphore,
+    /// How many requests may have their cost put right in Redis at once.
+    settling: Arc<Semaphore>,
+    /// How many returns may be under way at once, so that a Redis that is back is not asked for all at once.
+    returning: Semaphore,
     metrics: LeaseMetrics,
     /// Requests of keys for which there was no room.
     no_room: IntCounter,
@@ -134,6 +139,8 @@ impl LeaseTable {
             keys: AtomicUsize::new(0),
             max_keys,
             late: Semaphore::new(MOST_LATE),
+            settling: Arc::new(Semaphore::new(MOST_SETTLING)),
+            returning: Semaphore::new(RETURNS_AT_ONCE),
             metrics,
             no_room,
         });

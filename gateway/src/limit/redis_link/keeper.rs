@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
+use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -99,19 +101,36 @@ async fn connect_to(
 
 /// Gives each runtime from which calls come a connection that it drives itself. Never returns.
 async fn widen(server: &Server, node: &RedisNode, settings: &LinkSettings, probe_key: impl Fn() -> Option<String>) {
+    let mut has_warned = false;
     loop {
-        for runtime in server.runtimes_without() {
-            let (node, settings, probe_key) = (node.clone(), settings.clone(), probe_key());
-            let connected = runtime.spawn(async move { connect_to(&node, &settings, probe_key).await });
-            match timeout(CONNECT_TIMEOUT, AbortOnDropHandle::new(connected)).await {
-                Ok(Ok(Ok(live))) => server.give(runtime.id(), live),
-                Ok(Err(_)) => server.forget(runtime.id()),
-                // Its calls go over the keeper's until the next attempt.
-                Ok(Ok(Err(_))) | Err(_) => {}
-            }
+        let runtimes = server.runtimes_without().into_iter();
+        let attempts = runtimes.map(|runtime| connect_on(runtime, server, node, settings, probe_key()));
+        let failure = join_all(attempts).await.into_iter().find_map(Result::err);
+        if let Some(cause) = failure.as_ref().filter(|_| !has_warned) {
+            server.is_shared_by_threads(cause);
         }
+        has_warned = failure.is_some();
         sleep(PROBE_INTERVAL).await;
     }
+}
+
+/// Until it has its own, calls of `runtime` go over the keeper's.
+async fn connect_on(
+    runtime: Handle,
+    server: &Server,
+    node: &RedisNode,
+    settings: &LinkSettings,
+    probe_key: Option<String>,
+) -> Result<(), NoAnswer> {
+    let (node, settings) = (node.clone(), settings.clone());
+    let connecting = runtime.spawn(async move { connect_to(&node, &settings, probe_key).await });
+    match timeout(CONNECT_TIMEOUT, AbortOnDropHandle::new(connecting)).await {
+        Ok(Ok(live)) => server.give(runtime.id(), live?),
+        // It has ended.
+        Ok(Err(_)) => server.forget(runtime.id()),
+        Err(_) => return Err(NoAnswer::Deadline(CONNECT_TIMEOUT)),
+    }
+    Ok(())
 }
 
 /// Returns when the server is down. Pings it meanwhile, so that a death is noticed without any request, and asks the

@@ -197,6 +197,12 @@ impl Server {
         });
     }
 
+    /// Notes that some runtime has no connection of its own.
+    pub(super) fn is_shared_by_threads(&self, cause: &(dyn Error + 'static)) {
+        let cause = Chain(cause).to_string();
+        tracing::warn!(redis = %self.name, cause, "a thread gets no connection to Redis of its own and uses the one that there is");
+    }
+
     /// A runtime has ended.
     pub(super) fn forget(&self, runtime: Id) {
         self.runtimes.lock().retain(|own| own.id() != runtime);

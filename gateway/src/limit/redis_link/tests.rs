@@ -331,6 +331,7 @@ async fn an_answer_that_is_late_is_heard_by_who_waits_on_and_a_failure_all_the_s
         until_up(&link).await;
         server.stall().expect("stalled");
         let goes_on = || {
+            assert_eq!(link.seconds().get_sample_count(), 1, "measured is how long requests wait, and no more");
             server.resume().expect("goes on");
             true
         };

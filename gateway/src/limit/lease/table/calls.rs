@@ -18,8 +18,8 @@ use crate::limit::redis_link::NoAnswer;
 use crate::limit::script::redis_key;
 use crate::limit::verdict::{AnsweredBy, Charge, Outcome, Verdict};
 
-/// Returns under way at once.
-const RETURNS_AT_ONCE: usize = 32;
+/// Returns of a policy under way at once.
+pub(super) const RETURNS_AT_ONCE: usize = 32;
 /// Answers waited for that are late already; of any other what it brings is lost.
 pub(super) const MOST_LATE: usize = 1_024;
 /// For so long after its deadline, and for so long for Redis to be up again, that it may have back what it brings.
@@ -162,7 +162,8 @@ impl Leases {
         self.give_back(give_back.map(|give_back| call.give_back(give_back)).into_iter().collect()).await;
     }
 
-    /// Nobody waits for what `reply` has brought: all of it goes back, once Redis can be asked. Who was late is down mostly.
+    /// Nobody waits for what `reply` has brought: all of it goes back, once Redis can be asked, for who was late is down mostly. Many
+    /// wait for that, and take turns then.
     async fn give_back_unheard(&self, call: &Call, reply: Reply) {
         self.metrics.add_unheard(reply.tokens);
         let now = self.micros(Instant::now());
@@ -184,6 +185,10 @@ impl Leases {
         give_back: Option<GiveBack>,
         owed: u64,
     ) {
+        let Ok(permit) = Arc::clone(&self.settling).try_acquire_owned() else {
+            // As if Redis were away.
+            return self.metrics.lost.inc_by(give_back.map_or(0, |give_back| give_back.tokens));
+        };
         let leases = Arc::clone(self);
         let redis_key: Arc<str> = redis_key(&self.key_prefix, key).into();
         self.control.spawn(async move {
@@ -195,12 +200,15 @@ impl Leases {
             }
             let returns = give_back.map(|give_back| Return { redis_key, terms, give_back });
             leases.give_back(returns.into_iter().collect()).await;
+            drop(permit);
         });
     }
 
     /// Sends each once, whatever becomes of it.
     pub(super) async fn give_back(&self, returns: Vec<Return>) {
         let give_back = |Return { redis_key, terms, give_back }| async move {
+            // Nobody closes it.
+            let _turn = self.returning.acquire().await;
             // Where a cluster is not whole, that is for the node to say which has the key.
             let answer = self.link.run::<u64>(&terms.give_back(&redis_key, give_back)).await;
             if !matches!(answer, Err(NoAnswer::Down(_))) {

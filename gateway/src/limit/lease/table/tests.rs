@@ -130,7 +130,7 @@ async fn the_first_request_of_a_key_takes_one_and_waits_for_redis() {
     let policies = gateway(file(100, Span::from_secs(3_600)), &server);
     assert!(decide_at_once(&[Some(ask(&policies, b"key", 1))], Instant::now()).is_none(), "that is not known here");
     let verdict = take(&policies, b"key", 3).await;
-    assert!(is_allowed(&verdict) && verdict.answered_by.is_for_all_gateways(), "{verdict:?}");
+    assert!(is_allowed(&verdict) && verdict.answered_by.failure_mode().is_none(), "{verdict:?}");
     let quota = verdict.quota.expect("counted");
     assert_eq!((quota.limit, quota.remaining), (99, 96), "of a hundred, one is kept back");
     assert_eq!(tokens(&policies, "leased"), 3);
