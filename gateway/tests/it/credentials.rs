@@ -145,7 +145,7 @@ async fn a_name_and_its_password_let_in_and_go_no_further() {
         assert_eq!((arrived.header("x-staff"), arrived.header("authorization")), (vec!["ann"], vec![]));
     }
     let right = r#"gateway_password_checks_total{outcome="right",provider="staff"}"#;
-    assert_eq!(gateway.metric(right).await, Some(1.0));
+    gateway.shows(right, 1.0).await;
     for (request, expected) in [
         (get(&gateway, "/x"), "missing_password"),
         (get(&gateway, "/x").basic_auth("ann", Some("open")), "invalid_password"),

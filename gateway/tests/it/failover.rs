@@ -89,7 +89,7 @@ async fn a_failure_after_an_interim_response_is_answered_too() {
     let request = "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx";
     let answer = gateway.raw(request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 100 ") && answer.contains("\r\n\r\nHTTP/1.1 502 "), "{answer}");
-    assert_eq!(gateway.metric(r#"gateway_requests_total{route="all",status="502"}"#).await, Some(1.0));
+    gateway.shows(r#"gateway_requests_total{route="all",status="502"}"#, 1.0).await;
 }
 
 #[tokio::test]
@@ -197,6 +197,6 @@ async fn a_host_that_cannot_be_looked_up_is_shown_with_the_reason() {
     let (status, ready) = gateway.admin("/ready").await;
     assert!(status == 200 && ready.contains("nowhere.invalid:80: cannot be looked up: "), "{ready}");
     let unhealthy = r#"gateway_upstream_healthy{target="nowhere.invalid:80",upstream="lost"}"#;
-    assert_eq!(gateway.metric(unhealthy).await, Some(0.0));
+    gateway.shows(unhealthy, 0.0).await;
     assert_eq!(gateway.get("/lost").await.0, 503);
 }

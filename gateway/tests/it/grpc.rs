@@ -114,7 +114,7 @@ async fn a_call_that_is_refused_learns_it_from_a_status_of_grpc() {
         assert!(!answer.header(header).is_empty(), "{path}");
     }
     let refused = r#"gateway_rejections_total{code="missing_token",route="mine"}"#;
-    assert_eq!(gateway.metric(refused).await, Some(1.0));
+    gateway.shows(refused, 1.0).await;
     let other = connection.ask(request("POST", "/mine.Mine/Get"), b"").await.expect("an answer");
     assert_eq!((other.head.status.as_u16(), &*code(other.text())), (401, "missing_token"));
     let bare = connection.ask(request("POST", "/bare.Bare/Get"), b"").await.expect("an answer");

@@ -72,8 +72,8 @@ async fn an_active_token_identifies_and_costs_one_call() {
     assert!(question.contains(": Basic YStiOmMlM0Fk\r\n"), "{question}");
     assert!(question.ends_with("\r\n\r\ntoken=t0&token_type_hint=access_token"), "{question}");
     let series = |name: &str| format!("gateway_introspection_{name}");
-    assert_eq!(gateway.metric(&series("calls_total{outcome=\"active\",provider=\"opaque\"}")).await, Some(1.0));
-    assert_eq!(gateway.metric(&series("remembered_total{provider=\"opaque\"}")).await, Some(3.0));
+    gateway.shows(&series("calls_total{outcome=\"active\",provider=\"opaque\"}"), 1.0).await;
+    gateway.shows(&series("remembered_total{provider=\"opaque\"}"), 3.0).await;
 }
 
 #[tokio::test]

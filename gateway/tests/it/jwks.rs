@@ -99,7 +99,7 @@ async fn published_keys_are_there_at_the_start_and_each_verifies_its_own_tokens(
     assert_eq!(upstream.arrived().len(), 2);
     assert!(upstream.arrived().iter().all(|request| request.header("x-user-id") == ["ann"]));
     assert_eq!(issuer.fetches(), 1, "a name that is known costs no fetch, whatever is signed under it");
-    assert_eq!(gateway.metric(r#"gateway_jwks_keys{provider="p"}"#).await, Some(2.0));
+    gateway.shows(r#"gateway_jwks_keys{provider="p"}"#, 2.0).await;
     assert!(gateway.metric(r#"gateway_jwks_age_seconds{provider="p"}"#).await.expect("an age") < 60.0);
     assert_eq!(fetched(&gateway, "ok").await, Some(1.0));
 }
@@ -198,7 +198,7 @@ async fn an_outage_of_the_issuer_costs_no_request_until_the_set_is_too_old() {
     let answer = ask(&strict, &token).await;
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(code(&answer.text().await.expect("a body")), "keys_unavailable");
-    assert_eq!(strict.metric(r#"gateway_jwks_keys{provider="p"}"#).await, Some(0.0));
+    strict.shows(r#"gateway_jwks_keys{provider="p"}"#, 0.0).await;
     eventually(PATIENCE, "a fetch fails", async || fetched(&patient, "unreachable").await >= Some(1.0))
         .await
         .expect("fails");

@@ -150,7 +150,7 @@ async fn a_refusal_has_a_problem_document_unless_its_step_or_else_the_whole_file
         // The connection is of use afterwards.
         assert_eq!(get(&gateway, "/a").await.status(), 429);
         let counted = r#"gateway_rejections_total{code="quota_exceeded",route="a"}"#;
-        assert_eq!(gateway.metric(counted).await, Some(2.0));
+        gateway.shows(counted, 2.0).await;
     }
 }
 

@@ -165,9 +165,9 @@ async fn a_token_is_void_by_itself_by_its_session_and_by_its_subject_though_it_i
     for token in [&later, &of_bob] {
         assert_eq!(status(&gateway, token).await, 200);
     }
-    assert_eq!(gateway.metric("gateway_revocations_entries").await, Some(3.0));
-    assert_eq!(gateway.metric("gateway_revocations_applied_total").await, Some(3.0));
-    assert_eq!(gateway.metric("gateway_revocations_connected").await, Some(1.0));
+    gateway.shows("gateway_revocations_entries", 3.0).await;
+    gateway.shows("gateway_revocations_applied_total", 3.0).await;
+    gateway.shows("gateway_revocations_connected", 1.0).await;
     let state: Value = serde_json::from_str(&gateway.admin("/revocations").await.1).expect("json");
     assert_eq!((&state["entries"], &state["connected"]), (&json!(3), &json!(true)), "{state}");
 }
@@ -202,7 +202,7 @@ async fn while_the_source_is_lost_the_last_set_counts_and_a_reload_keeps_it() {
     teller.end();
     until_ready(&gateway, "revocation source lost").await;
     assert_eq!(gateway.admin("/ready").await.0, 200, "degraded");
-    assert_eq!(gateway.metric("gateway_revocations_connected").await, Some(0.0));
+    gateway.shows("gateway_revocations_connected", 0.0).await;
     let age = async || gateway.metric("gateway_revocations_age_seconds").await;
     eventually(PATIENCE, "it is too old", async || age().await > Some(1.0)).await.expect("in time");
     assert_eq!((status(&gateway, &void).await, status(&gateway, &alive).await), (401, 200));
@@ -241,7 +241,7 @@ async fn after_a_cut_it_goes_on_where_it_was() {
     teller.revoke(json!({"jti": "after"}), 7);
     until_status(&gateway, &bearing(&json!({"jti": "after"})), 401).await;
     assert_eq!(status(&gateway, &bearing(&json!({"jti": "before"}))).await, 401);
-    assert_eq!(gateway.metric("gateway_revocations_snapshots_total").await, Some(1.0));
+    gateway.shows("gateway_revocations_snapshots_total", 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -189,7 +189,7 @@ routes:
     assert_eq!(gateway.get("/mine").await.0, 401);
     let mine = gateway.request(Method::GET, "/mine").bearer_auth(token(|_| {})).send().await.expect("an answer");
     assert_eq!(mine.text().await.expect("a body"), "yours");
-    assert_eq!(gateway.metric(r#"gateway_requests_total{route="gone",status="410"}"#).await, Some(1.0));
+    gateway.shows(r#"gateway_requests_total{route="gone",status="410"}"#, 1.0).await;
 }
 
 #[tokio::test]

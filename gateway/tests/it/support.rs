@@ -14,6 +14,7 @@ use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -118,6 +119,13 @@ impl Gateway {
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let (_, text) = self.admin("/metrics").await;
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Waits until the series called `name` is at `value`: a request is counted just after its answer.
+    pub(crate) async fn shows(&self, name: &str, value: f64) {
+        let is_shown = async || self.metric(name).await == Some(value);
+        let shown = eventually(PATIENCE, name, is_shown).await;
+        assert!(shown.is_ok(), "{:?} is not {value}: {shown:?}", self.metric(name).await);
     }
 
     /// Sends `bytes` on a connection of its own and gives back everything until the gateway closes it.
