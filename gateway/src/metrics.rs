@@ -1,7 +1,8 @@
 //! Every series the gateway offers, and the handles that requests count with.
 //!
-//! Labels come from the configuration and from fixed lists only, never from what a client sends. Handles are made when
-//! the configuration is compiled, or once when a status is first seen; counting is an atomic addition.
+//! Labels come from the configuration, from fixed lists, from name servers (addresses of targets) and from the statuses of
+//! answers, never from what a client sends. Handles are made when the configuration is compiled, or once when a status is first
+//! seen; counting is an atomic addition.
 //!
 //! What is counted for a route, an upstream or a policy belongs to it, and is registered only to be shown. So a name that a
 //! reload took away leaves `/metrics` at once, a request that outlives the reload cannot bring it back, and a name that
