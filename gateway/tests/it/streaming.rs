@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::http2::{Connection, Server, next, request, say};
-use crate::support::{Gateway, PATIENCE, code};
+use crate::support::{Gateway, PATIENCE, code, read_to};
 
 const H2C: &str = "h2c_listen: [\"127.0.0.1:0\"]";
 
@@ -29,18 +29,6 @@ async fn upstream() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     (listener, url)
-}
-
-/// Reads `stream` until what came ends with `end`.
-async fn read_to(stream: &mut TcpStream, end: &str) -> String {
-    let mut come = Vec::new();
-    let reading = async {
-        while !come.ends_with(end.as_bytes()) {
-            assert_ne!(stream.read_buf(&mut come).await.expect("reads"), 0, "{:?}", String::from_utf8_lossy(&come));
-        }
-    };
-    timeout(PATIENCE, reading).await.expect("comes");
-    String::from_utf8(come).expect("text")
 }
 
 async fn write(stream: &mut TcpStream, text: &str) {

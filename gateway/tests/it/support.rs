@@ -219,3 +219,15 @@ fn off_the_runtime<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         Err(panic) => std::panic::resume_unwind(panic),
     })
 }
+
+/// Reads `stream` until what came ends with `end`.
+pub(crate) async fn read_to(stream: &mut TcpStream, end: &str) -> String {
+    let mut come = Vec::new();
+    let reading = async {
+        while !come.ends_with(end.as_bytes()) {
+            assert_ne!(stream.read_buf(&mut come).await.expect("reads"), 0, "{:?}", String::from_utf8_lossy(&come));
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("comes");
+    String::from_utf8(come).expect("text")
+}

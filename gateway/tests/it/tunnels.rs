@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Gateway, PATIENCE, code};
+use crate::support::{Gateway, PATIENCE, code, read_to};
 
 const HANDSHAKE: &[u8] = b"GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -25,18 +25,6 @@ async fn start(timeouts: &str, log: &Path) -> (TcpListener, Gateway) {
          routes: [{{ name: socket, match: {{ path: /socket }}, upstream: u, public: true }}]\n"
     );
     (listener, Gateway::start_logging(log, &routes))
-}
-
-/// Reads `stream` until what came ends with `end`.
-async fn read_to(stream: &mut TcpStream, end: &str) -> String {
-    let mut come = Vec::new();
-    let reading = async {
-        while !come.ends_with(end.as_bytes()) {
-            assert_ne!(stream.read_buf(&mut come).await.expect("reads"), 0, "{:?}", String::from_utf8_lossy(&come));
-        }
-    };
-    timeout(PATIENCE, reading).await.expect("comes");
-    String::from_utf8(come).expect("text")
 }
 
 async fn ask(gateway: &Gateway, listener: &TcpListener) -> (TcpStream, TcpStream) {
